@@ -1,0 +1,15 @@
+//! Fetches files over HTTP and never starts over.
+//!
+//! [`fetch`] is the short way; [`Engine`] runs many downloads at once, each a [`Download`] that can be
+//! watched, paused and cancelled. Dropping either at any moment leaves a part that the next run goes on from.
+
+mod download;
+mod engine;
+mod error;
+mod options;
+
+pub use download::{Done, Download};
+pub use engine::{Engine, fetch};
+pub use error::Error;
+pub use options::{Checksum, Options, Proxy, Request, Target};
+pub use thence_plan::{Breach, DiskFault, Event, Exists, Failure, Limits, Phase, Progress};

@@ -1,0 +1,98 @@
+//! What a caller may choose. Every bound stands in [`Limits`]; everything else here.
+
+use std::path::PathBuf;
+
+use thence_plan::{Exists, Limits, WantedDigest};
+
+/// A digest that the whole file must have.
+pub type Checksum = WantedDigest;
+
+/// Which proxy to use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Proxy {
+    /// `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` of the environment.
+    #[default]
+    System,
+    /// None.
+    Direct,
+    /// This one: `http://`, `socks4://`, `socks5://` or `socks5h://`, with userinfo if it wants some.
+    Url(String),
+}
+
+/// Choices for all downloads of an [`Engine`](crate::Engine).
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Every bound and interval.
+    pub limits: Limits,
+    /// The proxy.
+    pub proxy: Proxy,
+    /// PEM file of certificate authorities, used instead of the system's.
+    pub cacert: Option<PathBuf>,
+    /// Accept any certificate. Taints the journal (R63).
+    pub insecure: bool,
+    /// Body bytes a second over all lanes and downloads; `None` for no limit.
+    pub limit_rate: Option<u64>,
+    /// `User-Agent` of every request; `None`: `thence/VERSION`.
+    pub user_agent: Option<String>,
+}
+
+/// Where the bytes go.
+pub enum Target {
+    /// A file: `dir` and, if chosen, its name; else the server's or the URL's name is used (R56).
+    File {
+        /// The directory; it must exist.
+        dir: PathBuf,
+        /// The final name.
+        name: Option<String>,
+    },
+    /// In order to a writer, from one lane; nothing is kept for a later run.
+    Stream(Box<dyn std::io::Write + Send>),
+}
+
+/// One file that is wanted.
+pub struct Request {
+    /// URLs of the same bytes; the first is the identity, the others mirrors.
+    pub urls: Vec<String>,
+    /// Where to.
+    pub target: Target,
+    /// Connections at most, 1 or more.
+    pub lanes: u32,
+    /// Request fields, sent to the origins of `urls` only (R58).
+    pub headers: Vec<(String, String)>,
+    /// Names of `headers` whose values may be kept in the journal.
+    pub keep_headers: Vec<String>,
+    /// User and password for Basic authentication at the origin of the first URL.
+    pub user: Option<(String, String)>,
+    /// Digest of the whole file.
+    pub checksum: Option<Checksum>,
+    /// Refuse unproven joins and unknown lengths.
+    pub strict: bool,
+    /// Join parts under different strong ETags when an overlap check finds them equal.
+    pub trust_overlap: bool,
+    /// Store a body with a content coding as sent.
+    pub raw: bool,
+    /// What to do when the final name is taken.
+    pub exists: Exists,
+    /// Mode of the finished file; part and journal are always 0600.
+    pub mode: u32,
+}
+
+impl Request {
+    /// `url` into the directory `dir`, 8 lanes at most.
+    pub fn new(url: impl Into<String>, dir: impl Into<PathBuf>) -> Request {
+        Request {
+            urls: vec![url.into()],
+            target: Target::File { dir: dir.into(), name: None },
+            lanes: 8,
+            headers: Vec::new(),
+            keep_headers: Vec::new(),
+            user: None,
+            checksum: None,
+            strict: false,
+            trust_overlap: false,
+            raw: false,
+            exists: Exists::default(),
+            mode: 0o644,
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What the planner tells people, and how a download can end.
+
+use std::time::Duration;
+
+use crate::failure::Failure;
+
+/// Something a person or program may want to know. URLs in events are masked by whoever prints them (LOG-02).
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The name is settled and bytes will come.
+    Started {
+        /// Final name inside the directory.
+        name: String,
+        /// Complete length, if known.
+        total: Option<u64>,
+        /// Bytes held from earlier runs.
+        held: u64,
+    },
+    /// A lane failed and its range is asked for again.
+    Retry {
+        /// The URL asked.
+        url: String,
+        /// What happened.
+        failure: Failure,
+        /// How long until then.
+        after: Duration,
+    },
+    /// A lane was silent for too long and is replaced.
+    Stalled {
+        /// The URL asked.
+        url: String,
+    },
+    /// A host refuses; it gets at most this many lanes from now on (R34).
+    Narrowed {
+        /// The host's origin.
+        host: String,
+        /// Lanes allowed.
+        lanes: u32,
+    },
+    /// The remote file changed: a new generation from byte 0; the old part is kept until this one is whole.
+    Changed {
+        /// The URL asked.
+        url: String,
+        /// What differed, in words.
+        what: String,
+    },
+    /// Bytes were joined on the word of an overlap check alone (R21).
+    Unproven {
+        /// Bytes compared and found equal.
+        compared: u64,
+    },
+    /// The body's end is proven by nothing (R37).
+    LengthUnknown,
+    /// A content coding nobody asked for is undone (true) or stored as sent (false) (R49).
+    Coded {
+        /// Undone while storing.
+        undone: bool,
+    },
+    /// The server cannot give ranges: one lane, and an interruption starts over.
+    NoRanges,
+    /// Held bytes did not match their record and are fetched again.
+    Damaged {
+        /// Bytes affected.
+        bytes: u64,
+    },
+    /// A source is dropped, and why.
+    SourceDropped {
+        /// Its URL.
+        url: String,
+        /// Why.
+        failure: Failure,
+    },
+    /// All bytes are held and verified.
+    Verified,
+    /// Every lane has ended and everything held is on disk.
+    Paused,
+}
+
+/// How far a job is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Progress {
+    /// Complete length, if known.
+    pub total: Option<u64>,
+    /// Unique bytes held.
+    pub held: u64,
+    /// Body bytes read from sockets in this run.
+    pub wire: u64,
+    /// Lanes open.
+    pub lanes: u32,
+    /// Held part of each of 64 equal stretches of the file, 0..=255; empty while the length is unknown.
+    pub map: Vec<u8>,
+}
+
+/// A finished download.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Completion {
+    /// Complete length in bytes.
+    pub bytes: u64,
+    /// Body bytes read from sockets in this run.
+    pub wire: u64,
+    /// Some join rests on an overlap check alone.
+    pub unproven: bool,
+    /// Nothing proves the body's end.
+    pub length_unknown: bool,
+}
+
+/// Why a download ended without its file, named by what the caller can do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Error {
+    /// No source is left: `url` failed with `failure` last. What is held is kept; asking later may help.
+    Source {
+        /// The URL.
+        url: String,
+        /// Its last failure.
+        failure: Failure,
+    },
+    /// A file operation failed. What is held is kept; make room or change the place.
+    Disk(DiskError),
+    /// The file changed more often than the limit allows. Ask when the origin is at rest.
+    Changed {
+        /// The URL.
+        url: String,
+    },
+    /// The whole file has another digest; it is kept under its part name.
+    Digest {
+        /// Wanted, in hex.
+        want: String,
+        /// Got, in hex.
+        got: String,
+    },
+    /// `--strict`: nothing proves the body's end.
+    LengthUnknown,
+    /// `--strict`: a join would rest on an overlap check alone.
+    Unproven,
+    /// The file is larger than `--max-size`.
+    TooLarge {
+        /// Announced or reached size.
+        size: u64,
+    },
+}
+
+/// A failed file operation: the fault, and the text that names the file and the reason.
+pub type DiskError = (crate::failure::DiskFault, String);

@@ -1,0 +1,129 @@
+//! Every bound of thence in one place (promise P6). Units are bytes, counts or `Duration`s.
+
+use std::time::Duration;
+
+/// Every bound and interval. Nothing in thence waits, retries or buffers beyond a field of this struct.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Longest wait for a TCP connection, proxy and TLS handshakes included. Default 15 s.
+    pub connect: Duration,
+    /// Longest wait for one address before the next is tried as well (RFC 8305: 250 ms).
+    pub happy_eyeballs: Duration,
+    /// Longest silence of a socket a lane waits for, in any phase (R68). Default 30 s.
+    pub stall: Duration,
+    /// Every lane hands over what it holds at least this often (P3: a second in all, with `batch`). Default 800 ms.
+    pub hand_over: Duration,
+    /// ... and whenever all lanes together took this much since the last time. Default 16 MiB.
+    pub hand_over_bytes: u64,
+    /// Journal records wait at most this long before they are appended. Default 100 ms.
+    pub batch: Duration,
+    /// Part and journal are synced at least this often while bytes arrive (P3). Default 5 s.
+    pub sync: Duration,
+    /// ... and whenever this much was stored since the last sync. Default 64 MiB.
+    pub sync_bytes: u64,
+    /// The planner looks at lanes' speeds this often. Default 500 ms.
+    pub tick: Duration,
+    /// Slowest and fastest first back-off of a retry; doubled each time, with full jitter. Default 250 ms.
+    pub backoff: Duration,
+    /// Longest back-off. Default 30 s.
+    pub backoff_max: Duration,
+    /// Failures in a row without progress before a source is given up. Default 8.
+    pub retries: u32,
+    /// Longest `Retry-After` that is waited for; a longer one ends that source (R33). Default 5 min.
+    pub retry_after_max: Duration,
+    /// Redirects of one request (R61). Default 20.
+    pub redirects: u32,
+    /// Bytes of all header blocks of one chain of responses (R66). Default 256 KiB.
+    pub header_bytes: usize,
+    /// Fields of all header blocks of one chain of responses (R66). Default 200.
+    pub header_fields: usize,
+    /// Interim (1xx) responses of one request (R32). Default 16.
+    pub interim: u32,
+    /// Bytes compared before a join that no strong validator proves, and in each of three held blocks (R21). Default 64 KiB.
+    pub overlap: u64,
+    /// New connections that are asked before a different strong ETag counts as a change. Default 4.
+    pub doubts: u32,
+    /// Generations one run begins before it gives up with "changed". Default 5.
+    pub generations: u32,
+    /// Total of all slabs of a run, in bytes. Default 12 MiB.
+    pub slabs: usize,
+    /// Size of a slab, a multiple of 4 KiB. Default 256 KiB (64 KiB over 32 lanes).
+    pub slab: usize,
+    /// Largest file that is begun, `None` for any (R67).
+    pub max_size: Option<u64>,
+    /// Largest ratio of a decoded body to its coded bytes (R49). Default 1,000.
+    pub decode_ratio: u64,
+    /// A redirect's or error's body is read at most this far to keep the connection. Default 16 KiB.
+    pub discard: u64,
+    /// Idle connections are kept this long. Default 15 s.
+    pub keep_alive: Duration,
+    /// A range after the first is cut to about this much of its lane's rate. Default 30 s.
+    pub range_time: Duration,
+    /// Both halves of a cut are worth at least this many times the cost of the cut. Default 4.
+    pub cut_worth: u32,
+    /// Entries of a directory read to find a journal by its source URL. Default 10,000.
+    pub directory_entries: usize,
+    /// Largest journal that is read. Default 64 MiB.
+    pub journal_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let (ms, s) = (Duration::from_millis, Duration::from_secs);
+        Limits {
+            connect: s(15),
+            happy_eyeballs: ms(250),
+            stall: s(30),
+            hand_over: ms(800),
+            hand_over_bytes: 16 << 20,
+            batch: ms(100),
+            sync: s(5),
+            sync_bytes: 64 << 20,
+            tick: ms(500),
+            backoff: ms(250),
+            backoff_max: s(30),
+            retries: 8,
+            retry_after_max: s(300),
+            redirects: 20,
+            header_bytes: 256 << 10,
+            header_fields: 200,
+            interim: 16,
+            overlap: 64 << 10,
+            doubts: 4,
+            generations: 5,
+            slabs: 12 << 20,
+            slab: 256 << 10,
+            max_size: None,
+            decode_ratio: 1_000,
+            discard: 16 << 10,
+            keep_alive: s(15),
+            range_time: s(30),
+            cut_worth: 4,
+            directory_entries: 10_000,
+            journal_bytes: 64 << 20,
+        }
+    }
+}
+
+impl Limits {
+    /// The same limits with every duration divided by `factor`; the test suites run with 30.
+    pub fn hurried(mut self, factor: u32) -> Self {
+        for wait in [
+            &mut self.connect,
+            &mut self.happy_eyeballs,
+            &mut self.stall,
+            &mut self.hand_over,
+            &mut self.batch,
+            &mut self.sync,
+            &mut self.tick,
+            &mut self.backoff,
+            &mut self.backoff_max,
+            &mut self.retry_after_max,
+            &mut self.keep_alive,
+            &mut self.range_time,
+        ] {
+            *wait /= factor.max(1);
+        }
+        self
+    }
+}

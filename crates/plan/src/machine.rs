@@ -1,0 +1,314 @@
+//! The machine's words: what goes into [`Run`](crate) and what comes out.
+//!
+//! The contract between planner and engine:
+//! - `Open` starts a lane: it connects, asks, follows redirects and answers `Head`, then waits. No body
+//!   byte is read before `Take`.
+//! - `Take` says what the body's bytes are worth: `from` is the offset of its first byte, bytes below
+//!   `at` are dropped (compared with the part file where it holds them), bytes of `at..end` are stored.
+//! - Every `Open` is answered by exactly one `Ended`, also after `Close`. `Ended` comes after the last
+//!   `Stored` of what the lane took, so the blocks tell exactly how far it got.
+//! - A block has one writer. A lane starts at a block's start or exactly where the last writer stopped;
+//!   the engine keeps the hash state of an open block from lane to lane.
+//! - `Narrow` is a question; `Narrowed{end}` answers with the first block not begun (or the lane's old
+//!   end). Only from there may the range be given away.
+
+use std::time::Duration;
+
+use crate::event::{Error, Event};
+use crate::failure::Failure;
+use crate::identity::Identity;
+use crate::name::Name;
+use crate::record::{Hash, Record};
+use crate::response::{Coding, Head};
+
+/// A job of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(pub u32);
+
+/// A lane; unique in the run, never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LaneId(pub u32);
+
+/// A source: its index in the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceId(pub u16);
+
+/// The condition sent with a range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// None; the answer's validators are compared all the same (R20).
+    None,
+    /// `If-Range` with this strong ETag or this date (R6-R8).
+    IfRange(String),
+    /// `If-Match` with this strong ETag (R10).
+    IfMatch(String),
+}
+
+/// What a lane's bytes are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be stored.
+    Store,
+    /// To be compared with the part file; answered with `Compared`, then `Ended`.
+    Compare,
+}
+
+/// One request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// First byte and exclusive end (`None`: to the end); no `Range` field at all when `None`.
+    pub range: Option<(u64, Option<u64>)>,
+    /// Condition sent along.
+    pub condition: Condition,
+    /// What the bytes are for.
+    pub purpose: Purpose,
+}
+
+/// How a lane reads its body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Take {
+    /// Offset of the body's first byte in the representation.
+    pub from: u64,
+    /// First offset to store; bytes below it are dropped.
+    pub at: u64,
+    /// Offset to stop at; `None`: where the message ends.
+    pub end: Option<u64>,
+    /// Content codings to undo, in the order they are to be undone; offsets count decoded bytes.
+    pub codings: Vec<Coding>,
+}
+
+/// How a lane ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It reached its `end`.
+    Range,
+    /// The message's framing ended the body (length, last chunk, END_STREAM).
+    Message,
+    /// Only the connection's clean close ended the body: its length is unknown (R37).
+    Close,
+    /// It was closed by us.
+    Closed,
+}
+
+/// Where a download's bytes go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// The name; the engine may add a number by `--exists=rename`.
+    pub name: Name,
+    /// What is known of the file.
+    pub identity: Identity,
+    /// Block size in bytes, a power of two.
+    pub block_size: u32,
+    /// False for a file below one block: it needs no journal.
+    pub journal: bool,
+    /// Move the present pair aside first: this is a new generation.
+    pub retire: bool,
+    /// The original URL of the source that answered.
+    pub url: String,
+}
+
+/// What goes in.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// `Place` was done.
+    Placed(Result<(), Failure>),
+    /// A final head arrived on a lane.
+    Head {
+        /// The lane.
+        lane: LaneId,
+        /// URLs the lane was redirected to, in order; the last gave the head.
+        hops: Vec<String>,
+        /// The head.
+        head: Head,
+    },
+    /// Body bytes were read up to this offset (exclusive), dropped ones included.
+    Bytes {
+        /// The lane.
+        lane: LaneId,
+        /// Offset after the last byte read.
+        at: u64,
+        /// How many since the last such input.
+        len: u64,
+    },
+    /// The answer to `Narrow`.
+    Narrowed {
+        /// The lane.
+        lane: LaneId,
+        /// Its end from now on.
+        end: u64,
+    },
+    /// A lane is gone.
+    Ended {
+        /// The lane.
+        lane: LaneId,
+        /// How.
+        result: Result<Ending, Failure>,
+    },
+    /// Bytes of a block are written (not synced) up to `upto` from the block's start.
+    Stored {
+        /// The block.
+        block: u32,
+        /// Bytes from the block's start.
+        upto: u32,
+        /// Hash of those bytes.
+        hash: Hash,
+    },
+    /// The answer to `Check`.
+    Checked {
+        /// The block.
+        block: u32,
+        /// The bytes on disk hash to what was recorded.
+        same: bool,
+    },
+    /// The answer of a lane that compares.
+    Compared {
+        /// The lane.
+        lane: LaneId,
+        /// Equal.
+        same: bool,
+    },
+    /// The answer to `Sync`: everything `Stored` before `Sync` was said is on stable storage.
+    Synced(Result<(), Failure>),
+    /// A consumer in order (stdout) has taken everything below this offset.
+    Taken {
+        /// The offset.
+        upto: u64,
+    },
+    /// The answer to `Finish`.
+    Finished(Result<(), Failure>),
+    /// A write failed; nothing since the last `Stored` of these blocks counts.
+    Unwritten(Failure),
+    /// The user wants something.
+    Command(Command),
+    /// Time passed.
+    Tick,
+}
+
+/// What a user wants of a running job.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Stop asking; keep everything; `Event::Paused` when at rest.
+    Pause,
+    /// Go on.
+    Resume,
+    /// Another URL for the same bytes.
+    Source(String),
+    /// Lanes at most.
+    Lanes(u32),
+}
+
+/// What a job wants done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Open a lane.
+    Open {
+        /// The new lane.
+        lane: LaneId,
+        /// Its source.
+        source: SourceId,
+        /// The URL to ask: the source's own, or the target its redirects led to.
+        url: String,
+        /// What to ask.
+        ask: Ask,
+    },
+    /// Read the body.
+    Take(LaneId, Take),
+    /// Ask a lane to end earlier.
+    Narrow {
+        /// The lane.
+        lane: LaneId,
+        /// Where, at a block boundary.
+        end: u64,
+    },
+    /// End a lane; what it has read is handed over first.
+    Close {
+        /// The lane.
+        lane: LaneId,
+    },
+    /// Make the files.
+    Place(Box<Placement>),
+    /// Append to the journal.
+    Note(Record),
+    /// Read a block (or its recorded prefix) back and compare its hash.
+    Check {
+        /// The block.
+        block: u32,
+        /// Bytes from its start.
+        len: u32,
+        /// What they must hash to.
+        hash: Hash,
+    },
+    /// Sync part and journal.
+    Sync,
+    /// Walk the finish sequence; the length is final.
+    Finish {
+        /// Complete length in bytes.
+        total: u64,
+    },
+    /// Tell whoever listens.
+    Tell(Event),
+    /// The job is over without its file; its lanes are gone.
+    Fail(Error),
+}
+
+/// What comes out.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// A job wants something done.
+    Job(JobId, Action),
+    /// Nothing until the next input, or until this moment.
+    Idle(Option<std::time::Instant>),
+}
+
+/// A block as replayed from the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldBlock {
+    /// Index.
+    pub index: u32,
+    /// Bytes held from the block's start.
+    pub len: u32,
+    /// Their hash.
+    pub hash: Hash,
+    /// Recorded before the last `Synced`.
+    pub synced: bool,
+}
+
+/// What an earlier run left.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Held {
+    /// The settled name.
+    pub name: String,
+    /// What it is of.
+    pub identity: Identity,
+    /// Block size.
+    pub block_size: u32,
+    /// Blocks and prefixes, by index.
+    pub blocks: Vec<HeldBlock>,
+    /// `Whole` was recorded: only publishing is left.
+    pub whole: bool,
+}
+
+/// A download as the planner sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobSpec {
+    /// Original URLs, the first is the identity.
+    pub urls: Vec<String>,
+    /// The name the user chose.
+    pub name: Option<Name>,
+    /// Lanes at most.
+    pub lanes: u32,
+    /// Refuse unproven joins and unknown lengths.
+    pub strict: bool,
+    /// Join parts under different strong tags after an overlap check (`--trust-overlap`).
+    pub trust_overlap: bool,
+    /// Never undo a content coding.
+    pub raw: bool,
+    /// A digest will prove the whole.
+    pub digest: bool,
+    /// No file: bytes go to a consumer in order, one lane, nothing is resumed by a later run.
+    pub stream: bool,
+    /// What an earlier run left.
+    pub held: Option<Held>,
+    /// Give up a `Retry-After` beyond this; `None`: the limit's.
+    pub retry_after: Option<Duration>,
+}
