@@ -87,9 +87,18 @@ pub enum Failure {
     Disk(DiskFault, String),
     /// The whole file does not have the digest that was wanted (R51). Not retried.
     Digest {
-        /// The digest that was computed, in hex.
+        /// Wanted, in hex.
+        want: String,
+        /// Computed, in hex.
         got: String,
     },
-    /// A header or credential that the held bytes were asked with is missing. Not retried.
-    Bug(String),
+    /// A lane's task ended without a word: a defect of ours. Retried like a reset.
+    Defect(String),
+}
+
+impl Failure {
+    /// True when a host that serves other lanes turned this one away (R34).
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Failure::Refused(_) | Failure::Reset(_) | Failure::Status { status: 429 | 503, .. })
+    }
 }

@@ -34,3 +34,18 @@ pub enum Same {
     /// Another length, or another validator: a change.
     Different,
 }
+
+impl Identity {
+    pub fn is_strong(&self) -> bool {
+        self.etag.as_ref().is_some_and(|e| !e.weak)
+    }
+    pub fn is_young(&self) -> bool {
+        self.age.is_some_and(|a| a < 2)
+    }
+    pub fn condition(&self) -> crate::machine::Condition {
+        match &self.etag {
+            Some(e) if !e.weak => crate::machine::Condition::IfRange(e.tag.clone()),
+            _ => crate::machine::Condition::None,
+        }
+    }
+}

@@ -5,9 +5,13 @@
 //! [`Run`] is the machine: one [`Input`] is handled, then every [`Output`] is drained until
 //! [`Output::Idle`]. The engine above does what the outputs say.
 
+mod blocks;
 mod event;
 mod failure;
+mod hosts;
 mod identity;
+mod job;
+mod lanes;
 mod limits;
 mod machine;
 mod name;
@@ -15,17 +19,20 @@ mod record;
 mod redirect;
 mod response;
 mod retry;
+mod run;
+mod source;
 
 pub use event::{Completion, DiskError, Error, Event, Progress};
 pub use failure::{Breach, DiskFault, Failure, Phase};
 pub use identity::{EntityTag, Identity, Same};
 pub use limits::Limits;
 pub use machine::{
-    Action, Ask, Command, Condition, Ending, Held, HeldBlock, Input, JobId, JobSpec, LaneId, Output, Placement,
-    Purpose, SourceId, Take,
+    Action, Ask, Command, Condition, Ending, Held, HeldBlock, Input, JobId, JobSpec, LaneId, Output,
+    Placement, SourceId, Take,
 };
 pub use name::{Exists, Name, choose_name};
 pub use record::{Begin, Hash, Record, WantedDigest};
 pub use redirect::{Hop, next_hop, same_origin};
 pub use response::{Asked, Coding, Head, HttpVersion, Verdict, judge};
 pub use retry::{Advice, advise};
+pub use run::Run;

@@ -29,3 +29,9 @@ impl Name {
 pub fn choose_name(_disposition: Option<&[u8]>, _url: &str) -> Name {
     Name("index".into())
 }
+
+impl Name {
+    pub fn chosen(s: &str) -> Result<Name, String> {
+        Ok(Name(s.into()))
+    }
+}

@@ -90,3 +90,12 @@ pub enum Verdict {
 pub fn judge(_asked: &Asked, _held: Option<&Identity>, _head: &Head) -> Verdict {
     Verdict::Gone
 }
+
+impl Head {
+    pub fn single<'a>(&'a self, name: &'a str) -> Option<&'a [u8]> {
+        self.fields.iter().find(|f| f.0 == name).map(|f| &f.1[..])
+    }
+    pub fn media(&self) -> Option<String> {
+        None
+    }
+}
