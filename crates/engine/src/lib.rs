@@ -6,10 +6,26 @@
 mod download;
 mod engine;
 mod error;
+#[expect(dead_code, reason = "the driver comes next")]
+mod file;
+#[expect(dead_code, reason = "the driver comes next")]
+mod find;
+mod inspect;
+#[expect(dead_code, reason = "the driver comes next")]
+mod journal;
 mod options;
+#[expect(dead_code, reason = "the driver comes next")]
+mod publish;
+#[expect(dead_code, reason = "the driver comes next")]
+mod sys;
+#[expect(dead_code, reason = "the driver comes next")]
+mod verify;
+#[expect(dead_code, reason = "the driver comes next")]
+mod write;
 
 pub use download::{Done, Download};
 pub use engine::{Engine, fetch};
 pub use error::Error;
+pub use inspect::{PartReport, VerifyReport, status, verify};
 pub use options::{Checksum, Options, Proxy, Request, Target};
 pub use thence_plan::{Breach, DiskFault, Event, Exists, Failure, Limits, Phase, Progress};
