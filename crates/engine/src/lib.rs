@@ -6,6 +6,8 @@
 mod download;
 mod engine;
 mod error;
+#[expect(dead_code, reason = "the driver comes next")]
+mod http;
 mod options;
 
 pub use download::{Done, Download};

@@ -21,8 +21,8 @@ pub use failure::{Breach, DiskFault, Failure, Phase};
 pub use identity::{EntityTag, Identity, Same};
 pub use limits::Limits;
 pub use machine::{
-    Action, Ask, Command, Condition, Ending, Held, HeldBlock, Input, JobId, JobSpec, LaneId, Output, Placement,
-    Purpose, SourceId, Take,
+    Action, Ask, Command, Condition, Ending, Held, HeldBlock, Input, JobId, JobSpec, LaneId, Output,
+    Placement, Purpose, SourceId, Take,
 };
 pub use name::{Exists, Name, choose_name};
 pub use record::{Begin, Hash, Record, WantedDigest};
