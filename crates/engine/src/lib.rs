@@ -10,6 +10,8 @@ mod error;
 mod file;
 #[expect(dead_code, reason = "the driver comes next")]
 mod find;
+#[expect(dead_code, reason = "the driver comes next")]
+mod http;
 mod inspect;
 #[expect(dead_code, reason = "the driver comes next")]
 mod journal;
