@@ -3,8 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::redirect::origin_of;
+
 /// After this many stall times without a refusal a host is allowed one lane more.
 const RECOVERY: u32 = 1;
+
+/// The host a URL leads to, as a key of the table. What is no http URL shares one entry: no lane to it ever opens.
+pub(crate) fn host_of(url: &str) -> String {
+    origin_of(url).unwrap_or_default()
+}
 
 /// One host.
 #[derive(Clone, Debug)]

@@ -17,7 +17,7 @@ use std::time::Instant;
 use crate::blocks::{Blocks, Free};
 use crate::event::{Completion, Error, Event, Progress};
 use crate::failure::Failure;
-use crate::hosts::Hosts;
+use crate::hosts::{Hosts, host_of};
 use crate::identity::Identity;
 use crate::lanes::{Lane, Purpose, State};
 use crate::limits::Limits;
@@ -203,7 +203,7 @@ impl Job {
         let resting = self.failing.is_some() || self.paused;
         let retries = self.sources.iter().filter(|s| s.dead.is_none() && !resting).filter_map(|s| s.retry);
         let holds = self.sources.iter().filter(|s| s.dead.is_none() && !resting).filter_map(|s| {
-            let host = crate::redirect::origin_of(s.asked_at());
+            let host = host_of(s.asked_at());
             turn.hosts.held_until(&host)
         });
         let tick = (self.lanes.values().any(Lane::is_reading) && self.may_have() > 1)

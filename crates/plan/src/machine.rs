@@ -16,10 +16,11 @@
 
 use crate::event::{Error, Event};
 use crate::failure::Failure;
-use crate::identity::Identity;
+use crate::head::Head;
+use crate::identity::{Condition, Identity};
 use crate::name::Name;
 use crate::record::{Hash, Record};
-use crate::response::{Coding, Head};
+use crate::response::Coding;
 
 /// A job of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,17 +33,6 @@ pub struct LaneId(pub u32);
 /// A source: its index in the job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceId(pub u16);
-
-/// The condition sent with a range.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Condition {
-    /// None; the answer's validators are compared all the same (R20).
-    None,
-    /// `If-Range` with this strong ETag or this date (R6-R8).
-    IfRange(String),
-    /// `If-Match` with this strong ETag (R10).
-    IfMatch(String),
-}
 
 /// One request.
 #[derive(Clone, Debug, PartialEq, Eq)]

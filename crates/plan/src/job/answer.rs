@@ -4,12 +4,13 @@ use super::{Job, Phase, Turn};
 use crate::blocks::Blocks;
 use crate::event::{Error, Event};
 use crate::failure::{Breach, Failure};
-use crate::identity::{Identity, Same};
+use crate::head::Head;
+use crate::hosts::host_of;
+use crate::identity::{Condition, Identity, Same};
 use crate::lanes::{Answer, Purpose, State};
-use crate::machine::{Action, Condition, LaneId, Placement, SourceId};
+use crate::machine::{Action, LaneId, Placement, SourceId};
 use crate::name::{Name, choose_name};
-use crate::redirect::origin_of;
-use crate::response::{Asked, Coding, Head, Verdict, judge};
+use crate::response::{Asked, Coding, Verdict, judge};
 use crate::source::Ranges;
 
 /// An answer that may be good, as far as the head tells.
@@ -36,7 +37,7 @@ impl Job {
         };
         if let Some(last) = hops.last() {
             turn.hosts.closed(&lane.host);
-            lane.host = origin_of(last);
+            lane.host = host_of(last);
             turn.hosts.opened(&lane.host);
         }
         let asked = Asked { range: lane.ask.range, condition: lane.ask.condition.clone() };
@@ -49,7 +50,9 @@ impl Job {
                 let answer = Answer { from: first, end: Some(end), compare: false, codings: Vec::new() };
                 Offer { identity, same, answer, whole: false }
             }
-            Verdict::Whole { identity, same, codings } => {
+            Verdict::Whole { identity, same, mut codings } => {
+                // The judge names them as they were applied; they come off from the outermost.
+                codings.reverse();
                 let answer = Answer { from: 0, end: identity.total, compare: false, codings };
                 Offer { identity, same, answer, whole: true }
             }

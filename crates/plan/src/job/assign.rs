@@ -1,9 +1,10 @@
 //! Who fetches what: free ranges to new lanes, cuts to idle ones, late ranges to other hands.
 
 use super::{Job, Turn};
+use crate::hosts::host_of;
+use crate::identity::Condition;
 use crate::lanes::{Lane, Purpose};
-use crate::machine::{Action, Ask, Condition, LaneId, SourceId};
-use crate::redirect::origin_of;
+use crate::machine::{Action, Ask, LaneId, SourceId};
 use crate::source::Ranges;
 
 impl Job {
@@ -73,7 +74,7 @@ impl Job {
         }
         usable.sort();
         for (_, id) in usable {
-            let host = origin_of(self.sources[usize::from(id.0)].asked_at());
+            let host = host_of(self.sources[usize::from(id.0)].asked_at());
             if turn.hosts.allows(&host, turn.now, turn.limits.stall) {
                 return Some(id);
             }
@@ -146,7 +147,7 @@ impl Job {
         };
         let ask = Ask { range, condition, fresh: std::mem::take(&mut source.fresh) };
         let url = source.asked_at().to_owned();
-        let host = origin_of(&url);
+        let host = host_of(&url);
         turn.hosts.opened(&host);
         let lane = LaneId(*turn.next_lane);
         *turn.next_lane += 1;

@@ -3,9 +3,9 @@
 use super::{Job, Phase, Turn};
 use crate::event::{Error, Event};
 use crate::failure::{Breach, Failure};
+use crate::hosts::host_of;
 use crate::lanes::Lane;
 use crate::machine::{LaneId, SourceId};
-use crate::redirect::origin_of;
 use crate::retry::{Advice, advise};
 
 impl Job {
@@ -153,7 +153,7 @@ impl Job {
             return;
         }
         let Some(source) = self.sources.iter().position(|s| s.is_ready(turn.now)) else { return };
-        let host = origin_of(self.sources[source].asked_at());
+        let host = host_of(self.sources[source].asked_at());
         if !turn.hosts.allows(&host, turn.now, turn.limits.stall) {
             self.crowded = true;
             return;
