@@ -6,8 +6,21 @@
 
 mod body;
 mod client;
+mod connection;
+mod deadline;
+mod dial;
+mod fault;
+mod pool;
+mod proxy;
+mod request;
+mod target;
+#[cfg(test)]
+mod tests;
+mod tls;
 
 #[expect(unused_imports, reason = "the driver comes next")]
 pub(crate) use body::Body;
-#[expect(unused_imports, reason = "the driver comes next")]
-pub(crate) use client::{Answer, Client, Get, check_headers};
+#[cfg_attr(not(test), expect(unused_imports, reason = "the driver comes next"))]
+pub(crate) use client::{Answer, Client};
+#[cfg_attr(not(test), expect(unused_imports, reason = "the driver comes next"))]
+pub(crate) use request::{Get, check_headers};
