@@ -3,26 +3,24 @@
 //! [`fetch`] is the short way; [`Engine`] runs many downloads at once, each a [`Download`] that can be
 //! watched, paused and cancelled. Dropping either at any moment leaves a part that the next run goes on from.
 
+mod decode;
 mod download;
+mod drive;
 mod engine;
 mod error;
-#[expect(dead_code, reason = "the driver comes next")]
 mod file;
-#[expect(dead_code, reason = "the driver comes next")]
 mod find;
-#[cfg_attr(not(test), expect(dead_code, reason = "the driver comes next"))]
 mod http;
 mod inspect;
-#[expect(dead_code, reason = "the driver comes next")]
 mod journal;
+mod lane;
 mod options;
-#[expect(dead_code, reason = "the driver comes next")]
 mod publish;
-#[expect(dead_code, reason = "the driver comes next")]
+mod sink;
+mod start;
 mod sys;
-#[expect(dead_code, reason = "the driver comes next")]
 mod verify;
-#[expect(dead_code, reason = "the driver comes next")]
+mod work;
 mod write;
 
 pub use download::{Done, Download};

@@ -69,6 +69,11 @@ impl Digester {
         unimplemented!()
     }
 
+    /// Adds bytes that are in memory.
+    pub(crate) fn add(&mut self, _bytes: &[u8]) {
+        unimplemented!()
+    }
+
     /// The digest.
     pub(crate) fn finish(self) -> WantedDigest {
         unimplemented!()

@@ -109,7 +109,8 @@ pub(super) fn build(get: &Get, way: &Way<'_>) -> Result<Request<Empty<Bytes>>, F
 
 /// What the user gave. It is marked sensitive: `Debug` does not print it, HPACK does not index it.
 fn given(get: &Get) -> Result<HeaderMap, Failure> {
-    let unsendable = |name: &str| Failure::Bug(format!("header {} was not checked", name.escape_default()));
+    let unsendable =
+        |name: &str| Failure::Defect(format!("header {} was not checked", name.escape_default()));
     let mut fields = HeaderMap::new();
     for (name, value) in get.headers.iter() {
         let field = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unsendable(name))?;
@@ -163,7 +164,7 @@ fn proxy_fields(fields: &mut HeaderMap, forwards: Option<&Hop>) {
 
 /// What is the same for every user: identity coding always (R5), the range, and one condition.
 fn own_fields(fields: &mut HeaderMap, get: &Get, way: &Way<'_>) -> Result<(), Failure> {
-    let unsendable = |_| Failure::Bug("a validator that cannot be sent".into());
+    let unsendable = |_| Failure::Defect("a validator that cannot be sent".into());
     let host = HeaderValue::try_from(way.target.authority());
     let host = host.map_err(|_| Failure::Connect(format!("{} cannot be asked for", way.target)))?;
     fields.entry(header::HOST).or_insert(host);
@@ -191,9 +192,9 @@ fn range(first: u64, end: Option<u64>) -> Result<HeaderValue, Failure> {
     let text = match end {
         None => format!("bytes={first}-"),
         Some(end) if end > first => format!("bytes={first}-{}", end - 1),
-        Some(end) => return Err(Failure::Bug(format!("the range {first}..{end} is empty"))),
+        Some(end) => return Err(Failure::Defect(format!("the range {first}..{end} is empty"))),
     };
-    HeaderValue::try_from(text).map_err(|error| Failure::Bug(error.to_string()))
+    HeaderValue::try_from(text).map_err(|error| Failure::Defect(error.to_string()))
 }
 
 /// Origin form; absolute form for a forwarding proxy and for HTTP/2, where it becomes `:authority` and a
