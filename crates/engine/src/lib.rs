@@ -6,10 +6,12 @@
 mod download;
 mod engine;
 mod error;
+mod inspect;
 mod options;
 
 pub use download::{Done, Download};
 pub use engine::{Engine, fetch};
 pub use error::Error;
+pub use inspect::{PartReport, VerifyReport, status, verify};
 pub use options::{Checksum, Options, Proxy, Request, Target};
-pub use thence_plan::{Breach, DiskFault, Event, Exists, Failure, Limits, Phase, Progress};
+pub use thence_plan::{Breach, DiskFault, Event, Exists, Failure, Limits, Phase, Progress, mask};

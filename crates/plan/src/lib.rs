@@ -21,11 +21,11 @@ pub use failure::{Breach, DiskFault, Failure, Phase};
 pub use identity::{EntityTag, Identity, Same};
 pub use limits::Limits;
 pub use machine::{
-    Action, Ask, Command, Condition, Ending, Held, HeldBlock, Input, JobId, JobSpec, LaneId, Output, Placement,
-    Purpose, SourceId, Take,
+    Action, Ask, Command, Condition, Ending, Held, HeldBlock, Input, JobId, JobSpec, LaneId, Output,
+    Placement, Purpose, SourceId, Take,
 };
 pub use name::{Exists, Name, choose_name};
 pub use record::{Begin, Hash, Record, WantedDigest};
-pub use redirect::{Hop, next_hop, same_origin};
+pub use redirect::{Hop, mask, next_hop, same_origin};
 pub use response::{Asked, Coding, Head, HttpVersion, Verdict, judge};
 pub use retry::{Advice, advise};
