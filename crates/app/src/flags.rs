@@ -17,16 +17,21 @@ use crate::secret::Secret;
 const EXAMPLES: &str = "\
 Run the same command again after any interruption, or `thence NAME.part`, and it goes on from where it stopped.
 
-  thence https://example.org/big.iso                fetch it here
-  thence big.iso.part                               go on without the URL
-  thence -o - https://example.org/a.tar.gz | tar xz stream it
-  thence URL1 --mirror MIRROR1 URL2                 two files, one with a mirror
+  thence https://example.org/big.iso           fetch it here
+  thence big.iso.part                          go on without the URL
+  thence -o - https://example.org/a | tar xz   stream it
+  thence URL1 --mirror MIRROR1 URL2            two files, one with a mirror
 
 Exit codes: docs/exit-codes.md. The lines of --json: docs/events.md.";
 
+const USAGE: &str = "\
+thence [OPTIONS] URL|PART...
+       thence status [PATH]
+       thence verify PART|FILE [--checksum ALGO:HEX]";
+
 /// Fetches files over HTTP and never starts over.
 #[derive(Parser)]
-#[command(name = "thence", version, after_help = EXAMPLES, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "thence", version, override_usage = USAGE, after_help = EXAMPLES, max_term_width = 100, disable_help_subcommand = true)]
 pub(crate) struct Said {
     /// Files to fetch, or parts (NAME.part, NAME.thence) to go on with; each is a download of its own
     #[arg(value_name = "URL|PART")]
