@@ -40,7 +40,7 @@ impl Stream {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -164,7 +164,6 @@ impl Drive<'_> {
         self.outcomes[id] = Outcome::Failed(trouble.code);
     }
 
-    /// The code of the first download on the command line that failed; else whether all are there.
     fn end(&mut self, stopped: bool) -> Ended {
         let unfinished: Vec<usize> = (0..self.outcomes.len())
             .filter(|id| !matches!(self.outcomes[*id], Outcome::Done | Outcome::Failed(_)))
@@ -172,11 +171,18 @@ impl Drive<'_> {
         if stopped && !unfinished.is_empty() && !self.report.is_gone() {
             self.report.stopped(&unfinished, self.stream.is_some());
         }
-        let failed =
-            self.outcomes.iter().find_map(|o| if let Outcome::Failed(c) = o { Some(*c) } else { None });
-        let code = failed.unwrap_or(if unfinished.is_empty() { Code::Done } else { Code::Unfinished });
-        Ended { code, leave: stopped }
+        Ended { code: code(&self.outcomes), leave: stopped }
     }
+}
+
+/// The code of the first download on the command line that failed; else whether all are there.
+fn code(outcomes: &[Outcome]) -> Code {
+    let failed = outcomes.iter().find_map(|outcome| match outcome {
+        Outcome::Failed(code) => Some(*code),
+        _ => None,
+    });
+    let all = outcomes.iter().all(|outcome| matches!(outcome, Outcome::Done));
+    failed.unwrap_or(if all { Code::Done } else { Code::Unfinished })
 }
 
 /// Tells the loop of one download until it ends, or rests after a stop.
@@ -211,4 +217,17 @@ async fn follow(
     }
     let result = download.wait().await;
     drop(news.send((id, News::Ended(Box::new(result)))).await);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_failure_on_the_command_line_decides_the_code() {
+        use Outcome::{Done, Failed, Stopped, Waiting};
+        assert_eq!(code(&[Done, Done]), Code::Done);
+        assert_eq!(code(&[Done, Stopped, Waiting]), Code::Unfinished);
+        assert_eq!(code(&[Stopped, Failed(Code::NotFound), Failed(Code::Tls)]), Code::NotFound);
+    }
 }

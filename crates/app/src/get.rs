@@ -170,3 +170,52 @@ impl Write for Closing {
         self.note(flushed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flags;
+    use crate::meant::{Act, meant};
+
+    fn built(words: &[&str]) -> Request {
+        let words = std::iter::once("thence").chain(words.iter().copied()).map(Into::into);
+        let words = flags::parse(words).ok().unwrap();
+        let Ok(Act::Get(mut get)) = meant(words, Limits::default()).map(|meant| meant.act) else {
+            panic!("refused")
+        };
+        let mut passwords = get.user.take().map(|user| Passwords::new(user, &mut Vec::new()));
+        request(&get, &get.wanted[0], 0o640, passwords.as_mut(), None)
+            .unwrap_or_else(|trouble| panic!("{trouble}"))
+    }
+
+    #[test]
+    fn everything_said_of_a_download_reaches_its_request() {
+        let request = built(&[
+            "--strict",
+            "--raw",
+            "-x3",
+            "-HA: b",
+            "--keep-header=a",
+            "http://h/",
+            "--mirror=http://m/",
+        ]);
+        assert_eq!(request.urls, ["http://h/", "http://m/"]);
+        assert_eq!(request.headers, [("A".to_owned(), "b".to_owned())]);
+        assert_eq!((request.lanes, request.mode, request.keep_headers.len()), (3, 0o640, 1));
+        assert!(request.strict && request.raw && !request.trust_overlap);
+    }
+
+    #[test]
+    fn a_password_given_is_used_as_it_is() {
+        assert_eq!(built(&["--user", "me:p:q", "http://h/"]).user, Some(("me".into(), "p:q".into())));
+    }
+
+    #[test]
+    fn a_reader_that_leaves_is_told_from_a_broken_disk() {
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        let stream = Stream::default();
+        let mut out = Closing { out: Box::new(writer), stream: stream.clone() };
+        assert!(out.write(b"x").is_err() && stream.is_closed());
+    }
+}

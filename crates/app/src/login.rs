@@ -63,3 +63,18 @@ fn ask(name: &str, host: &str) -> Result<Secret, Trouble> {
         Trouble::new(Code::NeedsHeader, host, what, "set THENCE_PASSWORD, or add the host to ~/.netrc")
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn netrc_answers_for_its_hosts_before_anyone_is_asked() {
+        let user = User { name: "me".into(), password: None };
+        let netrc = Some(netrc::parse("machine a login me password one machine b login me password two"));
+        let mut passwords = Passwords { user, netrc, found: Vec::new() };
+        for (host, password) in [("a", "one"), ("b", "two"), ("A", "one")] {
+            assert_eq!(passwords.of(host).ok(), Some(("me".into(), password.into())));
+        }
+    }
+}

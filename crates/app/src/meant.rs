@@ -226,3 +226,82 @@ fn notes(said: &Said, lanes: u32) -> Vec<String> {
     }
     notes
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::flags;
+
+    const URL: &str = "http://h/a";
+
+    fn get(words: &[&str]) -> Get {
+        let words = std::iter::once("thence").chain(words.iter().copied()).map(OsString::from);
+        let words = flags::parse(words).ok().unwrap();
+        match meant(words, Limits::default()).unwrap_or_else(|trouble| panic!("{trouble}")).act {
+            Act::Get(get) => *get,
+            _ => panic!("no download"),
+        }
+    }
+
+    #[test]
+    fn a_name_may_carry_its_directory() {
+        let file = |dir: &str, name: &str| Place::File { dir: dir.into(), name: name.into() };
+        assert_eq!(get(&["-o", "b", URL]).place, file(".", "b"));
+        assert_eq!(get(&["-o", "none/b", "-d", "/x", URL]).place, file("/x/none", "b"));
+        assert_eq!(get(&["-o", "/none/b", "-d", "/x", URL]).place, file("/none", "b"));
+        assert_eq!(get(&["-o", "-", URL]).place, Place::Stdout);
+        assert_eq!(get(&["-d", "/x", URL]).place, Place::Dir(Some("/x".into())));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_device_has_no_final_name() {
+        assert_eq!(get(&["-o", "/dev/null", URL]).place, Place::Device("/dev/null".into()));
+    }
+
+    #[test]
+    fn a_chosen_name_is_not_changed_unless_asked() {
+        assert_eq!(get(&["-o", "b", URL]).exists, Some(Exists::Error));
+        assert_eq!(get(&["-o", "b", "--exists=rename", URL]).exists, Some(Exists::Rename));
+        assert_eq!(get(&[URL]).exists, None);
+    }
+
+    #[test]
+    fn options_change_the_limits_they_name() {
+        let words = ["--timeout", "2", "--connect-timeout", ".5", "--retry", "0", "--max-size", "1K", URL];
+        let limits = get(&words).options.limits;
+        assert_eq!((limits.stall, limits.connect), (Duration::from_secs(2), Duration::from_millis(500)));
+        assert_eq!((limits.retries, limits.max_size), (0, Some(1024)));
+    }
+
+    #[test]
+    fn a_rate_of_0_is_no_limit() {
+        assert_eq!(get(&["--limit-rate", "0", URL]).options.limit_rate, None);
+        assert_eq!(get(&["--limit-rate", "2M", URL]).options.limit_rate, Some(2 << 20));
+    }
+
+    #[test]
+    fn many_lanes_and_no_verification_are_remarked_on() {
+        assert!(get(&["-x", "32", URL]).notes.is_empty());
+        assert!(get(&["-x", "33", URL]).notes[0].contains("33 connections"));
+        assert!(get(&["--insecure", URL]).notes[0].starts_with("warning"));
+    }
+
+    #[test]
+    fn order_ties_a_mirror_to_its_url() {
+        let get = get(&[
+            "--strict",
+            URL,
+            "--mirror=http://m/",
+            "-x4",
+            "http://h/b",
+            "--raw",
+            "--mirror",
+            "http://n/",
+        ]);
+        let mirrors: Vec<_> = get.wanted.iter().map(|wanted| wanted.mirrors.join(" ")).collect();
+        assert_eq!((mirrors, get.lanes), (vec!["http://m/".to_owned(), "http://n/".to_owned()], 4));
+    }
+}

@@ -64,7 +64,7 @@ impl Report {
             Form::Json
         } else if talk.quiet {
             Form::Quiet
-        } else if std::io::stderr().is_terminal() {
+        } else if can_redraw() {
             let glyphs = Glyphs::of_locale(|name| std::env::var(name).ok());
             Form::Bars(MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(DRAWS)), glyphs)
         } else {
@@ -240,6 +240,11 @@ impl Report {
         let written = if self.talk.stdout_taken { say::raw_err(line) } else { say::out(line) };
         self.gone |= written.is_err();
     }
+}
+
+/// True for a terminal that can go back over a line.
+fn can_redraw() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// Our own line is the whole of it.
