@@ -1,62 +1,64 @@
-//! Looks at parts and finished files and changes nothing.
+//! Looks at what is held without changing it.
 
 use std::path::{Path, PathBuf};
 
-use thence_plan::{EntityTag, WantedDigest};
-
 use crate::error::Error;
+use crate::options::Checksum;
 
-/// What a part holds.
-#[derive(Clone, Debug, PartialEq)]
+/// What one part holds, and of what.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct PartReport {
-    /// `DIR/NAME.part`.
-    pub part: PathBuf,
-    /// The final name.
+    /// The final name, without `.part`.
     pub name: String,
-    /// The source's URL, query and all: mask it before it is printed.
+    /// The directory of the pair.
+    pub dir: PathBuf,
+    /// The source's URL, its query included; whoever prints it masks it.
     pub url: String,
-    /// Complete length in bytes, if known.
+    /// Complete length, if known.
     pub total: Option<u64>,
-    /// Bytes that are recorded as held.
+    /// Unique bytes recorded as held.
     pub held: u64,
-    /// Held part of each of 64 equal stretches of the file, 0..=255; empty while the length is unknown.
+    /// Bytes of a block.
+    pub block_size: u32,
+    /// Held part of each of 64 equal stretches, 0..=255; empty while the length is unknown.
     pub map: Vec<u8>,
-    /// ETag of the held bytes.
-    pub etag: Option<EntityTag>,
-    /// `Last-Modified` of the held bytes.
-    pub modified: Option<String>,
-    /// Runs that worked on it.
-    pub runs: u32,
-    /// The certificate was not verified.
+    /// The validator that identifies the version, as the server sent it.
+    pub validator: Option<String>,
+    /// Some of it came over a connection whose certificate was not verified.
     pub insecure: bool,
-    /// A process works on it.
+    /// Some join rests on an overlap check alone.
+    pub unproven: bool,
+    /// A process holds the part's lock now.
     pub in_use: bool,
-    /// Whole, verified and synced; only the rename is left.
+    /// Everything is held and checked; only the rename is left.
     pub whole: bool,
 }
 
-/// What reading the bytes back showed.
-#[derive(Clone, Debug, PartialEq)]
+/// What was read back and compared.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct VerifyReport {
     /// The file that was read.
     pub path: PathBuf,
-    /// Bytes that were read and compared.
+    /// Bytes compared with a hash or digest.
     pub checked: u64,
-    /// Stretches (offset, length) that are not what was recorded.
-    pub damaged: Vec<(u64, u64)>,
-    /// The digest of the whole file as it is, if one was compared.
-    pub digest: Option<WantedDigest>,
-    /// Everything that was recorded or wanted was found.
-    pub good: bool,
+    /// Ranges (first, end) that differ from their record.
+    pub bad: Vec<(u64, u64)>,
+    /// Digest of the whole file, algorithm and hex, where one was computed.
+    pub digest: Option<(String, String)>,
+    /// Whether that is the digest wanted; `None` when none was.
+    pub digest_ok: Option<bool>,
+    /// Complete length, if known.
+    pub total: Option<u64>,
+    /// Unique bytes recorded as held.
+    pub held: u64,
 }
 
-/// What the part `path` (`NAME.part`, `NAME.thence` or `NAME`) holds, or every part in a directory.
+/// Reports the part at `path`, or every part in the directory `path`, by name.
 pub fn status(_path: &Path) -> Result<Vec<PartReport>, Error> {
-    unimplemented!()
+    Err(Error::Cancelled)
 }
 
-/// Reads a part or finished file back and compares it with its journal, the digest it was published
-/// with, or the given one.
-pub fn verify(_path: &Path, _checksum: Option<&WantedDigest>) -> Result<VerifyReport, Error> {
-    unimplemented!()
+/// Reads a part's held blocks back, or a finished file against `want` or the digest it was published with.
+pub fn verify(_path: &Path, _want: Option<&Checksum>) -> Result<VerifyReport, Error> {
+    Err(Error::Cancelled)
 }

@@ -28,4 +28,4 @@ pub use engine::{Engine, fetch};
 pub use error::Error;
 pub use inspect::{PartReport, VerifyReport, status, verify};
 pub use options::{Checksum, Options, Proxy, Request, Target};
-pub use thence_plan::{Breach, DiskFault, Event, Exists, Failure, Limits, Phase, Progress};
+pub use thence_plan::{Breach, DiskFault, Event, Exists, Failure, Limits, Phase, Progress, mask};
