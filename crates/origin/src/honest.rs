@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use crate::files;
-use crate::lock;
 use crate::reply::Reply;
 use crate::request::Request;
+use crate::wire::lock;
 
 /// What the origin serves now. Clones are cheap; an answer under way keeps the clone it began with.
 #[derive(Clone, Debug)]

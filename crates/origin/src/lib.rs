@@ -26,14 +26,9 @@ pub mod real;
 mod reply;
 mod request;
 mod scripted;
+mod wire;
 
 pub use honest::{Body, Served, Shared};
 pub use reply::Reply;
 pub use request::Request;
 pub use scripted::Origin;
-
-/// The guarded value even if a thread panicked while it held the lock: a failed assertion in one test
-/// closure must not hide behind poisoned locks in all others.
-fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}

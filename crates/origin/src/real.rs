@@ -50,6 +50,13 @@ pub struct Access {
     pub sent: u64,
 }
 
+/// Where a program stands: in `$PATH`, or in `/usr/sbin`, which the path of an ordinary Debian user lacks.
+pub fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let dirs = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    dirs.map(|dir| dir.join(name)).find(|file| file.is_file())
+}
+
 /// Everything a configuration needs to know.
 struct Plan<'a> {
     site: &'a Site,
@@ -223,7 +230,7 @@ fn nginx(plan: &Plan) -> Command {
         token = plan.token,
     );
     let file = written(plan, "nginx.conf", &config);
-    let mut command = Command::new("nginx");
+    let mut command = command("nginx");
     command.arg("-e").arg(plan.dir.join("error.log")).arg("-p").arg(plan.dir).arg("-c").arg(file);
     command
 }
@@ -256,7 +263,7 @@ fn apache(plan: &Plan) -> Command {
         );
     }
     let file = written(plan, "apache.conf", &config);
-    let mut command = Command::new("apache2");
+    let mut command = command("apache2");
     command.arg("-DFOREGROUND").arg("-d").arg(plan.dir).arg("-f").arg(file);
     command
 }
@@ -277,10 +284,15 @@ fn caddy(plan: &Plan) -> Command {
         config += &site(format!("https://127.0.0.1:{0}, https://localhost:{0}", plan.https), tls);
     }
     let file = written(plan, "Caddyfile", &config);
-    let mut command = Command::new("caddy");
+    let mut command = command("caddy");
     command.env("HOME", plan.dir).env("XDG_DATA_HOME", plan.dir).env("XDG_CONFIG_HOME", plan.dir);
     command.args(["run", "--adapter", "caddyfile", "--config"]).arg(file);
     command
+}
+
+/// An absent program is left to fail at its start, where the message says what to install.
+fn command(name: &str) -> Command {
+    Command::new(program(name).unwrap_or_else(|| name.into()))
 }
 
 fn written(plan: &Plan, name: &str, text: &str) -> PathBuf {

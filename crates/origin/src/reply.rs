@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::scripted::{Stage, Wire};
+use crate::wire::{Stage, Wire};
 
 /// Longest single write of a body. Small, so that a throttled body comes evenly.
 const PIECE: usize = 64 << 10;

@@ -1,18 +1,17 @@
 //! A scripted loopback origin: one closure answers every request, a thread serves each connection, and
 //! every request is recorded. It has no opinion about HTTP: what the closure writes is what is sent.
 
-use std::collections::HashMap;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 
-use rustls::{ServerConfig, ServerConnection};
+use rustls::ServerConfig;
 
-use crate::lock;
 use crate::reply::Reply;
 use crate::request::{Request, read_head};
+use crate::wire::{Stage, Wire, lock};
 
 /// A server on `127.0.0.1` with a port of its own. Dropping it closes every connection and the port.
 pub struct Origin {
@@ -20,25 +19,6 @@ pub struct Origin {
     scheme: &'static str,
     stage: Arc<Stage>,
     acceptor: Option<JoinHandle<()>>,
-}
-
-/// What all threads of an origin share.
-#[derive(Default)]
-pub(crate) struct Stage {
-    pub(crate) stopping: AtomicBool,
-    pub(crate) sent: AtomicU64,
-    accepted: AtomicUsize,
-    requests: Mutex<Vec<Request>>,
-    open: Mutex<HashMap<usize, Weak<TcpStream>>>,
-}
-
-/// One accepted connection, with or without TLS.
-pub(crate) struct Wire {
-    /// The stage holds it weakly: a reset needs the last owner to close it.
-    pub(crate) socket: Arc<TcpStream>,
-    tls: Option<ServerConnection>,
-    /// Ends without a word of ours: a cut or a reset.
-    pub(crate) silent: bool,
 }
 
 impl Origin {
@@ -160,52 +140,4 @@ fn converse(
     }
     wire.close();
     Ok(())
-}
-
-impl Wire {
-    fn new(socket: TcpStream, tls: Option<&Arc<ServerConfig>>) -> io::Result<Wire> {
-        socket.set_nodelay(true)?;
-        let tls = tls.map(|config| ServerConnection::new(config.clone())).transpose();
-        Ok(Wire { socket: Arc::new(socket), tls: tls.map_err(io::Error::other)?, silent: false })
-    }
-
-    /// Says close_notify where there is TLS, then FIN.
-    fn close(&mut self) {
-        if self.silent {
-            return;
-        }
-        if let Some(tls) = &mut self.tls {
-            tls.send_close_notify();
-            let _gone = tls.write_tls(&mut &*self.socket);
-        }
-        let _gone = self.socket.shutdown(Shutdown::Write);
-    }
-}
-
-impl Read for Wire {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut socket = &*self.socket;
-        match &mut self.tls {
-            None => socket.read(buffer),
-            Some(tls) => rustls::Stream::new(tls, &mut socket).read(buffer),
-        }
-    }
-}
-
-impl Write for Wire {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut socket = &*self.socket;
-        match &mut self.tls {
-            None => socket.write(bytes),
-            Some(tls) => rustls::Stream::new(tls, &mut socket).write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        let mut socket = &*self.socket;
-        match &mut self.tls {
-            None => socket.flush(),
-            Some(tls) => rustls::Stream::new(tls, &mut socket).flush(),
-        }
-    }
 }
