@@ -108,6 +108,19 @@ fn every_crate_stands_in_the_order() {
 }
 
 #[test]
+fn every_dependency_has_its_reason() {
+    let root = source::root();
+    let manifest = std::fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let reasons = std::fs::read_to_string(root.join("docs/dependencies.md")).unwrap();
+    let (_, table) = manifest.split_once("[workspace.dependencies]").unwrap();
+    let lines =
+        table.lines().take_while(|line| !line.starts_with('[')).filter(|line| !line.contains("path ="));
+    let names = lines.filter_map(|line| Some(line.split_once(" = ")?.0));
+    let missing = names.filter(|name| !reasons.contains(&format!("`{name}`")));
+    none(missing.map(|name| format!("docs/dependencies.md has no line for `{name}`")).collect());
+}
+
+#[test]
 fn nothing_pending_is_done_already() {
     let found =
         [long_files(), long_functions(), upward_uses(), cycles(), forbidden_words(), impure_words()].concat();

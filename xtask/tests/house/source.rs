@@ -22,9 +22,14 @@ pub(crate) struct Function {
     pub(crate) lines: usize,
 }
 
+/// The root of the repository.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
 /// Every source of the workspace.
 pub(crate) fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let root = root();
     let mut found = Vec::new();
     for dir in ["crates", "xtask"] {
         walk(root, &root.join(dir), &mut found);
