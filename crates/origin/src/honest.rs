@@ -225,6 +225,11 @@ impl Answer {
         self
     }
 
+    /// A field's value; empty if it is not there.
+    pub fn field(&self, name: &str) -> &str {
+        self.fields.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value)
+    }
+
     /// Removes a field.
     pub fn remove(&mut self, name: &str) -> &mut Self {
         self.fields.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
