@@ -6,21 +6,23 @@
 mod download;
 mod engine;
 mod error;
-#[expect(dead_code, reason = "the driver comes next")]
+#[allow(dead_code, reason = "the driver comes next")]
 mod file;
-#[expect(dead_code, reason = "the driver comes next")]
+#[allow(dead_code, reason = "the driver comes next")]
 mod find;
 mod inspect;
-#[expect(dead_code, reason = "the driver comes next")]
+#[allow(dead_code, reason = "the driver comes next")]
 mod journal;
+mod lock;
+mod mark;
 mod options;
-#[expect(dead_code, reason = "the driver comes next")]
+#[allow(dead_code, reason = "the driver comes next")]
 mod publish;
-#[expect(dead_code, reason = "the driver comes next")]
+#[allow(dead_code, reason = "the driver comes next")]
 mod sys;
-#[expect(dead_code, reason = "the driver comes next")]
+#[allow(dead_code, reason = "the driver comes next")]
 mod verify;
-#[expect(dead_code, reason = "the driver comes next")]
+#[allow(dead_code, reason = "the driver comes next")]
 mod write;
 
 pub use download::{Done, Download};
