@@ -19,6 +19,7 @@ use tokio::time::Instant as Moment;
 use crate::download::{Done, Window};
 use crate::error::Error;
 use crate::file::{self, Draft, Pair};
+use crate::find;
 use crate::http::{Client, Get};
 use crate::lane::{self, Control, Port, Shared, Taking, Word};
 use crate::options::{Options, Request};
@@ -421,6 +422,7 @@ impl Driver {
             journal: placement.journal,
             digest: aim.checksum.clone(),
             insecure: self.options.insecure,
+            limits: self.shared.limits.clone(),
         };
         // The retired pair keeps its lock until it has its other name.
         let old =
@@ -431,8 +433,8 @@ impl Driver {
         tokio::task::spawn_local(async move {
             let placed = shared.disk.call(move || {
                 if let Some(old) = old {
-                    file::retire(old)?;
-                } else if let Some(bytes) = crate::find::finished(&draft.dir, &draft.name, &draft.url) {
+                    file::retire(old, &draft.limits)?;
+                } else if let Some(bytes) = find::finished(&draft.dir.join(&draft.name), &draft.url) {
                     let path = Some(draft.dir.join(&draft.name));
                     return Ok(Err(Done { path, bytes, already: true, ..Done::default() }));
                 }
@@ -537,10 +539,10 @@ impl Driver {
 
     fn sync(&mut self, job: JobId) {
         let Some(files) = self.works.get(&job).and_then(|work| work.files.as_ref()) else { return };
-        let (part, journal) = (files.pair.part.clone(), files.pair.journal.clone());
+        let pair = files.pair.clone();
         let (messages, shared) = (self.messages.clone(), self.shared.clone());
         tokio::task::spawn_local(async move {
-            let synced = shared.disk.call(move || verify::sync(&part, journal.as_deref())).await;
+            let synced = shared.disk.call(move || verify::sync(&pair)).await;
             let _ = messages.send((job, Message::Synced(synced.unwrap_or_else(|_| Err(DiskError::gone())))));
         });
     }
@@ -549,9 +551,9 @@ impl Driver {
         let Some(files) = self.works.get(&job).and_then(|work| work.files.as_ref()) else { return };
         let (checker, messages, shared) = (files.checker.clone(), self.messages.clone(), self.shared.clone());
         tokio::task::spawn_local(async move {
-            let found = shared
-                .disk
-                .call(move || checker.lock().unwrap_or_else(PoisonError::into_inner).check(block, len));
+            let found = shared.disk.call(move || {
+                checker.lock().unwrap_or_else(PoisonError::into_inner).check(block, len, |_| {})
+            });
             let found = found.await.unwrap_or_else(|_| Err(DiskError::gone()));
             let _ = messages.send((job, Message::Checked { block, hash, found }));
         });
@@ -598,6 +600,7 @@ impl Driver {
             identity: files.identity.clone(),
             digest: None,
             exists: work.aim.exists,
+            limits: self.shared.limits.clone(),
         };
         let pair = files.pair.clone();
         tokio::task::spawn_local(async move {

@@ -19,10 +19,7 @@ use crate::http::{Answer, Body, Client, Get};
 use crate::sink::Sink;
 use crate::sys::DiskError;
 use crate::verify::{self, Disk};
-use crate::write::{Handover, OpenBlock, Pool, Slab, Writers, Written};
-
-/// Slabs of one hand-over at most: one large `pwritev`.
-const SLABS: usize = 4;
+use crate::write::{HAND, Handover, OpenBlock, Pool, Slab, Writers, Written};
 
 /// How often a lane reports what it read, at most.
 const REPORT: std::time::Duration = std::time::Duration::from_millis(50);
@@ -229,7 +226,7 @@ impl Reader {
             at: taking.take.from,
             rest: Bytes::new(),
             granted: None,
-            slabs: Vec::with_capacity(SLABS),
+            slabs: Vec::with_capacity(HAND),
             slabs_at: 0,
             due: None,
             open: taking.open,
@@ -380,7 +377,7 @@ impl Reader {
         if self.due.is_none() {
             self.due = Some(Moment::now() + self.shared.limits.hand_over);
         }
-        if self.slabs.len() == SLABS && self.at.is_multiple_of(size) {
+        if self.slabs.len() == HAND && self.at.is_multiple_of(size) {
             self.hand_over().await?;
         }
         Ok(put)
@@ -414,8 +411,8 @@ impl Reader {
         self.writing = Some(self.shared.writers.hand_over(Handover {
             part: part.clone(),
             offset: self.slabs_at,
-            slabs: std::mem::replace(&mut self.slabs, Vec::with_capacity(SLABS)),
-            open: std::mem::take(&mut self.open),
+            slabs: std::mem::replace(&mut self.slabs, Vec::with_capacity(HAND)),
+            open: std::mem::replace(&mut self.open, OpenBlock::new()),
             block_size: *block_size,
             total: *total,
         }));

@@ -14,6 +14,8 @@ mod http;
 mod inspect;
 mod journal;
 mod lane;
+mod lock;
+mod mark;
 mod options;
 mod publish;
 mod sink;

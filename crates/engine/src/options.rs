@@ -100,7 +100,14 @@ impl Request {
 
     /// The download that `path` (`NAME.part`, `NAME.thence`, or `NAME`) holds, in the directory it is in now.
     /// `urls` and the target are the journal's; everything else is as in [`Request::new`].
-    pub fn resume(_path: &Path) -> Result<Request, Error> {
-        Err(Error::Cancelled)
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Journal`] or [`Error::Disk`] when there is no such pair or its journal cannot be read.
+    pub fn resume(path: &Path) -> Result<Request, Error> {
+        let (dir, name, url) = crate::inspect::source_of(path)?;
+        let mut request = Request::new(url, dir.clone());
+        request.target = Target::File { dir, name: Some(name) };
+        Ok(request)
     }
 }

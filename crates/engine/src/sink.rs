@@ -51,7 +51,7 @@ fn serve(mut writer: Box<dyn Write + Send>, mut digester: Option<Digester>, inbo
             Order::Write(bytes, answer) => {
                 let result = writer.write_all(&bytes).map_err(|error| failed(&error));
                 if let Some(digester) = &mut digester {
-                    digester.add(&bytes);
+                    digester.update(&bytes);
                 }
                 let _ = answer.send(result);
             }

@@ -96,7 +96,7 @@ impl Work {
             return OpenBlock::new();
         }
         let left = self.open.remove(&((at / size) as u32));
-        left.filter(|open| u64::from(open.upto()) == at % size).unwrap_or_default()
+        left.filter(|open| u64::from(open.upto()) == at % size).unwrap_or_else(OpenBlock::new)
     }
 
     pub(crate) fn tell(&self, event: Event) {

@@ -18,9 +18,6 @@ mod target;
 mod tests;
 mod tls;
 
-#[expect(unused_imports, reason = "the driver comes next")]
 pub(crate) use body::Body;
-#[cfg_attr(not(test), expect(unused_imports, reason = "the driver comes next"))]
 pub(crate) use client::{Answer, Client};
-#[cfg_attr(not(test), expect(unused_imports, reason = "the driver comes next"))]
 pub(crate) use request::{Get, check_headers};
