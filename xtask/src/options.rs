@@ -29,6 +29,29 @@ impl Options {
         }
     }
 
+    /// The values of `--name a,b,c`.
+    pub(crate) fn list<T: FromStr>(&self, name: &str, default: &str) -> Result<Vec<T>, String> {
+        let said: String = self.take(name, default.to_owned())?;
+        said.split(',')
+            .map(|one| one.parse().map_err(|_| format!("`--{name} {said}`: what is `{one}`?")))
+            .collect()
+    }
+
+    /// A size such as `96M` or `1G`, in bytes.
+    pub(crate) fn size(&self, name: &str, default: &str) -> Result<u64, String> {
+        let said: String = self.take(name, default.to_owned())?;
+        let digits = said.trim_end_matches(|c: char| !c.is_ascii_digit());
+        let unit = match said[digits.len()..].to_ascii_uppercase().trim_end_matches("IB") {
+            "" => 1,
+            "K" => 1 << 10,
+            "M" => 1 << 20,
+            "G" => 1 << 30,
+            _ => return Err(format!("`--{name} {said}`: a number and K, M or G is wanted")),
+        };
+        let number: u64 = digits.parse().map_err(|_| format!("`--{name} {said}` cannot be read"))?;
+        Ok(number * unit)
+    }
+
     /// Call it when all known names are taken.
     pub(crate) fn no_others(&self) -> Result<(), String> {
         match self.0.borrow().keys().next() {

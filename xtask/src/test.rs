@@ -57,19 +57,8 @@ fn dependencies() -> Result<(), String> {
 /// Only the engine is compiled with the flag, not the hundred crates under it, which cargo would do in
 /// minutes for `RUSTFLAGS`; cargo keeps both builds of the engine side by side.
 fn portable() -> Result<(), String> {
-    let args = ["rustc", "--package", "thence", "--lib", "--profile", "test", "--message-format", "json"];
-    let mut build = cargo(&args);
-    build.args(["--", "--cfg", "thence_portable"]).stderr(Stdio::inherit());
-    let built = build.output().map_err(|error| format!("cargo rustc: {error}"))?;
-    if !built.status.success() {
-        return Err(format!("cargo rustc: {}", built.status));
-    }
-    let messages = String::from_utf8_lossy(&built.stdout);
-    let program = messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter_map(|message| message.get("executable")?.as_str().map(str::to_owned))
-        .next_back()
-        .ok_or("cargo rustc built no test program")?;
+    let args =
+        ["rustc", "--package", "thence", "--lib", "--profile", "test", "--", "--cfg", "thence_portable"];
+    let program = shell::built(&args)?;
     shell::run(Command::new(program).current_dir(shell::root().join("crates/engine")))
 }
