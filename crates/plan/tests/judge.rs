@@ -376,6 +376,12 @@ fn r28_a_matching_validator_is_no_strangers() {
 }
 
 #[test]
+fn r28_a_weakly_equal_tag_is_no_strangers_whatever_the_kind() {
+    let coded = answer(200, &[("content-encoding", "gzip"), ("etag", "W/\"v1\""), HTML]);
+    assert!(matches!(judge(&from(100), Some(&v1()), &coded), Verdict::Whole { same: Same::Different, .. }));
+}
+
+#[test]
 fn r28_where_nothing_is_known_nothing_is_contradicted() {
     let verdict = judge(&from(100), Some(&Identity::default()), &answer(200, &[HTML]));
     assert_eq!(same(&verdict), Some(Same::Unproven));
@@ -520,6 +526,45 @@ fn every_status_is_judged_without_panic() {
     for status in 0..=u16::MAX {
         let _ = judge(&first_get(), None, &answer(status, &[]));
         let _ = judge(&from(100), Some(&v1()), &answer(status, &[]));
+    }
+}
+
+/// Pieces that a broken or hostile server could put together.
+const SHARDS: [&str; 16] = [
+    "bytes",
+    " ",
+    "0",
+    "1",
+    "99",
+    "18446744073709551615",
+    "-",
+    "/",
+    "*",
+    ",",
+    "chunked",
+    "gzip",
+    "\"",
+    "W/",
+    "\0",
+    "\u{202e}",
+];
+
+#[test]
+fn no_head_makes_the_judge_panic_or_believe_an_empty_part() {
+    let names = ["content-range", "content-length", "transfer-encoding", "content-encoding", "etag", "date"];
+    let mut chance = 1u64;
+    let mut draw = |below: usize| {
+        chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (chance >> 33) as usize % below
+    };
+    for _ in 0..100_000 {
+        let value: String = (0..draw(9)).map(|_| SHARDS[draw(16)]).collect();
+        let name = names[draw(6)];
+        let fields = [("content-range", "bytes 0-98/99"), (name, value.as_str())];
+        let head = answer([200, 206, 416][draw(3)], &fields[usize::from(name == "content-range")..]);
+        if let Some((first, end)) = span(&judge(&range(0, Some(50)), Some(&v1()), &head)) {
+            assert!(first < end && end <= 50, "{head:?}");
+        }
     }
 }
 

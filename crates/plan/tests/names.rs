@@ -212,6 +212,51 @@ fn r69_a_huge_name_is_read_in_linear_time() {
     assert!(is_safe(&made(&".x".repeat(1 << 19)).unwrap()));
 }
 
+/// Pieces that a hostile server could put together.
+const SHARDS: [&str; 24] = [
+    "..",
+    "/",
+    "\\",
+    ":",
+    "\0",
+    "\u{202e}",
+    "\u{1b}",
+    " ",
+    ".",
+    "-",
+    "CON",
+    "nul",
+    ".part",
+    ".thence",
+    ".gz",
+    ".tar",
+    "€",
+    "a",
+    "~",
+    "\"",
+    ";",
+    "%2f",
+    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+    "\u{2028}",
+];
+
+#[test]
+fn pth_01_whatever_is_sent_is_safe_and_stays_as_it_is_when_made_safe_again() {
+    let mut chance = 1u64;
+    let mut draw = |below: usize| {
+        chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (chance >> 33) as usize % below
+    };
+    for _ in 0..100_000 {
+        let text: String = (0..draw(16)).map(|_| SHARDS[draw(24)]).collect();
+        if let Some(name) = made(&text) {
+            assert!(is_safe(&name), "{text:?} became {name:?}");
+            assert_eq!(made(&name).as_ref(), Some(&name), "{text:?}");
+            assert!(numbered(&name).len() <= 240);
+        }
+    }
+}
+
 // ---- The user's choice, and what is made of a name ----
 
 #[test]
