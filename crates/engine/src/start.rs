@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 use percent_encoding::percent_decode_str;
 use thence_plan::{DiskFault, JobSpec, Name};
 
-use crate::download::Done;
 use crate::error::Error;
 use crate::find::{self, Found, Wanted};
 use crate::http::check_headers;
 use crate::lane::Shared;
 use crate::options::{Options, Request, Target};
+use crate::orders::Done;
 use crate::sink::Sink;
 use crate::verify::Checker;
 use crate::work::{Aim, Asking, Files};
