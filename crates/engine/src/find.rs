@@ -277,9 +277,15 @@ fn go_on(
     };
     let journal = Journal::reopen(path, file, &held)?;
     let pair = Pair { dir: dir.into(), name: name.into(), part: part.into(), journal: Some(journal.into()) };
-    let Replayed { begin, identity, blocks, whole, .. } = held;
-    let held =
-        Held { name: name.into(), identity, block_size: begin.block_size, blocks, whole: whole.is_some() };
+    let Replayed { begin, identity, blocks, whole, unproven, .. } = held;
+    let held = Held {
+        name: name.into(),
+        identity,
+        block_size: begin.block_size,
+        blocks,
+        whole: whole.is_some(),
+        unproven,
+    };
     Ok(Found::Pair(Box::new(Work { pair, begin, held, changed })))
 }
 

@@ -6,7 +6,7 @@ mod tests;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use thence_plan::{DiskFault, EntityTag, HeldBlock, Limits, WantedDigest};
+use thence_plan::{DiskFault, HeldBlock, Limits, WantedDigest};
 
 use crate::error::Error;
 use crate::file;
@@ -24,46 +24,52 @@ const STRETCHES: u64 = 64;
 /// Bytes read at once.
 const PIECE: usize = 256 << 10;
 
-/// What a part holds.
-#[derive(Clone, Debug, PartialEq)]
+/// What one part holds, and of what.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct PartReport {
-    /// `DIR/NAME.part`.
-    pub part: PathBuf,
-    /// The final name.
+    /// The final name, without `.part`.
     pub name: String,
-    /// The source's URL, query and all: mask it before it is printed.
+    /// The directory of the pair.
+    pub dir: PathBuf,
+    /// The source's URL, its query included; whoever prints it masks it.
     pub url: String,
-    /// Complete length in bytes, if known.
+    /// Complete length, if known.
     pub total: Option<u64>,
-    /// Bytes that are recorded as held.
+    /// Unique bytes recorded as held.
     pub held: u64,
-    /// Held part of each of 64 equal stretches of the file, 0..=255; empty while the length is unknown.
+    /// Bytes of a block.
+    pub block_size: u32,
+    /// Held part of each of 64 equal stretches, 0..=255; empty while the length is unknown.
     pub map: Vec<u8>,
-    /// ETag of the held bytes.
-    pub etag: Option<EntityTag>,
-    /// `Last-Modified` of the held bytes.
-    pub modified: Option<String>,
-    /// The certificate was not verified.
+    /// The validator that identifies the version, as the server sent it.
+    pub validator: Option<String>,
+    /// Some of it came over a connection whose certificate was not verified.
     pub insecure: bool,
-    /// A process works on it.
+    /// Some join rests on an overlap check alone.
+    pub unproven: bool,
+    /// A process holds the part's lock now.
     pub in_use: bool,
-    /// Whole, verified and synced; only the rename is left.
+    /// Everything is held and checked; only the rename is left.
     pub whole: bool,
 }
 
-/// What reading the bytes back showed.
-#[derive(Clone, Debug, PartialEq)]
+/// What was read back and compared.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct VerifyReport {
     /// The file that was read.
     pub path: PathBuf,
-    /// Bytes that were read and compared.
+    /// Bytes compared with a hash or digest.
     pub checked: u64,
-    /// Stretches (offset, length) that are not what was recorded, ascending.
-    pub damaged: Vec<(u64, u64)>,
-    /// The digest of the whole file as it is, if one was compared.
-    pub digest: Option<WantedDigest>,
-    /// Everything that was recorded or wanted was found.
-    pub good: bool,
+    /// Ranges (first, end) that differ from their record.
+    pub bad: Vec<(u64, u64)>,
+    /// Digest of the whole file, algorithm and hex, where one was computed.
+    pub digest: Option<(String, String)>,
+    /// Whether that is the digest wanted; `None` when none was.
+    pub digest_ok: Option<bool>,
+    /// Complete length, if known.
+    pub total: Option<u64>,
+    /// Unique bytes recorded as held.
+    pub held: u64,
 }
 
 /// What the part `path` (`NAME.part`, `NAME.thence` or `NAME`) holds, or every part in a directory, by name.
@@ -99,20 +105,29 @@ fn pair_at(path: &Path) -> Result<(PathBuf, String), Error> {
     pair.ok_or_else(|| journal_error(path, "it names no part"))
 }
 
+/// Directory, name and URL of the pair that `path` stands for.
+pub(crate) fn source_of(path: &Path) -> Result<(PathBuf, String, String), Error> {
+    let (dir, name) = pair_at(path)?;
+    let (_, held) = read_pair(&dir, &name, &Limits::default())?;
+    Ok((dir, name, held.begin.url))
+}
+
 fn report(dir: &Path, name: String, limits: &Limits) -> Result<PartReport, Error> {
     let path = file::part_path(dir, &name);
     let (part, held) = read_pair(dir, &name, limits)?;
     let total = held.identity.total;
+    let tag = held.identity.etag.map(|etag| if etag.weak { format!("W/{}", etag.tag) } else { etag.tag });
     Ok(PartReport {
         held: held.blocks.iter().map(|block| u64::from(block.len)).sum(),
+        block_size: held.begin.block_size,
         map: total.map_or(Vec::new(), |total| map(&held.blocks, held.begin.block_size, total)),
         in_use: lock::is_held(&part, &path),
         whole: held.whole.is_some(),
-        etag: held.identity.etag,
-        modified: held.identity.modified,
+        validator: tag.or(held.identity.modified),
         url: held.begin.url,
         insecure: held.begin.insecure,
-        part: path,
+        unproven: held.unproven,
+        dir: dir.to_owned(),
         name,
         total,
     })
@@ -172,11 +187,11 @@ fn extent(block: &HeldBlock, block_size: u32) -> (u64, u64) {
 fn verify_part(dir: &Path, name: &str, checksum: Option<&WantedDigest>) -> Result<VerifyReport, Error> {
     let path = file::part_path(dir, name);
     let (part, held) = read_pair(dir, name, &Limits::default())?;
-    let (mut checked, mut damaged) = (0, Vec::new());
+    let (mut checked, mut bad) = (0, Vec::new());
     for block in &held.blocks {
         let (start, end) = extent(block, held.begin.block_size);
         if hash_of(&part, start, end) != Some(block.hash) {
-            add_stretch(&mut damaged, start, end);
+            add_stretch(&mut bad, start, end);
         }
         checked += end - start;
     }
@@ -185,8 +200,15 @@ fn verify_part(dir: &Path, name: &str, checksum: Option<&WantedDigest>) -> Resul
         Some(wanted) => Some(digest_of(&part, &path, checked, wanted)?),
         None => None,
     };
-    let right = digest.as_ref().is_none_or(|digest| Some(digest) == checksum);
-    Ok(VerifyReport { path, checked, good: damaged.is_empty() && right, damaged, digest })
+    Ok(VerifyReport {
+        path,
+        checked,
+        bad,
+        digest_ok: digest.as_ref().map(|digest| Some(digest) == checksum),
+        digest: digest.map(shown),
+        total: held.identity.total,
+        held: checked,
+    })
 }
 
 fn verify_file(path: &Path, checksum: Option<&WantedDigest>) -> Result<VerifyReport, Error> {
@@ -199,9 +221,21 @@ fn verify_file(path: &Path, checksum: Option<&WantedDigest>) -> Result<VerifyRep
         return Err(Error::Option(format!("{}: it carries no digest; give one", path.display())));
     };
     let digest = digest_of(&file, path, facts.size, wanted)?;
-    let good = digest == *wanted;
-    let damaged = if good { Vec::new() } else { vec![(0, facts.size)] };
-    Ok(VerifyReport { path: path.into(), checked: facts.size, damaged, digest: Some(digest), good })
+    Ok(VerifyReport {
+        path: path.into(),
+        checked: facts.size,
+        bad: Vec::new(),
+        digest_ok: Some(digest == *wanted),
+        digest: Some(shown(digest)),
+        total: Some(facts.size),
+        held: facts.size,
+    })
+}
+
+/// Algorithm and hex.
+fn shown(digest: WantedDigest) -> (String, String) {
+    let hex = digest.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    (digest.algorithm, hex)
 }
 
 /// Hash of a stretch; `None` if it cannot be read to its end.
@@ -237,7 +271,7 @@ fn read(file: &File, mut at: u64, end: u64, mut take: impl FnMut(&[u8])) -> std:
 /// Appends a stretch, or lengthens the last one.
 fn add_stretch(stretches: &mut Vec<(u64, u64)>, start: u64, end: u64) {
     match stretches.last_mut() {
-        Some((first, len)) if *first + *len == start => *len = end - *first,
-        _ => stretches.push((start, end - start)),
+        Some((_, last)) if *last == start => *last = end,
+        _ => stretches.push((start, end)),
     }
 }

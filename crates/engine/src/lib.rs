@@ -3,26 +3,26 @@
 //! [`fetch`] is the short way; [`Engine`] runs many downloads at once, each a [`Download`] that can be
 //! watched, paused and cancelled. Dropping either at any moment leaves a part that the next run goes on from.
 
+mod decode;
 mod download;
+mod drive;
 mod engine;
 mod error;
-#[allow(dead_code, reason = "the driver comes next")]
 mod file;
-#[allow(dead_code, reason = "the driver comes next")]
 mod find;
+mod http;
 mod inspect;
-#[allow(dead_code, reason = "the driver comes next")]
 mod journal;
+mod lane;
 mod lock;
 mod mark;
 mod options;
-#[allow(dead_code, reason = "the driver comes next")]
 mod publish;
-#[allow(dead_code, reason = "the driver comes next")]
+mod sink;
+mod start;
 mod sys;
-#[allow(dead_code, reason = "the driver comes next")]
 mod verify;
-#[allow(dead_code, reason = "the driver comes next")]
+mod work;
 mod write;
 
 pub use download::{Done, Download};
@@ -30,4 +30,4 @@ pub use engine::{Engine, fetch};
 pub use error::Error;
 pub use inspect::{PartReport, VerifyReport, status, verify};
 pub use options::{Checksum, Options, Proxy, Request, Target};
-pub use thence_plan::{Breach, DiskFault, Event, Exists, Failure, Limits, Phase, Progress};
+pub use thence_plan::{Breach, DiskFault, Event, Exists, Failure, Limits, Phase, Progress, mask};

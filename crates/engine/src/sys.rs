@@ -25,6 +25,15 @@ pub(crate) struct DiskError {
 }
 
 impl DiskError {
+    /// The thread that should have answered is gone: it panicked, or the engine is ending.
+    pub(crate) fn gone() -> DiskError {
+        DiskError {
+            path: PathBuf::new(),
+            fault: DiskFault::Io,
+            why: "a disk thread ended without an answer".into(),
+        }
+    }
+
     /// The system refused an operation on `path`.
     pub(crate) fn at(path: &Path, error: &io::Error) -> DiskError {
         DiskError::new(path, fault(error), error.to_string())

@@ -29,6 +29,7 @@ pub(super) const SYNCED: u8 = 0x06;
 pub(super) const INVALID: u8 = 0x87;
 pub(super) const WHOLE: u8 = 0x88;
 pub(super) const CLEAN: u8 = 0x09;
+pub(super) const UNPROVEN: u8 = 0x8a;
 
 /// Where a log stands: what the next record is signed with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +77,7 @@ impl Pen {
                 self.put(out, PREFIX, |b| put_block(b, *index, *len, *hash))
             }
             Record::Learnt(identity) => self.put(out, LEARNT, |b| put_identity(b, identity)),
+            Record::Unproven => self.put(out, UNPROVEN, |_| {}),
             Record::Synced => self.synced(self.sequence, out),
             Record::Invalid { first, count, why } => self.put(out, INVALID, |b| {
                 b.extend(first.to_le_bytes());
@@ -146,6 +148,7 @@ fn put_identity(out: &mut Vec<u8>, identity: &Identity) {
     });
     put_option(out, identity.modified.as_ref(), |out, date| put_bytes(out, date.as_bytes()));
     put_option(out, identity.age.as_ref(), |out, age| out.extend(age.to_le_bytes()));
+    put_option(out, identity.media.as_ref(), |out, media| put_bytes(out, media.as_bytes()));
 }
 
 fn put_digest(out: &mut Vec<u8>, digest: &WantedDigest) {

@@ -54,6 +54,8 @@ pub(crate) struct Replayed {
     pub(crate) whole: Option<Whole>,
     /// The last record, if the last run ended in order.
     pub(crate) clean: Option<Clean>,
+    /// Some join rests on an overlap check alone.
+    pub(crate) unproven: bool,
     /// Length in bytes of everything that is good.
     pub(crate) good_len: u64,
     /// Writes on after the last good record.
@@ -88,7 +90,8 @@ pub(crate) struct Clean {
 pub(crate) fn replay(log: &[u8]) -> Result<Replayed, Unreadable> {
     let (begin, salt, mut at) = first(log)?;
     let identity = begin.identity.clone();
-    let mut state = State { blocks: BTreeMap::new(), synced: 0, whole: None, clean: None, identity };
+    let mut state =
+        State { blocks: BTreeMap::new(), synced: 0, whole: None, clean: None, unproven: false, identity };
     let mut pen = Pen { salt, sequence: 1 };
     while let Some(frame) = Frame::at(log, at, &pen) {
         state.clean = None;
@@ -102,8 +105,8 @@ pub(crate) fn replay(log: &[u8]) -> Result<Replayed, Unreadable> {
         at += frame.len();
     }
     let blocks = state.held(begin.block_size);
-    let State { identity, whole, clean, .. } = state;
-    Ok(Replayed { begin, salt, identity, blocks, whole, clean, good_len: at as u64, pen })
+    let State { identity, whole, clean, unproven, .. } = state;
+    Ok(Replayed { begin, salt, identity, blocks, whole, clean, unproven, good_len: at as u64, pen })
 }
 
 /// The first record, its salt, and where the next one starts. A few KiB of a log are enough for it.
@@ -135,6 +138,9 @@ pub(crate) fn rewrite(replayed: &Replayed, salt: u64) -> (Vec<u8>, Pen) {
     let begin = Begin { identity: replayed.identity.clone(), ..replayed.begin.clone() };
     let mut pen = Pen::begin(replayed.salt, &begin, &mut out);
     pen.run(salt, &mut out);
+    if replayed.unproven {
+        pen.record(&Record::Unproven, &mut out);
+    }
     let (synced, fresh): (Vec<HeldBlock>, Vec<_>) = replayed.blocks.iter().partition(|b| b.synced);
     for block in &synced {
         pen.record(&as_record(block, &begin), &mut out);
@@ -190,6 +196,7 @@ struct State {
     synced: u32,
     whole: Option<Whole>,
     clean: Option<Clean>,
+    unproven: bool,
     identity: Identity,
 }
 
@@ -233,6 +240,7 @@ impl State {
                 let digest = body.option(Body::digest)?;
                 self.whole = Some(Whole { digest, dev: body.u64()?, inode: body.u64()? });
             }
+            format::UNPROVEN => self.unproven = true,
             format::CLEAN => {
                 let (size, mtime, ctime) = (body.u64()?, body.i64()?, body.i64()?);
                 self.clean = Some(Clean { size, mtime, ctime, inode: body.u64()? });
@@ -352,6 +360,7 @@ impl<'a> Body<'a> {
             etag: self.option(|b| Some(EntityTag { weak: b.flag()?, tag: b.text()? }))?,
             modified: self.option(Body::text)?,
             age: self.option(Body::i64)?,
+            media: self.option(Body::text)?,
         })
     }
 
