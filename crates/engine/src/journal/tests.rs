@@ -20,6 +20,7 @@ pub(crate) fn begin() -> Begin {
             etag: Some(EntityTag { weak: false, tag: "\"v1\"".into() }),
             modified: Some("Thu, 01 Jan 1970 00:00:00 GMT".into()),
             age: Some(-3),
+            media: Some("text/plain".into()),
         },
         digest: Some(WantedDigest { algorithm: "md5".into(), bytes: vec![1; 16] }),
         insecure: true,
@@ -52,6 +53,7 @@ fn rich() -> Vec<u8> {
     pen.run(12, &mut log);
     let more = [
         Record::Synced,
+        Record::Unproven,
         block(2, 8),
         Record::Invalid { first: 0, count: 1, why: "bits".into() },
         Record::Learnt(Identity { total: Some(1 << 20), ..Identity::default() }),
@@ -71,6 +73,7 @@ fn what_is_written_is_read() {
     assert_eq!(read.blocks, [held(1, 9, 6, true), held(2, BLOCK, 8, false)]);
     assert_eq!(read.whole, Some(replay::Whole { digest: begin().digest, dev: 1, inode: 2 }));
     assert_eq!(read.clean, Some(replay::Clean { size: 1, mtime: 2, ctime: 3, inode: 4 }));
+    assert!(read.unproven);
     assert_eq!(read.good_len, rich().len() as u64);
 }
 
@@ -125,7 +128,7 @@ fn crh_12_a_log_cut_anywhere_gives_its_longest_good_prefix() {
         // What follows the good prefix is what was cut, and nothing before it was given up.
         assert_eq!(replay(&log[..read.good_len as usize]).unwrap(), read);
     }
-    assert_eq!(lengths.len(), 9, "Begin and eight records more, without the last");
+    assert_eq!(lengths.len(), 10, "Begin and nine records more, without the last");
 }
 
 #[test]
@@ -256,6 +259,7 @@ fn a_long_history_is_written_anew_and_says_the_same() {
     fs::write(dir.path().join("file.bin.thence.new"), "left by a crash").unwrap();
     journal.append(&[block(0, 1)]).unwrap();
     journal.synced(journal.mark()).unwrap();
+    journal.append(&[Record::Unproven]).unwrap();
     for len in 0..30_000 {
         journal.append(&[Record::Prefix { index: 1, len: len + 1, hash: u128::from(len) }]).unwrap();
         journal.compact_if_due().unwrap();
@@ -263,6 +267,7 @@ fn a_long_history_is_written_anew_and_says_the_same() {
     assert!(fs::metadata(journal.path()).unwrap().len() < SLACK + 4096);
     let read = reread(&journal);
     assert_eq!(read.begin, begin());
+    assert!(read.unproven, "a later strict run must know");
     assert_eq!(read.salt, 11, "the key of the header hashes");
     assert_eq!(read.blocks, [held(0, BLOCK, 1, true), held(1, 30_000, 29_999, false)]);
     assert!(!dir.path().join("file.bin.thence.new").exists());
