@@ -253,6 +253,7 @@ impl Job {
     fn on_narrowed(&mut self, lane: LaneId, end: u64) {
         let Some(lane) = self.lanes.get_mut(&lane) else { return };
         lane.narrowing = false;
+        lane.unyielding = end >= lane.end;
         // A lane answers with the first block it has not begun, or with its old end.
         if end < lane.end && end >= lane.stored {
             self.free.give(end, lane.end);

@@ -61,6 +61,7 @@ pub(crate) struct Lane {
     pub(crate) read: u64,
     /// `Narrow` was said and not answered.
     pub(crate) narrowing: bool,
+    pub(crate) unyielding: bool,
     /// The late lane this one takes over from.
     pub(crate) victim: Option<crate::machine::LaneId>,
     pub(crate) opened: Instant,
@@ -91,6 +92,7 @@ impl Lane {
             stored: range.0,
             read: range.0,
             narrowing: false,
+            unyielding: false,
             victim: None,
             opened: now,
             setup: None,
@@ -108,6 +110,7 @@ impl Lane {
 
     pub(crate) fn got(&mut self, at: u64, len: u64) {
         self.read = at;
+        self.unyielding = false;
         self.speed.bytes += len;
     }
 

@@ -167,7 +167,9 @@ impl Job {
         let candidate = self
             .lanes
             .iter()
-            .filter(|(_, l)| l.is_reading() && l.purpose == Purpose::Store && l.end != u64::MAX)
+            .filter(|(_, l)| {
+                l.is_reading() && !l.unyielding && l.purpose == Purpose::Store && l.end != u64::MAX
+            })
             .filter(|(id, _)| !self.lanes.values().any(|l| l.victim == Some(**id)))
             .max_by(|a, b| self.time_left(a.1).total_cmp(&self.time_left(b.1)));
         let Some((&id, lane)) = candidate else { return false };
