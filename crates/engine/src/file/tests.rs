@@ -7,7 +7,7 @@ use std::sync::Barrier;
 use std::thread;
 
 use crate::find::{self, Found, Wanted};
-use crate::verify;
+use crate::verify::tests::hash;
 
 pub(crate) const URL: &str = "http://h/d/file.bin";
 pub(crate) const BLOCK: u32 = 256 << 10;
@@ -49,7 +49,7 @@ pub(crate) fn store(pair: &Pair, index: u32, byte: u8) {
     let bytes = vec![byte; BLOCK as usize];
     let offset = u64::from(index) * u64::from(BLOCK);
     pair.part.write_at(offset, &mut [IoSlice::new(&bytes)]).expect("the disk has room");
-    let record = Record::Block { index, len: BLOCK, hash: verify::hash(&bytes) };
+    let record = Record::Block { index, len: BLOCK, hash: hash(&bytes) };
     pair.journal.as_ref().expect("a pair with a journal").append(&[record]).expect("the disk has room");
 }
 

@@ -106,3 +106,23 @@ fn what_cannot_be_looked_at_says_why() {
     assert!(matches!(status(&path), Err(Error::Journal { .. })));
     assert_eq!(status(dir.path()).unwrap(), []);
 }
+
+#[test]
+fn crh_14_a_typed_part_that_cannot_be_gone_on_with_says_why() {
+    let dir = dir();
+    let pair = place(&draft(dir.path())).unwrap();
+    store(&pair, 0, 1);
+    drop(pair);
+    let part = dir.path().join("file.bin.part");
+    assert_eq!(source_of(&part).unwrap(), (dir.path().into(), "file.bin".into(), URL.into()));
+    let why = || match source_of(&part) {
+        Err(Error::Journal { why, .. }) => why,
+        other => panic!("{other:?}"),
+    };
+    fs::write(dir.path().join("file.bin.thence"), "").unwrap();
+    assert!(why().contains("empty"));
+    fs::write(dir.path().join("file.bin.thence"), "a diary").unwrap();
+    assert!(why().contains("not a journal"));
+    fs::remove_file(dir.path().join("file.bin.thence")).unwrap();
+    assert!(why().contains("missing"));
+}

@@ -9,6 +9,11 @@ use crate::file::tests::{BLOCK, URL, dir, draft, find_in, store};
 use crate::find::Found;
 use crate::mark::hex;
 
+/// XXH3-128 of `bytes`.
+pub(crate) fn hash(bytes: &[u8]) -> thence_plan::Hash {
+    twox_hash::XxHash3_128::oneshot(bytes)
+}
+
 /// A pair of four blocks, full of 1, 2, 3 and 4.
 fn four(dir: &std::path::Path) -> Pair {
     let pair = place(&draft(dir)).unwrap();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::file::tests::{BLOCK, dir, draft};
 use crate::file::{Pair, place};
-use crate::verify::hash;
+use crate::verify::tests::hash;
 
 const SLAB: usize = 64 << 10;
 
