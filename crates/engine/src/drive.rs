@@ -127,11 +127,12 @@ impl Driver {
     async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
         loop {
             let wake = self.drain();
-            if self.works.is_empty() && self.preparing.is_empty() {
-                if let Some(closing) = self.closing.take() {
-                    let _ = closing.send(());
-                    return;
-                }
+            if self.works.is_empty()
+                && self.preparing.is_empty()
+                && let Some(closing) = self.closing.take()
+            {
+                let _ = closing.send(());
+                return;
             }
             let until = [wake.map(Moment::from_std), self.flush].into_iter().flatten().min();
             tokio::select! {
@@ -277,7 +278,7 @@ impl Driver {
             Word::Ended { lane, left, result } => {
                 if let Some(work) = self.works.get_mut(&job) {
                     work.lanes.remove(&lane);
-                    work.open.extend(left);
+                    work.open.extend(left.map(|left| *left));
                 }
                 self.input(job, Input::Ended { lane, result });
             }

@@ -20,6 +20,7 @@ use crate::work::{Aim, Asking, Files};
 const KEPT: [&str; 3] = ["user-agent", "accept", "accept-language"];
 
 /// How a download begins.
+#[allow(clippy::large_enum_variant, reason = "made once a download, and boxed on its way")]
 pub(crate) enum Started {
     /// It has a job for the planner.
     Begin { spec: Box<JobSpec>, asking: Asking, aim: Aim, files: Option<Files>, sink: Option<Sink> },

@@ -23,15 +23,15 @@ const FUNCTION_MAX: usize = 70;
 const ORDER: &[(&str, &[&str])] = &[
     ("crates/plan", &[
         "limits", "date", "escape", "failure", "head", "identity", "disposition", "name", "record", "redirect",
-        "response", "retry", "rate", "event", "machine", "blocks", "hosts", "lanes", "job", "run",
+        "response", "retry", "rate", "event", "machine", "source", "blocks", "hosts", "lanes", "job", "run",
     ]),
     ("crates/engine", &[
-        "error", "options", "sys", "journal", "file", "write", "verify", "find", "publish", "http", "decode",
-        "lane", "finish", "download", "drive", "engine", "inspect",
+        "error", "sys", "journal", "mark", "lock", "file", "write", "verify", "publish", "find", "inspect",
+        "options", "orders", "http", "decode", "sink", "lane", "work", "start", "drive", "download", "engine",
     ]),
     ("crates/app", &[
-        "printable", "exit", "secret", "netrc", "values", "list", "flags", "meant", "progress", "words", "json",
-        "get", "status", "verify",
+        "printable", "exit", "secret", "sys", "say", "netrc", "login", "values", "list", "flags", "meant",
+        "progress", "words", "json", "report", "drive", "get", "status", "verify",
     ]),
     ("crates/origin", &[
         "files", "request", "wire", "reply", "scripted", "honest", "behaviours", "ca", "real",
@@ -44,11 +44,7 @@ const FORBIDDEN: &[&str] = &["todo!", "unimplemented!", "FIXME", "mod util", "mo
 
 /// Findings about work under way, word for word. One that is no longer found fails a test of its own, so
 /// none is left behind.
-const PENDING: &[&str] = &[
-    "crates/engine/src/engine.rs: `unimplemented!`",
-    "crates/plan: response uses machine, which is not below it",
-    "crates/plan: machine -> response -> machine",
-];
+const PENDING: &[&str] = &[];
 
 /// What the planner may not touch (invariant: time, chance and bytes are arguments). `SystemTime` as a type
 /// is allowed, since a head's date is one; asking for the time is not.
