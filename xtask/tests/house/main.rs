@@ -36,7 +36,7 @@ const ORDER: &[(&str, &[&str])] = &[
     ("crates/origin", &[
         "files", "request", "wire", "reply", "scripted", "honest", "behaviours", "ca", "real",
     ]),
-    ("xtask", &["options", "shell", "chance", "packages", "sim", "test", "crash", "bench"]),
+    ("xtask", &["options", "shell", "chance", "packages", "sim", "test", "crash", "bench", "picture"]),
 ];
 
 /// Words that must not appear, and where: unfinished work, and rooms without a name.
