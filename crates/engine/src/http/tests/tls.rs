@@ -334,3 +334,22 @@ async fn frm_16_frames_without_data_are_no_life() {
     let result = fetch_http2("", say).await.map(drop);
     assert_eq!(result, Err(Failure::Stalled(Phase::Body)));
 }
+
+/// Over HTTP/2 every piece of data stops the clock.
+#[tokio::test]
+async fn net_01_slow_data_is_not_silent() {
+    let say = |mut body: SendStream<Bytes>| async move {
+        for _ in 0..10 {
+            body.send_data("x".into(), false).unwrap();
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+        body.send_data(Bytes::new(), true).unwrap();
+    };
+    let authority = Authority::new();
+    let port = http2(&authority, say).await;
+    let mut options = options();
+    options.limits.stall = Duration::from_millis(150);
+    let client = authority.client_with(options);
+    let got = fetch(&client, get(format!("https://localhost:{port}/"))).await.unwrap();
+    assert_eq!(got.body.len(), 10);
+}
