@@ -61,6 +61,8 @@ pub(crate) struct Lane {
     pub(crate) read: u64,
     /// `Narrow` was said and not answered.
     pub(crate) narrowing: bool,
+    /// When `Narrow` was last answered.
+    pub(crate) asked_to_narrow: Option<Instant>,
     /// The late lane this one takes over from.
     pub(crate) victim: Option<crate::machine::LaneId>,
     pub(crate) opened: Instant,
@@ -91,11 +93,18 @@ impl Lane {
             stored: range.0,
             read: range.0,
             narrowing: false,
+            asked_to_narrow: None,
             victim: None,
             opened: now,
             setup: None,
             speed: Speed { rate: 0.0, bytes: 0, since: now },
         }
+    }
+
+    /// It owns the bytes from `at` on, and stores next at `at`.
+    pub(crate) fn stores(&self, at: u64) -> bool {
+        let takes = matches!(self.state, State::Reading | State::Closing);
+        takes && self.purpose == Purpose::Store && self.victim.is_none() && self.stored == at
     }
 
     pub(crate) fn is_asking(&self) -> bool {
@@ -108,7 +117,7 @@ impl Lane {
 
     pub(crate) fn got(&mut self, at: u64, len: u64) {
         self.read = at;
-        self.speed.bytes += len;
+        self.speed.bytes = self.speed.bytes.saturating_add(len);
     }
 
     /// Begins the measuring of a lane that starts to read.
