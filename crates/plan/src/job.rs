@@ -281,9 +281,9 @@ impl Job {
         // Whoever has begun all its blocks answers so at once: it is not asked again before something changed.
         lane.asked_to_narrow = Some(turn.now);
         // A lane answers with the first block it has not begun, or with its old end.
-        if end < lane.end && end >= lane.stored {
+        if end < lane.due && end >= lane.stored {
             self.free.give(end, lane.end);
-            lane.end = end;
+            (lane.end, lane.due) = (end, end);
         }
     }
 
@@ -334,7 +334,7 @@ impl Job {
                     self.learn_total(lane.stored, turn);
                 }
             }
-            Ok(Ending::Message | Ending::Close) if missing == 0 => {}
+            Ok(Ending::Message | Ending::Close) if missing == 0 || lane.stored >= lane.due => {}
             Ok(Ending::Message | Ending::Close) => self.on_failure(&lane, Failure::Truncated, turn),
             Err(failure) => self.on_failure(&lane, failure, turn),
         }
@@ -388,20 +388,18 @@ impl Job {
     fn take(&mut self, id: LaneId, turn: &mut Turn<'_>) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         let State::Ready(answer) = lane.state.clone() else { return };
-        if let Some(end) = answer.end
-            && end < lane.end
-        {
-            if lane.purpose == Purpose::Store {
-                self.free.give(end.max(lane.start), lane.end);
+        lane.due = answer.end.unwrap_or(u64::MAX).min(lane.end).max(lane.start);
+        if lane.purpose == Purpose::Store {
+            let keeps = self.blocks.boundary(lane.due).min(lane.end);
+            self.free.give(keeps, lane.end);
+            lane.end = keeps;
+            if lane.start >= lane.due {
+                return self.close(id, turn);
             }
-            lane.end = end.max(lane.start);
-        }
-        if lane.purpose == Purpose::Store && lane.start >= lane.end {
-            return self.close(id, turn);
         }
         lane.begin(turn.now);
         lane.answer_from = answer.from;
-        let end = (lane.end != u64::MAX).then_some(lane.end);
+        let end = (lane.due != u64::MAX).then_some(lane.due);
         let at = if lane.purpose == Purpose::Prove { lane.end } else { lane.start };
         let take = Take { from: answer.from, at, compare: answer.compare, end, codings: answer.codings };
         turn.say(Action::Take(id, take));

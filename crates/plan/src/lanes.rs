@@ -55,6 +55,9 @@ pub(crate) struct Lane {
     /// The range it owns. `end` is `u64::MAX` while unknown.
     pub(crate) start: u64,
     pub(crate) end: u64,
+    /// Where its body ends: `end`, or below it where the answer brings less than was asked. The rest of the block
+    /// it ends in stays the lane's until it has ended, since a block has one writer.
+    pub(crate) due: u64,
     /// Everything of its range below this is stored.
     pub(crate) stored: u64,
     /// The body is read up to here.
@@ -90,6 +93,7 @@ impl Lane {
             answer_from: 0,
             start: range.0,
             end: range.1,
+            due: range.1,
             stored: range.0,
             read: range.0,
             narrowing: false,
@@ -135,9 +139,9 @@ impl Lane {
         self.speed.rate
     }
 
-    /// Bytes of its range that are not read yet.
+    /// Bytes it will yet read.
     pub(crate) fn remaining(&self) -> u64 {
-        self.end.saturating_sub(self.read.max(self.start))
+        self.due.min(self.end).saturating_sub(self.read.max(self.start))
     }
 }
 

@@ -60,7 +60,7 @@ impl Job {
             Verdict::Gone => return self.on_gone(id, "the version held is gone (412)", turn),
             Verdict::Unranged => return self.ask_unranged(id, head.status, turn),
             Verdict::Refuse(Failure::Status { status: status @ (400 | 405 | 501), .. })
-                if asked.range.is_some() && self.source(source).ranges == Ranges::Unknown =>
+                if asked.range.is_some() && self.source(source).ranges != Ranges::Yes =>
             {
                 return self.ask_unranged(id, status, turn); // R3a, in a later run
             }
@@ -386,10 +386,13 @@ impl Job {
     /// R3a, R23, R29: once more without Range; a source that refuses that too has failed.
     fn ask_unranged(&mut self, id: LaneId, status: u16, turn: &mut Turn<'_>) {
         let Some(lane) = self.lanes.get(&id) else { return };
-        let source = lane.source;
+        let (source, ranged) = (lane.source, lane.ask.range.is_some());
         if self.source(source).ranges == Ranges::Yes && self.total().is_some() {
             // It gave ranges before: one odd answer does not take that back.
             return self.refuse(id, breach("R29", "a range that was given before is now refused"), turn);
+        }
+        if self.source(source).unranged && ranged {
+            return self.close(id, turn); // A lane of the time before that was known.
         }
         if self.source(source).unranged {
             return self.refuse(id, Failure::Status { status, retry_after: None }, turn);

@@ -237,7 +237,10 @@ impl Job {
         let keep = left * own / (own + idle * other);
         let end = self.blocks.boundary(lane.read.max(lane.start) + keep as u64);
         let give = lane.end.saturating_sub(end);
-        if give < self.worth(idle, turn) || (own >= other && keep < self.worth(1.0, turn) as f64) {
+        if end >= lane.due
+            || give < self.worth(idle, turn)
+            || (own >= other && keep < self.worth(1.0, turn) as f64)
+        {
             return false;
         }
         if let Some(lane) = self.lanes.get_mut(&id) {

@@ -35,8 +35,8 @@ pub struct Job {
     open: BTreeMap<u32, (u32, Option<LaneId>)>,
     /// Blocks stored or read back by this process.
     known: BTreeSet<u32>,
-    /// Lanes whose bytes stand in the part.
-    pub answers: BTreeSet<(u32, LaneId)>,
+    /// Which answer each byte in the part came with.
+    answers: Tags,
     /// Bytes written in this generation.
     written: u64,
     /// Something happened after which bytes may be fetched twice.
@@ -67,7 +67,7 @@ impl Job {
             arrival: Tags::default(),
             open: BTreeMap::new(),
             known: BTreeSet::new(),
-            answers: BTreeSet::new(),
+            answers: Tags::default(),
             written: 0,
             wasteful: false,
             whole: false,
@@ -102,7 +102,7 @@ impl Job {
         self.arrival = Tags::default();
         self.open.clear();
         self.known.clear();
-        self.answers.clear();
+        self.answers = Tags::default();
         (self.written, self.whole, self.unproven) = (0, false, false);
     }
 
@@ -164,6 +164,11 @@ impl Job {
         self.pair.as_ref().map_or(Vec::new(), |p| p.part.read(start, end))
     }
 
+    /// These bytes came with a lane's answer, or were compared with it from byte 0 on.
+    pub fn answered(&mut self, lane: LaneId, from: u64, upto: u64) {
+        self.answers.write(&[(from, upto, self.runs * 100_000 + lane.0 + 1)]);
+    }
+
     /// A lane is gone; the blocks it began are anyone's.
     pub fn let_go(&mut self, lane: LaneId) {
         for (_, owner) in self.open.values_mut() {
@@ -191,9 +196,9 @@ impl World {
     /// A lane's bytes are written, block by block.
     pub fn store(&mut self, job: usize, lane: LaneId, spans: &[Span]) -> Result<(), String> {
         let (Some(first), Some(last)) = (spans.first(), spans.last()) else { return Ok(()) };
-        let (from, upto, life) = (first.0, last.1, self.jobs[job].runs);
+        let (from, upto) = (first.0, last.1);
         let state = &mut self.jobs[job];
-        state.answers.insert((life, lane));
+        state.answered(lane, from, upto);
         if state.spec.stream {
             if state.written != from {
                 return Err(format!("the stream is at {}, and gets {from}", state.written));
@@ -333,6 +338,13 @@ impl World {
             Error::Digest { .. } => return self.end(job, Outcome::Refused),
             _ => {}
         }
+        if let Error::Source { failure: Failure::Status { retry_after: Some(wait), .. }, .. } = &error
+            && *wait > self.limits.retry_after_max
+        {
+            // Only another process forgets that the host wants to be left alone for so long.
+            self.after(S, Event::NewProcess);
+            return Ok(());
+        }
         let flaky = self.sites[self.jobs[job].sites[0]].manner.nodes > 1;
         let state = &mut self.jobs[job];
         if state.began_quiet {
@@ -389,8 +401,9 @@ impl World {
         let lead = &self.sites[state.sites[0]];
         let weak = matches!(lead.manner.validators, Validators::Weak | Validators::Now | Validators::None);
         let digest = state.spec.digest;
-        if weak && state.answers.len() > 1 && !state.unproven && !digest && !state.spec.stream {
-            return Err(format!("joined {} answers in silence", state.answers.len()));
+        let answers: BTreeSet<u32> = state.answers.read(0, total).iter().map(|s| s.2).collect();
+        if weak && answers.len() > 1 && !state.unproven && !digest && !state.spec.stream {
+            return Err(format!("joined {} answers in silence", answers.len()));
         }
         let plain = matches!(lead.manner.ranges, Ranges::Honours | Ranges::Deaf) && !lead.manner.coded;
         let strong = lead.manner.validators == Validators::Strong && lead.manner.nodes == 1;

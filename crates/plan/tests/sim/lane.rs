@@ -154,11 +154,7 @@ impl World {
             (body.end, body.spans) = (plain.len, plain.spans(0, plain.len));
         }
         (lane.state, lane.pos, lane.handed) = (State::Reading, take.from, now);
-        let (job, from, whole) = (lane.job, take.from, take.compare && take.from == 0);
         lane.take = Some(take);
-        if whole && from == 0 {
-            self.jobs[job].answers.clear();
-        }
         self.after(MS, Event::Flow(id));
         Ok(())
     }
@@ -192,6 +188,9 @@ impl World {
         self.lanes.insert(id, lane);
         self.input(job, Input::Bytes { lane: id, at: upto, len: upto - from })?;
         if let Some(same) = compared {
+            if same && take.from == 0 {
+                self.jobs[job].answered(id, 0, take.at);
+            }
             self.input(job, Input::Compared { lane: id, same })?;
         }
         self.go_on(id, &body, wait);

@@ -186,7 +186,7 @@ fn manner(len: u64, dice: &mut Dice) -> Manner {
         close: odd && dice.percent(20),
         coded: odd && dice.percent(10),
         star: validators == V::Strong && odd && dice.percent(20),
-        grant: (odd && dice.percent(15)).then(|| (len / 8).max(64 * K)),
+        grant: (odd && validators != V::Now && dice.percent(15)).then(|| (len / 8).max(64 * K)),
         nodes: if odd && dice.percent(15) { dice.between(2, 3) } else { 1 },
         redirects: dice.percent(25),
         lanes: dice.percent(20).then(|| (dice.between(1, 4), refusal)),

@@ -33,6 +33,7 @@ pub enum Event {
     Whole(usize, u64),
     Finished(usize),
     Again(usize),
+    NewProcess,
     Twist(usize),
 }
 
@@ -162,6 +163,7 @@ impl World {
             Event::Whole(job, total) => self.on_whole(job, total),
             Event::Finished(job) => self.on_finished(job),
             Event::Again(job) => self.add(job),
+            Event::NewProcess => self.kill(false),
             Event::Twist(index) => self.twist(self.twists[index].1.clone()),
         }
     }
