@@ -4,6 +4,7 @@ use super::{Job, Phase, Turn};
 use crate::event::{Error, Event};
 use crate::failure::{Breach, Failure};
 use crate::hosts::host_of;
+use crate::identity::Identity;
 use crate::lanes::Lane;
 use crate::machine::{LaneId, SourceId};
 use crate::retry::{Advice, advise};
@@ -24,6 +25,9 @@ impl Job {
             return self.fail_on_disk(failure);
         }
         if self.coded && lane.stored > 0 {
+            if self.generations >= turn.limits.generations {
+                return self.drop_source(lane.source, failure, turn);
+            }
             self.change(None, "a decoded body broke off, and cannot be gone on with", turn);
         }
         if failure.is_refusal()
@@ -31,10 +35,10 @@ impl Job {
         {
             turn.tell(Event::Narrowed { host: lane.host.clone(), lanes });
         }
-        if let Failure::Status { retry_after: Some(wait), .. } = failure
-            && wait <= turn.limits.retry_after_max
-        {
-            turn.hosts.hold(&lane.host, turn.now + wait);
+        if let Failure::Status { status, retry_after: Some(wait) } = failure {
+            // The host that led there is held as well: asking it would ask the other again.
+            turn.hosts.hold(&lane.host, turn.now + wait, status);
+            turn.hosts.hold(&host_of(&lane.url), turn.now + wait, status);
         }
         if matches!(failure, Failure::Stalled(_)) {
             turn.tell(Event::Stalled { url: lane.url.clone() });
@@ -87,11 +91,36 @@ impl Job {
         for lane in lanes {
             self.close(lane, turn);
         }
-        if self.sources.iter().all(|s| s.dead.is_some()) {
+        let stranded = id == self.lead && !self.follow_another(turn);
+        if stranded || self.sources.iter().all(|s| s.dead.is_some()) {
             self.failing.get_or_insert(Error::Source { url, failure });
         } else {
             turn.tell(Event::SourceDropped { url, failure });
         }
+    }
+
+    /// The lead was given up: a mirror takes its place, compared first if it was not yet. False if none can.
+    pub(super) fn follow_another(&mut self, turn: &mut Turn<'_>) -> bool {
+        if !matches!(self.phase, Phase::Running) {
+            return true; // Nothing is held of this generation: whoever answers first leads.
+        }
+        let living = |proven| self.sources.iter().position(|s| s.dead.is_none() && s.proven == proven);
+        let Some(next) = living(true).or_else(|| living(false)) else { return false };
+        if self.held() == 0 {
+            self.begin_anew();
+            self.close_all_but(None, turn);
+            return true;
+        }
+        if self.is_alone() {
+            return false;
+        }
+        self.lead = SourceId(next as u16);
+        let (strong, proven) = (self.sources[next].is_strong(), self.sources[next].proven);
+        self.overlap = proven && !strong;
+        if !proven {
+            self.sources[next].proofs = self.stretches(turn.limits.overlap);
+        }
+        true
     }
 
     /// What a lane compared is not what is held.
@@ -106,7 +135,7 @@ impl Job {
 
     /// The file is another one now: what is held is put aside, and a new generation begins at byte 0.
     pub(super) fn change(&mut self, heir: Option<LaneId>, what: &str, turn: &mut Turn<'_>) {
-        if matches!(self.phase, Phase::First | Phase::Placing { .. } | Phase::Over) {
+        if !matches!(self.phase, Phase::Running) {
             return;
         }
         let url = self.sources[usize::from(self.lead.0)].url.clone();
@@ -116,6 +145,12 @@ impl Job {
             return;
         }
         turn.tell(Event::Changed { url, what: what.to_owned() });
+        self.begin_anew();
+        self.close_all_but(heir, turn);
+    }
+
+    /// The next answer is the first of a new generation.
+    fn begin_anew(&mut self) {
         self.phase = Phase::First;
         self.identity = None;
         self.retire = !self.spec.stream;
@@ -126,17 +161,16 @@ impl Job {
         for source in &mut self.sources {
             source.forget_version();
         }
-        self.close_all_but(heir, turn);
     }
 
     /// Held bytes that no strong validator ties to what comes now are compared first (R9a, R21).
     pub(super) fn require_proof(&mut self, len: u64) {
-        let Some(identity) = &self.identity else { return };
-        let (strong, young) = (identity.is_strong(), identity.is_young());
-        if !strong {
+        let lead = &self.sources[usize::from(self.lead.0)];
+        let young = lead.identity.as_ref().is_some_and(Identity::is_young);
+        if !lead.is_strong() {
             self.overlap = true;
         }
-        if (!strong || young || self.overlap) && self.held() > 0 {
+        if (young || self.overlap) && self.held() > 0 {
             let stretches = self.stretches(len);
             let lead = self.lead;
             self.source(lead).proofs = stretches;
@@ -144,7 +178,7 @@ impl Job {
     }
 
     pub(super) fn is_strong(&self) -> bool {
-        !self.overlap && self.identity.as_ref().is_some_and(|i| i.is_strong())
+        !self.overlap && self.sources[usize::from(self.lead.0)].is_strong()
     }
 
     /// The first request of a generation: `GET` with `bytes=0-`, whose body is the first lane's data.
@@ -152,14 +186,13 @@ impl Job {
         if !self.lanes.is_empty() || !self.settle.is_quiet() {
             return;
         }
-        let Some(source) = self.sources.iter().position(|s| s.is_ready(turn.now)) else { return };
-        let host = host_of(self.sources[source].asked_at());
-        if !turn.hosts.allows(&host, turn.now, turn.limits.stall) {
-            self.crowded = true;
-            return;
+        for index in 0..self.sources.len() {
+            let id = SourceId(index as u16);
+            if self.source(id).is_ready(turn.now) && self.host_allows(id, turn) {
+                let range = (!self.source(id).unranged).then_some((0, None));
+                self.open(id, (0, u64::MAX), range, turn);
+                return;
+            }
         }
-        let id = SourceId(source as u16);
-        let range = (!self.source(id).unranged).then_some((0, None));
-        self.open(id, (0, u64::MAX), range, false, turn);
     }
 }
