@@ -17,6 +17,8 @@ pub(crate) fn host_of(url: &str) -> String {
 #[derive(Clone, Debug)]
 struct Host {
     open: u32,
+    /// Those that read a body.
+    serving: u32,
     limit: u32,
     /// Until when the host asked to be left alone, and with which status.
     hold: Option<(Instant, u16)>,
@@ -26,7 +28,7 @@ struct Host {
 
 impl Default for Host {
     fn default() -> Self {
-        Host { open: 0, limit: u32::MAX, hold: None, moved: None }
+        Host { open: 0, serving: 0, limit: u32::MAX, hold: None, moved: None }
     }
 }
 
@@ -40,10 +42,22 @@ impl Hosts {
         self.0.entry(host.to_owned()).or_default().open += 1;
     }
 
-    pub(crate) fn closed(&mut self, host: &str) {
+    /// A lane is gone; `served` if it had begun to read.
+    pub(crate) fn closed(&mut self, host: &str, served: bool) {
         if let Some(host) = self.0.get_mut(host) {
             host.open = host.open.saturating_sub(1);
+            host.serving = host.serving.saturating_sub(u32::from(served));
         }
+    }
+
+    /// A lane begins to read.
+    pub(crate) fn serves(&mut self, host: &str) {
+        self.0.entry(host.to_owned()).or_default().serving += 1;
+    }
+
+    /// Some lane gets its bytes from it.
+    pub(crate) fn is_serving(&self, host: &str) -> bool {
+        self.0.get(host).is_some_and(|h| h.serving > 0)
     }
 
     /// May another lane be opened now? If not because of a hold, `held_until` tells how long.

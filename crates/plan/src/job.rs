@@ -311,7 +311,7 @@ impl Job {
 
     fn on_ended(&mut self, id: LaneId, result: Result<Ending, Failure>, turn: &mut Turn<'_>) {
         let Some(lane) = self.lanes.remove(&id) else { return };
-        turn.hosts.closed(&lane.host);
+        turn.hosts.closed(&lane.host, lane.served);
         let missing = self.pass_on(id, &lane, turn);
         if lane.stored > lane.start {
             let source = self.source(lane.source);
@@ -393,11 +393,12 @@ impl Job {
             let keeps = self.blocks.boundary(lane.due).min(lane.end);
             self.free.give(keeps, lane.end);
             lane.end = keeps;
-            if lane.start >= lane.due {
+            if lane.start >= lane.due && !answer.compare {
                 return self.close(id, turn);
             }
         }
         lane.begin(turn.now);
+        turn.hosts.serves(&lane.host);
         lane.answer_from = answer.from;
         let end = (lane.due != u64::MAX).then_some(lane.due);
         let at = if lane.purpose == Purpose::Prove { lane.end } else { lane.start };
@@ -408,7 +409,7 @@ impl Job {
     /// The job is dropped: its lanes count no longer.
     pub(crate) fn leave(self, hosts: &mut Hosts) {
         for lane in self.lanes.values() {
-            hosts.closed(&lane.host);
+            hosts.closed(&lane.host, lane.served);
         }
     }
 

@@ -50,6 +50,8 @@ pub(crate) struct Lane {
     pub(crate) ask: Ask,
     pub(crate) purpose: Purpose,
     pub(crate) state: State,
+    /// It has begun to read: its host serves it.
+    pub(crate) served: bool,
     /// Offset of the accepted body's first byte.
     pub(crate) answer_from: u64,
     /// The range it owns. `end` is `u64::MAX` while unknown.
@@ -62,6 +64,8 @@ pub(crate) struct Lane {
     pub(crate) stored: u64,
     /// The body is read up to here.
     pub(crate) read: u64,
+    /// A complete length that counts once what was compared is equal.
+    pub(crate) total: Option<u64>,
     /// `Narrow` was said and not answered.
     pub(crate) narrowing: bool,
     /// When `Narrow` was last answered.
@@ -90,12 +94,14 @@ impl Lane {
             ask,
             purpose: Purpose::Store,
             state: State::Asking,
+            served: false,
             answer_from: 0,
             start: range.0,
             end: range.1,
             due: range.1,
             stored: range.0,
             read: range.0,
+            total: None,
             narrowing: false,
             asked_to_narrow: None,
             victim: None,
@@ -127,6 +133,7 @@ impl Lane {
     /// Begins the measuring of a lane that starts to read.
     pub(crate) fn begin(&mut self, now: Instant) {
         self.state = State::Reading;
+        self.served = true;
         self.speed = Speed { rate: 0.0, bytes: 0, since: now };
     }
 

@@ -41,6 +41,8 @@ pub(crate) struct Source {
     pub(crate) doubts: u32,
     /// What it says of the file; a mirror's validators are its own (R53).
     pub(crate) identity: Option<Identity>,
+    /// Most bytes it gave where more were asked.
+    pub(crate) grant: Option<u64>,
     /// Stretches still to be compared before its bytes may be joined to held ones (R21, R9a).
     pub(crate) proofs: Vec<(u64, u64)>,
     /// Its bytes may be joined.
@@ -63,6 +65,7 @@ impl Source {
             dead: None,
             doubts: 0,
             identity: None,
+            grant: None,
             proofs: Vec::new(),
             proven: false,
             fresh: false,
@@ -91,6 +94,11 @@ impl Source {
     /// Its bytes may be joined without being compared each time.
     pub(crate) fn is_strong(&self) -> bool {
         self.identity.as_ref().is_some_and(Identity::is_strong)
+    }
+
+    /// It gives ranges, as far as is known.
+    pub(crate) fn may_range(&self) -> bool {
+        !self.unranged && self.ranges != Ranges::No
     }
 
     pub(crate) fn is_ready(&self, now: Instant) -> bool {

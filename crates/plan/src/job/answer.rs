@@ -13,6 +13,9 @@ use crate::name::{Name, choose_name};
 use crate::response::{Asked, Coding, Verdict, judge};
 use crate::source::Ranges;
 
+/// The least that is worth comparing where a server gives less than was asked.
+const LEAST: u64 = 4096;
+
 /// An answer that may be good, as far as the head tells.
 struct Offer {
     identity: Identity,
@@ -36,7 +39,7 @@ impl Job {
             self.usual.setup * 0.75 + setup.as_secs_f64() * 0.25
         };
         let host = host_of(hops.last().unwrap_or(&lane.url));
-        turn.hosts.closed(&lane.host);
+        turn.hosts.closed(&lane.host, lane.served);
         turn.hosts.opened(&host);
         lane.host = host.clone();
         let asked = Asked { range: lane.ask.range, condition: lane.ask.condition.clone() };
@@ -210,6 +213,7 @@ impl Job {
         let Some(lane) = self.lanes.get(&id) else { return };
         let (source, overlapping) =
             (lane.source, lane.ask.range.is_none_or(|(a, _)| a < lane.start || a == 0));
+        let lane_start = lane.start;
         if source != self.lead {
             return self.accept_mirror(id, offer, turn);
         }
@@ -235,6 +239,9 @@ impl Job {
             }
             Same::Unproven | Same::OtherTag if self.overlap && overlapping => {
                 self.join(id, offer, true, turn)
+            }
+            Same::Unproven | Same::OtherTag if self.overlap && lane_start > 0 => {
+                self.refuse(id, breach("R21", "nothing of it can be compared with what is held"), turn);
             }
             // The tag that came with every other answer is missing: another node may yet send it.
             Same::Unproven if self.is_strong() && self.may_doubt(source, turn) => self.doubt_closed(id, turn),
@@ -271,16 +278,21 @@ impl Job {
         let Some(lane) = self.lanes.get(&id) else { return };
         let (source, start) = (lane.source, lane.start);
         let conditional = matches!(lane.ask.condition, Condition::IfRange(_));
-        if let (None, Some(total), false) = (self.total(), offer.identity.total, compare) {
-            self.learn_total(total, turn);
-            if self.phase != Phase::Running {
-                return;
+        if let (None, Some(total)) = (self.total(), offer.identity.total) {
+            if total < self.blocks.last_held() {
+                return self.on_gone(id, "it is shorter than what is held", turn);
+            }
+            if !compare {
+                self.learn_total(total, turn);
+            } else if let Some(lane) = self.lanes.get_mut(&id) {
+                lane.total = Some(total);
             }
         }
         if source != self.origin {
             self.mark_unproven(turn.limits.overlap, turn);
         }
         if !offer.whole {
+            self.learn_grant(id, &offer);
             self.source(source).ranges = Ranges::Yes;
             offer.answer.compare = compare && offer.answer.from < start;
             return self.accept(id, offer.answer, turn);
@@ -297,6 +309,18 @@ impl Job {
             return self.close(id, turn);
         }
         self.stream_whole(id, offer.answer, compare, turn);
+    }
+
+    /// A server may give less of a range than was asked (R18); then it does so each time.
+    fn learn_grant(&mut self, id: LaneId, offer: &Offer) {
+        let Some(lane) = self.lanes.get(&id) else { return };
+        let wanted = lane.ask.range.and_then(|(_, end)| end).or(self.total());
+        let (source, given) = (lane.source, offer.answer.end.unwrap_or(u64::MAX));
+        if given < wanted.unwrap_or(0) {
+            let bytes = given.saturating_sub(offer.answer.from);
+            let grant = &mut self.source(source).grant;
+            *grant = Some(grant.map_or(bytes, |known| known.min(bytes)));
+        }
     }
 
     fn no_ranges(&mut self, source: SourceId, turn: &mut Turn<'_>) {
@@ -332,6 +356,7 @@ impl Job {
         let Some(lane) = self.lanes.get(&id) else { return };
         let (source, start, end) = (lane.source, lane.start, lane.end);
         let conditional = matches!(lane.ask.condition, Condition::IfRange(_));
+        let given = offer.answer.end.unwrap_or(0);
         match offer.same {
             Same::Different if source != self.lead => {
                 self.drop_source(source, breach("R54", "the mirror has another file"), turn)
@@ -346,7 +371,7 @@ impl Job {
                 self.no_ranges(source, turn);
                 self.close(id, turn);
             }
-            _ if offer.whole || offer.answer.from > start || offer.answer.end < Some(end) => {
+            _ if offer.whole || given < end.min(start + LEAST) => {
                 self.refuse(id, breach("R21", "the range to be compared was not given whole"), turn);
             }
             _ => {
@@ -354,7 +379,10 @@ impl Job {
                 if own.is_none() {
                     *own = Some(offer.identity);
                 }
-                self.accept(id, Answer { compare: true, end: Some(end), ..offer.answer }, turn);
+                if let Some(lane) = self.lanes.get_mut(&id) {
+                    lane.end = end.min(given);
+                }
+                self.accept(id, Answer { compare: true, end: Some(end.min(given)), ..offer.answer }, turn);
             }
         }
     }

@@ -85,10 +85,13 @@ impl Job {
             let id = SourceId(index as u16);
             let lanes = self.lanes.values().filter(|l| l.source == id).count();
             let proven = source.proven && source.is_strong();
-            let joins = id == self.lead || proven || (!source.proofs.is_empty() && !source.proven);
-            let stands = source.ranges != Ranges::No || self.lanes.is_empty();
+            let joins = proven || (!source.proofs.is_empty() && !source.proven);
+            let stands = match id == self.lead {
+                true => source.ranges != Ranges::No || self.lanes.is_empty(),
+                false => joins && source.may_range(),
+            };
             let proving = self.lanes.values().any(|l| l.source == id && l.purpose == Purpose::Prove);
-            if joins && stands && !proving && source.is_ready(turn.now) {
+            if stands && !proving && source.is_ready(turn.now) {
                 usable.push((lanes, id));
             }
         }
@@ -124,7 +127,7 @@ impl Job {
             if self.free.is_empty() {
                 return false;
             }
-            if self.source(id).ranges == Ranges::No || self.source(id).unranged {
+            if !self.source(id).may_range() {
                 // A single stream from byte 0 compares everything held on its way.
                 self.source(id).proofs.clear();
                 self.overlap = true;
@@ -160,8 +163,10 @@ impl Job {
     /// Opens a lane for a free range. False if something must be read back first, to be compared.
     fn open_store(&mut self, id: SourceId, (start, end): (u64, u64), turn: &mut Turn<'_>) -> bool {
         let source = &self.sources[usize::from(id.0)];
-        let (unranged, whole) = (source.unranged, source.unranged || source.ranges == Ranges::No);
-        let overlap = if self.overlap && !self.spec.stream { turn.limits.overlap } else { 0 };
+        let (unranged, whole) = (source.unranged, !source.may_range());
+        // What is compared must leave room for something new in an answer that gives less than was asked.
+        let most = source.grant.map_or(u64::MAX, |grant| grant / 2);
+        let overlap = if self.overlap && !self.spec.stream { turn.limits.overlap.min(most) } else { 0 };
         if overlap > 0 {
             let compared =
                 if whole { (0, self.blocks.held_until(0)) } else { (start.saturating_sub(overlap), start) };

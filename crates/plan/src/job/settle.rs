@@ -9,7 +9,7 @@ use crate::event::{Error, Event};
 use crate::failure::{DiskFault, Failure};
 use crate::lanes::Purpose;
 use crate::limits::Limits;
-use crate::machine::{Action, Held, LaneId};
+use crate::machine::{Action, Held, LaneId, SourceId};
 use crate::name::Name;
 use crate::record::{Hash, Record};
 
@@ -75,7 +75,8 @@ impl Job {
     /// Takes over what an earlier run left.
     pub(super) fn replay(&mut self, held: Held, limits: &Limits) {
         if !held.block_size.is_power_of_two() || !Blocks::fit(held.block_size, held.identity.total) {
-            return; // No journal of ours: begin anew.
+            self.retire = true; // No journal of ours: begin anew.
+            return;
         }
         self.name = Name::chosen(&held.name).ok().or(self.name.take());
         self.unproven = held.unproven;
@@ -97,12 +98,31 @@ impl Job {
         let mut order: Vec<u32> = self.blocks.held_blocks().map(|(i, _)| i).collect();
         order.sort_by_key(rank);
         self.settle.queue = order.into();
-        self.source(self.lead).identity = Some(held.identity.clone());
+        self.attribute(&held);
         self.identity = Some(held.identity);
+        if self.held() == 0 && self.origin != self.lead {
+            return self.begin_anew(); // Nothing that could be compared.
+        }
         self.require_proof(limits.overlap);
         self.phase = Phase::Running;
         if held.whole {
             self.settle.queue.clear();
+        }
+    }
+
+    /// Validators are worth something only against the source they came from (R53). Where that is not among
+    /// the URLs, what is held is compared like a mirror's.
+    fn attribute(&mut self, held: &Held) {
+        let path = |url: &str| url.split(['?', '#']).next().map(str::to_owned);
+        let exact = self.sources.iter().position(|s| s.url == held.url);
+        // A signed URL is given anew with another query; it is the same resource.
+        let alike = || self.sources.iter().position(|s| path(&s.url) == path(&held.url));
+        if let Some(index) = exact.or_else(alike) {
+            self.lead = SourceId(index as u16);
+            self.origin = self.lead;
+            self.sources[index].identity = Some(held.identity.clone());
+        } else {
+            self.origin = SourceId(u16::MAX);
         }
     }
 
@@ -271,11 +291,12 @@ impl Job {
     pub(super) fn on_compared(&mut self, id: LaneId, same: bool, turn: &mut Turn<'_>) {
         let Some(lane) = self.lanes.get(&id) else { return };
         let (source, purpose, start, from) = (lane.source, lane.purpose, lane.start, lane.answer_from);
+        let total = lane.total;
         if !same {
             return self.on_difference(id, source, turn);
         }
         if purpose == Purpose::Prove {
-            let compared = lane.end - start;
+            let compared = lane.end.saturating_sub(start);
             self.source(source).proofs.retain(|&(s, _)| s != start);
             if self.source(source).proofs.is_empty() {
                 self.source(source).proven = true;
@@ -287,7 +308,10 @@ impl Job {
             }
         } else if from > 0 {
             // From byte 0 on everything held was compared with one response: that joins nothing.
-            self.mark_unproven(start - from, turn);
+            self.mark_unproven(start.saturating_sub(from), turn);
+        }
+        if let (None, Some(total)) = (self.total(), total) {
+            self.learn_total(total, turn);
         }
     }
 

@@ -14,7 +14,7 @@ impl Job {
     pub(super) fn refuse(&mut self, id: LaneId, failure: Failure, turn: &mut Turn<'_>) {
         let Some(lane) = self.lanes.get(&id).cloned() else { return };
         self.close(id, turn);
-        turn.hosts.closed(&lane.host);
+        turn.hosts.closed(&lane.host, lane.served);
         self.on_failure(&lane, failure, turn);
         turn.hosts.opened(&lane.host);
     }
@@ -45,10 +45,12 @@ impl Job {
         }
         let id = lane.source;
         let siblings = self.lanes.values().filter(|l| l.source == id && l.is_reading()).count() as u32;
+        // A host that is full of other jobs' lanes has nothing against this one either.
+        let crowded = failure.is_refusal() && turn.hosts.is_serving(&lane.host);
         let attempt = self.source(id).failures;
         self.source(id).fresh = true;
         match advise(&failure, attempt, turn.limits, turn.chance.next()) {
-            Advice::Again(after) => self.again(lane, failure, after, siblings, turn),
+            Advice::Again(after) => self.again(lane, failure, after, siblings > 0 || crowded, turn),
             Advice::Elsewhere if lane.url != self.source(id).url && attempt < turn.limits.retries => {
                 // The target has expired, not the URL: ask the original again (R14).
                 self.source(id).target = None;
@@ -65,12 +67,12 @@ impl Job {
         lane: &Lane,
         failure: Failure,
         after: std::time::Duration,
-        siblings: u32,
+        others: bool,
         turn: &mut Turn<'_>,
     ) {
         let id = lane.source;
-        // While others of the source get on, a failing lane says nothing against the source.
-        if siblings == 0 {
+        // While others get on, a failing lane says nothing against the source.
+        if !others {
             self.source(id).failures += 1;
         }
         if self.source(id).failures > turn.limits.retries {
@@ -150,7 +152,7 @@ impl Job {
     }
 
     /// The next answer is the first of a new generation.
-    fn begin_anew(&mut self) {
+    pub(super) fn begin_anew(&mut self) {
         self.phase = Phase::First;
         self.identity = None;
         self.retire = !self.spec.stream;
@@ -167,10 +169,12 @@ impl Job {
     pub(super) fn require_proof(&mut self, len: u64) {
         let lead = &self.sources[usize::from(self.lead.0)];
         let young = lead.identity.as_ref().is_some_and(Identity::is_young);
-        if !lead.is_strong() {
+        // A source that is not known yet is proven first; then its validators tell.
+        let stranger = lead.identity.is_none();
+        if !stranger && !lead.is_strong() {
             self.overlap = true;
         }
-        if (young || self.overlap) && self.held() > 0 {
+        if (young || stranger || self.overlap) && self.held() > 0 {
             let stretches = self.stretches(len);
             let lead = self.lead;
             self.source(lead).proofs = stretches;

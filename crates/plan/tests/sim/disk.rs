@@ -145,6 +145,7 @@ impl Pair {
             blocks.into_iter().flatten().map(|(b, at)| HeldBlock { synced: at < synced, ..b }).collect();
         Some(Held {
             name: self.placement.name.as_str().to_owned(),
+            url: self.placement.url.clone(),
             identity,
             block_size: self.placement.block_size,
             blocks,

@@ -402,7 +402,13 @@ impl World {
         let weak = matches!(lead.manner.validators, Validators::Weak | Validators::Now | Validators::None);
         let digest = state.spec.digest;
         let answers: BTreeSet<u32> = state.answers.read(0, total).iter().map(|s| s.2).collect();
-        if weak && answers.len() > 1 && !state.unproven && !digest && !state.spec.stream {
+        if weak
+            && state.sites.len() == 1
+            && answers.len() > 1
+            && !state.unproven
+            && !digest
+            && !state.spec.stream
+        {
             return Err(format!("joined {} answers in silence", answers.len()));
         }
         let plain = matches!(lead.manner.ranges, Ranges::Honours | Ranges::Deaf) && !lead.manner.coded;

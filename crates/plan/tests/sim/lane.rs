@@ -113,11 +113,14 @@ impl World {
             return reply;
         }
         let site = &self.sites[at];
-        let open = self.lanes.values().filter(|l| l.is_served() && l.host_is_of(site.host)).count() as u64;
+        let alike =
+            self.lanes.values().filter(|l| l.is_served() && self.site_of(&l.url) == at).count() as u64;
         let Ok(hops) = site.hops(&lane.url) else {
             let page = super::server::page(403);
             return site.reply(page, Vec::new(), wall, &mut self.dice);
         };
+        let host = hops.last().map_or(lane.host.clone(), |last| super::world::host_of(last));
+        let open = self.lanes.values().filter(|l| l.is_served() && l.host == host).count() as u64;
         let mut draft = site.draft(&lane.ask, wall, &mut self.dice);
         match site.manner.lanes {
             Some((most, Refusal::Reset)) if open >= most => {
@@ -126,7 +129,11 @@ impl World {
             Some((most, Refusal::Refuse)) if open >= most => {
                 return Reply::Broken(Failure::Refused("too many".into()));
             }
-            Some((most, Refusal::Status(status))) if open >= most => draft = super::server::page(status),
+            // A signed link that works for so many at a time.
+            Some((most, Refusal::Status(403))) if alike >= most => draft = super::server::page(403),
+            Some((most, Refusal::Status(status))) if open >= most && status != 403 => {
+                draft = super::server::page(status)
+            }
             _ => {}
         }
         for &lie in &lies {
@@ -343,11 +350,5 @@ impl World {
 
     pub fn lane(&mut self, id: LaneId) -> &mut Lane {
         self.lanes.get_mut(&id).expect("the caller found it alive")
-    }
-}
-
-impl Lane {
-    fn host_is_of(&self, host: u32) -> bool {
-        self.host == format!("https://h{host}.test") || self.host == format!("https://c{host}.test")
     }
 }
