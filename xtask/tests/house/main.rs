@@ -23,7 +23,7 @@ const FUNCTION_MAX: usize = 70;
 const ORDER: &[(&str, &[&str])] = &[
     ("crates/plan", &[
         "limits", "date", "escape", "failure", "head", "identity", "disposition", "name", "record", "redirect",
-        "response", "retry", "rate", "event", "machine", "source", "blocks", "hosts", "lanes", "job", "run",
+        "response", "retry", "rate", "event", "machine", "hosts", "source", "blocks", "lanes", "job", "run",
     ]),
     ("crates/engine", &[
         "error", "sys", "journal", "mark", "lock", "file", "write", "verify", "publish", "find", "inspect",
