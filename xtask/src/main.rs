@@ -8,6 +8,7 @@ mod crash;
 mod options;
 mod packages;
 mod picture;
+mod rows;
 mod shell;
 mod sim;
 mod test;
@@ -21,6 +22,7 @@ cargo xtask crash [--kills N] [--lanes 1,4,16] [--size 64M] [--seconds 2.5] [--j
                                         SIGKILL at random instants, resumed, until N kills for each number of lanes
 cargo xtask bench [--runs 5] [--size 1G] [--lanes 1,4,16] [--to disk,tmpfs] [--over plain,tls]
                                         beside aria2, curl, wget and axel; writes docs/bench.md
+cargo xtask rows                        which test cases have a test of their id
 cargo xtask picture                     records the README's picture anew (docs/picture.svg)
 `--binary PATH` makes crash, bench and picture try another build.
 ";
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         "bench" => bench::run(&options),
         "crash" => crash::run(&options),
         "picture" => picture::run(&options),
+        "rows" => rows::run(&options),
         "sim" => sim::run(&options),
         _ => Err(format!("usage:\n{HELP}")),
     });

@@ -44,7 +44,8 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         terminal.until("the prompt", |screen| screen.trim_end().ends_with("\n$"))?;
     }
     let path = shell::root().join("docs/picture.svg");
-    fs::write(&path, svg(terminal.screen()?.trim_end().trim_end_matches('$'))).map_err(|error| error.to_string())?;
+    fs::write(&path, svg(terminal.screen()?.trim_end().trim_end_matches('$')))
+        .map_err(|error| error.to_string())?;
     println!("{}", path.display());
     Ok(())
 }
