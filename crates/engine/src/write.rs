@@ -121,14 +121,15 @@ impl Drop for Slab {
 /// How far an open block is hashed; passes from writer to writer of that block.
 #[derive(Clone)]
 pub(crate) struct OpenBlock {
-    hasher: Hasher,
+    /// Boxed: its state is several hundred bytes, and passes from hand to hand.
+    hasher: Box<Hasher>,
     upto: u32,
 }
 
 impl OpenBlock {
     /// A block of which nothing is written.
     pub(crate) fn new() -> OpenBlock {
-        OpenBlock { hasher: Hasher::new(), upto: 0 }
+        OpenBlock { hasher: Box::new(Hasher::new()), upto: 0 }
     }
 
     /// Bytes written from the block's start.
@@ -184,7 +185,7 @@ pub(crate) struct Written {
 }
 
 enum Job {
-    Write(Box<Handover>, oneshot::Sender<Result<Written, DiskError>>),
+    Write(Handover, oneshot::Sender<Result<Written, DiskError>>),
     Append(Arc<Journal>, Vec<Record>, oneshot::Sender<Result<(), DiskError>>),
 }
 
@@ -212,7 +213,7 @@ impl Writers {
     pub(crate) fn hand_over(&self, handover: Handover) -> oneshot::Receiver<Result<Written, DiskError>> {
         let (answer, receiver) = oneshot::channel();
         // Refused only if both threads are gone; the answer is then dropped, which says so.
-        _ = self.jobs.send(Job::Write(Box::new(handover), answer));
+        _ = self.jobs.send(Job::Write(handover, answer));
         receiver
     }
 
@@ -234,7 +235,7 @@ fn work(queue: &Mutex<Receiver<Job>>) {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         // Nobody who waits for the answer is no reason not to write.
         match job {
-            Ok(Job::Write(handover, answer)) => _ = answer.send(write(*handover)),
+            Ok(Job::Write(handover, answer)) => _ = answer.send(write(handover)),
             Ok(Job::Append(journal, records, answer)) => _ = answer.send(journal.append(&records)),
             Err(_) => return,
         }
