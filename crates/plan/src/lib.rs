@@ -5,27 +5,43 @@
 //! [`Run`] is the machine: one [`Input`] is handled, then every [`Output`] is drained until
 //! [`Output::Idle`]. The engine above does what the outputs say.
 
+mod blocks;
+mod date;
+mod disposition;
+mod escape;
 mod event;
 mod failure;
+mod head;
+mod hosts;
 mod identity;
+mod job;
+mod lanes;
 mod limits;
 mod machine;
 mod name;
+mod rate;
 mod record;
 mod redirect;
 mod response;
 mod retry;
+mod run;
+mod source;
 
+pub use date::http_date;
+pub use escape::escape;
 pub use event::{Completion, DiskError, Error, Event, Progress};
 pub use failure::{Breach, DiskFault, Failure, Phase};
-pub use identity::{EntityTag, Identity, Same};
+pub use head::{Head, HttpVersion};
+pub use identity::{Condition, EntityTag, Identity, Same};
 pub use limits::Limits;
 pub use machine::{
-    Action, Ask, Command, Condition, Ending, Held, HeldBlock, Input, JobId, JobSpec, LaneId, Output, Placement,
-    Purpose, SourceId, Take,
+    Action, Ask, Command, Ending, Held, HeldBlock, Input, JobId, JobSpec, LaneId, Output, Placement,
+    SourceId, Take,
 };
-pub use name::{Exists, Name, choose_name};
+pub use name::{BadName, Exists, Name, choose_name};
+pub use rate::{Bucket, Grant};
 pub use record::{Begin, Hash, Record, WantedDigest};
-pub use redirect::{Hop, next_hop, same_origin};
-pub use response::{Asked, Coding, Head, HttpVersion, Verdict, judge};
+pub use redirect::{Hop, mask, next_hop, origin_of, same_origin};
+pub use response::{Asked, Coding, Verdict, judge};
 pub use retry::{Advice, advise};
+pub use run::Run;

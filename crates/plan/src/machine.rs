@@ -4,7 +4,9 @@
 //! - `Open` starts a lane: it connects, asks, follows redirects and answers `Head`, then waits. No body
 //!   byte is read before `Take`.
 //! - `Take` says what the body's bytes are worth: `from` is the offset of its first byte, bytes below
-//!   `at` are dropped (compared with the part file where it holds them), bytes of `at..end` are stored.
+//!   `at` are dropped, bytes of `at..end` are stored. With `compare` the dropped bytes are first
+//!   compared with the part file: the lane says `Compared` when it reaches `at`, and goes on only if all was equal; where
+//!   `at == end` comparing was all. Nothing is stored before the comparison is done.
 //! - Every `Open` is answered by exactly one `Ended`, also after `Close`. `Ended` comes after the last
 //!   `Stored` of what the lane took, so the blocks tell exactly how far it got.
 //! - A block has one writer. A lane starts at a block's start or exactly where the last writer stopped;
@@ -12,14 +14,13 @@
 //! - `Narrow` is a question; `Narrowed{end}` answers with the first block not begun (or the lane's old
 //!   end). Only from there may the range be given away.
 
-use std::time::Duration;
-
 use crate::event::{Error, Event};
 use crate::failure::Failure;
-use crate::identity::Identity;
+use crate::head::Head;
+use crate::identity::{Condition, Identity};
 use crate::name::Name;
 use crate::record::{Hash, Record};
-use crate::response::{Coding, Head};
+use crate::response::Coding;
 
 /// A job of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,26 +34,6 @@ pub struct LaneId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceId(pub u16);
 
-/// The condition sent with a range.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Condition {
-    /// None; the answer's validators are compared all the same (R20).
-    None,
-    /// `If-Range` with this strong ETag or this date (R6-R8).
-    IfRange(String),
-    /// `If-Match` with this strong ETag (R10).
-    IfMatch(String),
-}
-
-/// What a lane's bytes are for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// To be stored.
-    Store,
-    /// To be compared with the part file; answered with `Compared`, then `Ended`.
-    Compare,
-}
-
 /// One request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
@@ -60,8 +41,8 @@ pub struct Ask {
     pub range: Option<(u64, Option<u64>)>,
     /// Condition sent along.
     pub condition: Condition,
-    /// What the bytes are for.
-    pub purpose: Purpose,
+    /// On a new connection, not one that stood idle.
+    pub fresh: bool,
 }
 
 /// How a lane reads its body.
@@ -69,8 +50,10 @@ pub struct Ask {
 pub struct Take {
     /// Offset of the body's first byte in the representation.
     pub from: u64,
-    /// First offset to store; bytes below it are dropped.
+    /// First offset to store; bytes below it are compared or dropped.
     pub at: u64,
+    /// Compare the bytes below `at` with the part file, and say `Compared`; else they are only dropped.
+    pub compare: bool,
     /// Offset to stop at; `None`: where the message ends.
     pub end: Option<u64>,
     /// Content codings to undo, in the order they are to be undone; offsets count decoded bytes.
@@ -160,7 +143,7 @@ pub enum Input {
         /// The bytes on disk hash to what was recorded.
         same: bool,
     },
-    /// The answer of a lane that compares.
+    /// A lane that compares reached `at`, or met a difference.
     Compared {
         /// The lane.
         lane: LaneId,
@@ -169,7 +152,7 @@ pub enum Input {
     },
     /// The answer to `Sync`: everything `Stored` before `Sync` was said is on stable storage.
     Synced(Result<(), Failure>),
-    /// A consumer in order (stdout) has taken everything below this offset.
+    /// A consumer in order (a stream) has taken everything below this offset; instead of `Stored`.
     Taken {
         /// The offset.
         upto: u64,
@@ -180,8 +163,6 @@ pub enum Input {
     Unwritten(Failure),
     /// The user wants something.
     Command(Command),
-    /// Time passed.
-    Tick,
 }
 
 /// What a user wants of a running job.
@@ -286,6 +267,8 @@ pub struct Held {
     pub blocks: Vec<HeldBlock>,
     /// `Whole` was recorded: only publishing is left.
     pub whole: bool,
+    /// Some join rests on an overlap check alone.
+    pub unproven: bool,
 }
 
 /// A download as the planner sees it.
@@ -309,6 +292,4 @@ pub struct JobSpec {
     pub stream: bool,
     /// What an earlier run left.
     pub held: Option<Held>,
-    /// Give up a `Retry-After` beyond this; `None`: the limit's.
-    pub retry_after: Option<Duration>,
 }

@@ -62,6 +62,8 @@ pub enum Record {
     },
     /// The total or the validators became known or changed for the better.
     Learnt(Identity),
+    /// Joins from here on rest on an overlap check alone (R21); a later `--strict` run must know.
+    Unproven,
     /// Everything recorded before this record is on stable storage.
     Synced,
     /// These blocks (first, count) are not to be trusted, with the reason.

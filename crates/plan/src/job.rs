@@ -1,0 +1,400 @@
+//! One download: what is held, who fetches what, and what comes next.
+//!
+//! Every input first changes state, then [`Job::advance`] looks at the whole state and says what must
+//! happen now. Nothing is remembered as "to do" that the state does not show.
+//!
+//! Rooms: `answer` (heads to verdicts to deeds), `assign` (opening, cutting, handing over), `settle` (storing,
+//! syncing, checking, finishing), `trouble` (failures, changes, ends).
+
+mod answer;
+mod assign;
+mod settle;
+mod trouble;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
+
+use crate::blocks::{Blocks, Free};
+use crate::event::{Completion, Error, Event, Progress};
+use crate::failure::Failure;
+use crate::hosts::{Hosts, host_of};
+use crate::identity::Identity;
+use crate::lanes::{Lane, Purpose, State};
+use crate::limits::Limits;
+use crate::machine::{Action, Command, Ending, Input, JobId, JobSpec, LaneId, SourceId, Take};
+use crate::name::Name;
+use crate::record::Record;
+use crate::source::Source;
+use settle::Settle;
+
+/// A seeded sequence (splitmix64): all the chance there is.
+#[derive(Clone, Debug)]
+pub(crate) struct Chance(pub(crate) u64);
+
+impl Chance {
+    pub(crate) fn next(&mut self) -> u32 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) as u32
+    }
+}
+
+/// What a job may use while it handles one input; everything outside the job.
+pub(crate) struct Turn<'a> {
+    pub(crate) now: Instant,
+    pub(crate) id: JobId,
+    pub(crate) limits: &'a Limits,
+    pub(crate) hosts: &'a mut Hosts,
+    pub(crate) chance: &'a mut Chance,
+    pub(crate) next_lane: &'a mut u32,
+    pub(crate) out: &'a mut VecDeque<(JobId, Action)>,
+}
+
+impl Turn<'_> {
+    fn say(&mut self, action: Action) {
+        self.out.push_back((self.id, action));
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.say(Action::Tell(event));
+    }
+}
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing is known of this generation: one lane asks for `bytes=0-`.
+    First,
+    /// The first answer is good; the files are being made. The heir's body is the first data.
+    Placing { heir: Option<LaneId>, said: bool },
+    /// Lanes fetch.
+    Running,
+    /// Everything is held and verified; the engine publishes.
+    Finishing,
+    /// Nothing more comes.
+    Over,
+}
+
+/// A job of the run.
+#[derive(Debug)]
+pub(crate) struct Job {
+    spec: JobSpec,
+    phase: Phase,
+    sources: Vec<Source>,
+    /// The source whose identity the held bytes have.
+    lead: SourceId,
+    identity: Option<Identity>,
+    name: Option<Name>,
+    blocks: Blocks,
+    free: Free,
+    lanes: BTreeMap<LaneId, Lane>,
+    settle: Settle,
+    /// Bytes a stream's consumer has taken.
+    streamed: u64,
+    generations: u32,
+    /// The next `Place` moves a pair aside.
+    retire: bool,
+    /// Joins need an overlap check: one lane, in ascending order.
+    overlap: bool,
+    /// The body is being decoded: one lane, and a break starts over.
+    coded: bool,
+    unproven: bool,
+    length_unknown: bool,
+    paused: bool,
+    rested: bool,
+    failing: Option<Error>,
+    /// A lane was wanted and its host had no room.
+    pub(crate) crowded: bool,
+    wire: u64,
+    measured: Instant,
+    /// Usual rate and set-up seconds of this job's lanes, smoothed.
+    usual: Usual,
+}
+
+/// What a lane of this job usually does.
+#[derive(Clone, Copy, Debug, Default)]
+struct Usual {
+    rate: f64,
+    setup: f64,
+}
+
+impl Job {
+    pub(crate) fn new(mut spec: JobSpec, now: Instant, limits: &Limits) -> Job {
+        let held = spec.held.take();
+        let sources: Vec<Source> = spec.urls.iter().cloned().map(Source::new).collect();
+        let mut job = Job {
+            phase: Phase::First,
+            sources,
+            lead: SourceId(0),
+            identity: None,
+            name: spec.name.clone(),
+            blocks: Blocks::new(Blocks::size_for(None), None),
+            free: Free::default(),
+            lanes: BTreeMap::new(),
+            settle: Settle::default(),
+            streamed: 0,
+            generations: 0,
+            retire: false,
+            overlap: false,
+            coded: false,
+            unproven: false,
+            length_unknown: false,
+            paused: false,
+            rested: false,
+            failing: None,
+            crowded: false,
+            wire: 0,
+            measured: now,
+            usual: Usual::default(),
+            spec,
+        };
+        if let Some(held) = held {
+            job.replay(held, limits);
+        }
+        job
+    }
+
+    pub(crate) fn handle(&mut self, input: Input, turn: &mut Turn<'_>) {
+        match input {
+            Input::Placed(result) => self.on_placed(result, turn),
+            Input::Head { lane, hops, head } => self.on_head(lane, &hops, &head, turn),
+            Input::Bytes { lane, at, len } => self.on_bytes(lane, at, len),
+            Input::Narrowed { lane, end } => self.on_narrowed(lane, end),
+            Input::Ended { lane, result } => self.on_ended(lane, result, turn),
+            Input::Stored { block, upto, hash } => self.on_stored(block, upto, hash, turn),
+            Input::Checked { block, same } => self.on_checked(block, same, turn),
+            Input::Compared { lane, same } => self.on_compared(lane, same, turn),
+            Input::Synced(result) => self.on_synced(result, turn),
+            Input::Taken { upto } => self.on_taken(upto),
+            Input::Finished(result) => self.on_finished(result, turn),
+            Input::Unwritten(failure) => self.fail_on_disk(failure),
+            Input::Command(command) => self.on_command(command),
+        }
+        self.advance(turn);
+    }
+
+    /// Looks at the whole state and says what must happen now.
+    pub(crate) fn advance(&mut self, turn: &mut Turn<'_>) {
+        self.crowded = false;
+        self.measure(turn);
+        if self.failing.is_some() || self.paused {
+            return self.rest(turn);
+        }
+        match self.phase {
+            Phase::First => self.ask_first(turn),
+            Phase::Placing { .. } => self.place(turn),
+            Phase::Running => {
+                self.check(turn);
+                self.assign(turn);
+                self.sync_if_due(turn);
+                self.settle(turn);
+            }
+            Phase::Finishing | Phase::Over => {}
+        }
+    }
+
+    /// When to look again though nothing came in.
+    pub(crate) fn deadline(&self, turn: &Turn<'_>) -> Option<Instant> {
+        if self.phase == Phase::Over {
+            return None;
+        }
+        let resting = self.failing.is_some() || self.paused;
+        let retries = self.sources.iter().filter(|s| s.dead.is_none() && !resting).filter_map(|s| s.retry);
+        let holds = self.sources.iter().filter(|s| s.dead.is_none() && !resting).filter_map(|s| {
+            let host = host_of(s.asked_at());
+            turn.hosts.held_until(&host)
+        });
+        let tick = (self.lanes.values().any(Lane::is_reading) && self.may_have() > 1)
+            .then(|| self.measured + turn.limits.tick);
+        let sync = self.settle.due(turn.limits);
+        retries.chain(holds).chain(tick).chain(sync).filter(|&at| at > turn.now).min()
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        Progress {
+            total: self.total(),
+            held: self.held(),
+            wire: self.wire,
+            lanes: self.lanes.values().filter(|l| l.is_reading()).count() as u32,
+            map: self.blocks.map(),
+        }
+    }
+
+    pub(crate) fn completion(&self) -> Completion {
+        Completion {
+            bytes: self.held(),
+            wire: self.wire,
+            unproven: self.unproven,
+            length_unknown: self.length_unknown,
+        }
+    }
+
+    fn total(&self) -> Option<u64> {
+        self.identity.as_ref().and_then(|i| i.total)
+    }
+
+    fn held(&self) -> u64 {
+        if self.spec.stream { self.streamed } else { self.blocks.held() }
+    }
+
+    fn source(&mut self, id: SourceId) -> &mut Source {
+        &mut self.sources[usize::from(id.0)]
+    }
+
+    fn on_bytes(&mut self, lane: LaneId, at: u64, len: u64) {
+        self.wire += len;
+        if let Some(lane) = self.lanes.get_mut(&lane) {
+            lane.got(at, len);
+        }
+    }
+
+    fn on_narrowed(&mut self, lane: LaneId, end: u64) {
+        let Some(lane) = self.lanes.get_mut(&lane) else { return };
+        lane.narrowing = false;
+        // A lane answers with the first block it has not begun, or with its old end.
+        if end < lane.end && end >= lane.stored {
+            self.free.give(end, lane.end);
+            lane.end = end;
+        }
+    }
+
+    fn on_taken(&mut self, upto: u64) {
+        self.streamed = self.streamed.max(upto);
+        if let Some(lane) = self.lanes.values_mut().find(|l| l.is_reading() || l.state == State::Closing) {
+            lane.stored = lane.stored.max(upto);
+        }
+    }
+
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Pause => self.paused = true,
+            Command::Resume => {
+                self.paused = false;
+                self.rested = false;
+            }
+            Command::Source(url) => self.sources.push(Source::new(url)),
+            Command::Lanes(lanes) => self.spec.lanes = lanes.max(1),
+        }
+    }
+
+    fn on_ended(&mut self, id: LaneId, result: Result<Ending, Failure>, turn: &mut Turn<'_>) {
+        let Some(lane) = self.lanes.remove(&id) else { return };
+        turn.hosts.closed(&lane.host);
+        let missing = self.pass_on(id, &lane, turn);
+        if lane.stored > lane.start {
+            let source = self.source(lane.source);
+            source.failures = 0;
+            source.retry = None;
+        }
+        if lane.state == State::Closing {
+            return;
+        }
+        match result {
+            Ok(Ending::Closed | Ending::Range) => {}
+            Ok(Ending::Message) if lane.end == u64::MAX => self.learn_total(lane.stored, turn),
+            Ok(Ending::Close) if lane.end == u64::MAX => {
+                self.length_unknown = true;
+                turn.tell(Event::LengthUnknown);
+                if self.spec.strict {
+                    self.failing = Some(Error::LengthUnknown);
+                } else {
+                    self.learn_total(lane.stored, turn);
+                }
+            }
+            Ok(Ending::Message | Ending::Close) if missing == 0 => {}
+            Ok(Ending::Message | Ending::Close) => self.on_failure(&lane, Failure::Truncated, turn),
+            Err(failure) => self.on_failure(&lane, failure, turn),
+        }
+    }
+
+    /// A lane's unfetched bytes go to the lane that takes over from it, else they are free. Returns their number.
+    fn pass_on(&mut self, id: LaneId, lane: &Lane, turn: &mut Turn<'_>) -> u64 {
+        let heir = self.lanes.iter().find(|(_, l)| l.victim == Some(id)).map(|(&id, _)| id);
+        if lane.purpose != Purpose::Store || lane.victim.is_some() {
+            return 0;
+        }
+        let (from, end) = (lane.stored, lane.end);
+        let missing = end.saturating_sub(from);
+        let Some(heir) = heir else {
+            self.free.give(from, end);
+            return missing;
+        };
+        let Some(next) = self.lanes.get_mut(&heir) else { return missing };
+        next.victim = None;
+        (next.start, next.stored, next.end) = (from, from, end);
+        if missing == 0 {
+            self.close(heir, turn);
+        } else if matches!(next.state, State::Ready(_)) {
+            self.take(heir, turn);
+        } else if next.state == State::Closing {
+            // Its head was refused meanwhile; its own end must not take the range with it.
+            next.start = end;
+            next.stored = end;
+            self.free.give(from, end);
+        }
+        missing
+    }
+
+    fn close(&mut self, id: LaneId, turn: &mut Turn<'_>) {
+        if let Some(lane) = self.lanes.get_mut(&id)
+            && lane.state != State::Closing
+        {
+            lane.state = State::Closing;
+            turn.say(Action::Close { lane: id });
+        }
+    }
+
+    fn close_all_but(&mut self, heir: Option<LaneId>, turn: &mut Turn<'_>) {
+        let others: Vec<LaneId> = self.lanes.keys().copied().filter(|&l| Some(l) != heir).collect();
+        for lane in others {
+            self.close(lane, turn);
+        }
+    }
+
+    /// Lets a lane whose answer was accepted read its body.
+    fn take(&mut self, id: LaneId, turn: &mut Turn<'_>) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        let State::Ready(answer) = lane.state.clone() else { return };
+        if let Some(end) = answer.end
+            && end < lane.end
+        {
+            if lane.purpose == Purpose::Store {
+                self.free.give(end.max(lane.start), lane.end);
+            }
+            lane.end = end.max(lane.start);
+        }
+        lane.begin(turn.now);
+        lane.answer_from = answer.from;
+        let end = (lane.end != u64::MAX).then_some(lane.end);
+        let at = if lane.purpose == Purpose::Prove { lane.end } else { lane.start };
+        let take = Take { from: answer.from, at, compare: answer.compare, end, codings: answer.codings };
+        turn.say(Action::Take(id, take));
+    }
+
+    /// Speeds are measured once a tick; the usual rate is the median of the lanes that read.
+    fn measure(&mut self, turn: &Turn<'_>) {
+        if turn.now < self.measured + turn.limits.tick {
+            return;
+        }
+        self.measured = turn.now;
+        let mut rates = Vec::new();
+        for lane in self.lanes.values_mut().filter(|l| l.is_reading()) {
+            lane.measure(turn.now);
+            rates.push(lane.rate());
+        }
+        rates.sort_by(f64::total_cmp);
+        if let Some(&median) = rates.get(rates.len() / 2)
+            && median > 0.0
+        {
+            self.usual.rate = median;
+        }
+    }
+
+    fn note(&mut self, record: Record, turn: &mut Turn<'_>) {
+        if !self.spec.stream {
+            turn.say(Action::Note(record));
+        }
+    }
+}

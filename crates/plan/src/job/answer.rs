@@ -1,0 +1,382 @@
+//! From a head to a deed: the judge says what may be believed, this says what is done about it.
+
+use super::{Job, Phase, Turn};
+use crate::blocks::Blocks;
+use crate::event::{Error, Event};
+use crate::failure::{Breach, Failure};
+use crate::head::Head;
+use crate::hosts::host_of;
+use crate::identity::{Condition, Identity, Same};
+use crate::lanes::{Answer, Purpose, State};
+use crate::machine::{Action, LaneId, Placement, SourceId};
+use crate::name::{Name, choose_name};
+use crate::response::{Asked, Coding, Verdict, judge};
+use crate::source::Ranges;
+
+/// An answer that may be good, as far as the head tells.
+struct Offer {
+    identity: Identity,
+    same: Same,
+    answer: Answer,
+    /// The body starts at byte 0 and is the whole representation.
+    whole: bool,
+}
+
+impl Job {
+    pub(super) fn on_head(&mut self, id: LaneId, hops: &[String], head: &Head, turn: &mut Turn<'_>) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        if lane.state != State::Asking {
+            return;
+        }
+        let setup = turn.now.saturating_duration_since(lane.opened);
+        lane.setup = Some(setup);
+        self.usual.setup = if self.usual.setup == 0.0 {
+            setup.as_secs_f64()
+        } else {
+            self.usual.setup * 0.75 + setup.as_secs_f64() * 0.25
+        };
+        if let Some(last) = hops.last() {
+            turn.hosts.closed(&lane.host);
+            lane.host = host_of(last);
+            turn.hosts.opened(&lane.host);
+        }
+        let asked = Asked { range: lane.ask.range, condition: lane.ask.condition.clone() };
+        let (source, purpose) = (lane.source, lane.purpose);
+        let held = self.identity_for(source);
+        let target = hops.last().cloned();
+        let verdict = judge(&asked, held.as_ref(), head);
+        let offer = match verdict {
+            Verdict::Part { first, end, identity, same } => {
+                let answer = Answer { from: first, end: Some(end), compare: false, codings: Vec::new() };
+                Offer { identity, same, answer, whole: false }
+            }
+            Verdict::Whole { identity, same, mut codings } => {
+                // The judge names them as they were applied; they come off from the outermost.
+                codings.reverse();
+                let answer = Answer { from: 0, end: identity.total, compare: false, codings };
+                Offer { identity, same, answer, whole: true }
+            }
+            Verdict::Unsatisfied { total } => return self.on_unsatisfied(id, total, turn),
+            Verdict::Gone => return self.change(None, "the version held is gone (412)", turn),
+            Verdict::Unranged => return self.ask_unranged(id, head.status, turn),
+            Verdict::Refuse(failure) => return self.refuse(id, failure, turn),
+        };
+        if let Some(target) = target {
+            self.source(source).target = Some(target);
+        }
+        match (self.phase, purpose) {
+            (Phase::First, _) => self.accept_first(id, head, offer, turn),
+            (_, Purpose::Prove) => self.accept_proof(id, offer, turn),
+            (_, Purpose::Store) => self.accept_more(id, head, offer, turn),
+        }
+    }
+
+    /// What a source's answers are compared with. A mirror's validators are its own (R53); until it has
+    /// answered, only the length is.
+    fn identity_for(&self, source: SourceId) -> Option<Identity> {
+        if self.phase == Phase::First {
+            return None;
+        }
+        let own = self.sources.get(usize::from(source.0)).and_then(|s| s.identity.clone());
+        own.or_else(|| Some(Identity { total: self.total(), ..Identity::default() }))
+    }
+
+    /// The first answer of a generation: it gives identity, name and size, and its body is the first data.
+    fn accept_first(&mut self, id: LaneId, head: &Head, offer: Offer, turn: &mut Turn<'_>) {
+        let Offer { identity, mut answer, whole, .. } = offer;
+        if let (Some(size), Some(max)) = (identity.total, turn.limits.max_size)
+            && size > max
+        {
+            self.failing = Some(Error::TooLarge { size });
+            return;
+        }
+        let Some(lane) = self.lanes.get(&id) else { return };
+        let source = lane.source;
+        let asked_range = lane.ask.range.is_some();
+        if !answer.codings.is_empty() {
+            let undone = !self.spec.raw && !self.wants_coded(head, &answer.codings, source);
+            turn.tell(Event::Coded { undone });
+            if !undone {
+                answer.codings.clear();
+            }
+        }
+        self.coded = !answer.codings.is_empty();
+        if whole && asked_range {
+            self.source(source).ranges = Ranges::No;
+        } else if !whole {
+            self.source(source).ranges = Ranges::Yes;
+        }
+        self.lead = source;
+        self.source(source).identity = Some(identity.clone());
+        self.source(source).proven = true;
+        if self.name.is_none() {
+            self.name = Some(self.name_for(head, source));
+        }
+        let total = identity.total;
+        self.identity = Some(identity);
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            (lane.start, lane.stored, lane.read, lane.end) = (0, 0, 0, total.unwrap_or(u64::MAX));
+            lane.purpose = Purpose::Store;
+            lane.victim = None;
+            lane.state = State::Ready(answer);
+        }
+        self.phase = Phase::Placing { heir: Some(id), said: false };
+    }
+
+    /// R49: the compressed file itself is what is wanted where the name or the type says so.
+    fn wants_coded(&self, head: &Head, codings: &[Coding], source: SourceId) -> bool {
+        let name = self.name.clone().unwrap_or_else(|| self.name_for(head, source));
+        let name = name.as_str().to_ascii_lowercase();
+        let media = head.media().unwrap_or_default();
+        codings.iter().any(|coding| {
+            let (suffixes, types): (&[&str], &[&str]) = match coding {
+                Coding::Gzip => (&[".gz", ".tgz", ".gzip"], &["application/gzip", "application/x-gzip"]),
+                Coding::Deflate => (&[".zz"], &["application/zlib"]),
+                Coding::Brotli => (&[".br"], &[]),
+                Coding::Zstd => (&[".zst", ".tzst"], &["application/zstd"]),
+            };
+            suffixes.iter().any(|s| name.ends_with(s)) || types.contains(&media.as_str())
+        })
+    }
+
+    fn name_for(&self, head: &Head, source: SourceId) -> Name {
+        let url = &self.sources[usize::from(source.0)].url;
+        choose_name(head.single("content-disposition"), url)
+    }
+
+    /// Makes the files once no lane of an older generation is left.
+    pub(super) fn place(&mut self, turn: &mut Turn<'_>) {
+        let Phase::Placing { heir, said: false } = self.phase else { return };
+        self.close_all_but(heir, turn);
+        if self.lanes.keys().any(|&l| Some(l) != heir) || !self.settle.is_quiet() {
+            return;
+        }
+        let total = self.total();
+        let size = Blocks::size_for(total);
+        self.blocks = Blocks::new(size, total);
+        self.settle = Default::default();
+        self.free.clear();
+        let heir = heir.filter(|id| self.lanes.contains_key(id));
+        if heir.is_none() {
+            self.free.give(0, total.unwrap_or(u64::MAX));
+        }
+        self.phase = Phase::Placing { heir, said: true };
+        if self.spec.stream {
+            return self.on_placed(Ok(()), turn);
+        }
+        let (Some(name), Some(identity)) = (self.name.clone(), self.identity.clone()) else { return };
+        let url = self.sources[usize::from(self.lead.0)].url.clone();
+        let journal = total.is_none_or(|t| t >= u64::from(size));
+        let retire = std::mem::take(&mut self.retire);
+        turn.say(Action::Place(Box::new(Placement {
+            name,
+            identity,
+            block_size: size,
+            journal,
+            retire,
+            url,
+        })));
+    }
+
+    pub(super) fn on_placed(&mut self, result: Result<(), Failure>, turn: &mut Turn<'_>) {
+        let Phase::Placing { heir, .. } = self.phase else { return };
+        self.phase = Phase::Running;
+        if let Err(failure) = result {
+            return self.fail_on_disk(failure);
+        }
+        let name = self.name.as_ref().map(|n| n.as_str().to_owned()).unwrap_or_default();
+        turn.tell(Event::Started { name, total: self.total(), held: self.held() });
+        let Some(id) = heir else { return };
+        if self.total() == Some(0) {
+            self.close(id, turn);
+        } else {
+            self.take(id, turn);
+        }
+    }
+
+    /// A further answer for bytes that are to be joined to held ones (R18-R21, R27).
+    fn accept_more(&mut self, id: LaneId, head: &Head, offer: Offer, turn: &mut Turn<'_>) {
+        let Some(lane) = self.lanes.get(&id) else { return };
+        let (source, overlapping) =
+            (lane.source, lane.ask.range.is_none_or(|(a, _)| a < lane.start || a == 0));
+        if !offer.answer.codings.is_empty() && self.held() > 0 {
+            let what = "the server now sends it with a content coding; a coded body cannot be gone on with";
+            return self.change_to(id, head, offer, what, turn);
+        }
+        match offer.same {
+            Same::Proven => {
+                self.source(source).doubts = 0;
+                self.join(id, offer, false, turn);
+            }
+            Same::OtherTag if !self.joins_other_tags() => self.doubt(id, head, offer, turn),
+            Same::Different if source != self.lead => {
+                let breach = Breach { rule: "R54", what: "the mirror has another file".to_owned() };
+                self.drop_source(source, Failure::Breach(breach), turn);
+            }
+            Same::Different => self.change_to(id, head, offer, "its length or validators differ", turn),
+            // A mirror that was compared, or bytes that nothing held stands before: its own answers are
+            // judged against each other from now on.
+            Same::Unproven | Same::OtherTag
+                if source != self.lead && self.sources[usize::from(source.0)].proven =>
+            {
+                self.source(source).identity = Some(offer.identity.clone());
+                self.join(id, offer, false, turn);
+            }
+            Same::Unproven | Same::OtherTag if self.overlap && overlapping => {
+                self.join(id, offer, true, turn)
+            }
+            Same::Unproven | Same::OtherTag => {
+                self.overlap = true;
+                self.require_proof(turn.limits.overlap);
+                self.close(id, turn);
+            }
+        }
+    }
+
+    fn joins_other_tags(&self) -> bool {
+        self.spec.trust_overlap || self.spec.digest
+    }
+
+    /// The answer is of the version held, or will be compared.
+    fn join(&mut self, id: LaneId, mut offer: Offer, compare: bool, turn: &mut Turn<'_>) {
+        let Some(lane) = self.lanes.get(&id) else { return };
+        let (source, start) = (lane.source, lane.start);
+        let conditional = matches!(lane.ask.condition, Condition::IfRange(_));
+        if !offer.whole {
+            self.source(source).ranges = Ranges::Yes;
+            offer.answer.compare = compare && offer.answer.from < start;
+            return self.accept(id, offer.answer, turn);
+        }
+        // R27: a 200 to a range. Either it dislikes the ETag in If-Range, or it has no ranges.
+        if conditional && !self.sources[usize::from(source.0)].plain {
+            self.source(source).plain = true;
+            return self.close(id, turn);
+        }
+        if self.sources[usize::from(source.0)].ranges != Ranges::No {
+            self.source(source).ranges = Ranges::No;
+            turn.tell(Event::NoRanges);
+        }
+        let others = self.lanes.iter().any(|(&l, other)| l != id && other.state != State::Closing);
+        if others || self.settle.awaits_prefixes() {
+            return self.close(id, turn);
+        }
+        self.stream_whole(id, offer.answer, compare, turn);
+    }
+
+    /// One response brings the whole file: what is held before the first gap is kept, the rest comes again.
+    fn stream_whole(&mut self, id: LaneId, mut answer: Answer, compare: bool, turn: &mut Turn<'_>) {
+        let total = self.total();
+        let from = if self.spec.stream { self.streamed } else { self.blocks.held_until(0) };
+        self.drop_from(from);
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            (lane.start, lane.stored, lane.read, lane.end) = (from, from, 0, total.unwrap_or(u64::MAX));
+        }
+        answer.compare = compare && from > 0 && !self.spec.stream;
+        self.accept(id, answer, turn);
+    }
+
+    fn accept(&mut self, id: LaneId, answer: Answer, turn: &mut Turn<'_>) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        lane.state = State::Ready(answer);
+        match lane.victim {
+            // Its first bytes are here: now the late lane ends, and this one goes on where that one stopped.
+            Some(victim) => self.close(victim, turn),
+            None => self.take(id, turn),
+        }
+    }
+
+    fn accept_proof(&mut self, id: LaneId, offer: Offer, turn: &mut Turn<'_>) {
+        let Some(lane) = self.lanes.get(&id) else { return };
+        let (source, start, end) = (lane.source, lane.start, lane.end);
+        if offer.whole && source == self.lead {
+            // A single stream from byte 0 compares everything held on its way.
+            self.source(source).ranges = Ranges::No;
+            self.source(source).proofs.clear();
+            self.overlap = true;
+            return self.close(id, turn);
+        }
+        match offer.same {
+            Same::Different if source == self.lead => {
+                self.change(None, "its length or validators differ", turn)
+            }
+            Same::OtherTag if source == self.lead && !self.joins_other_tags() => self.doubt_closed(id, turn),
+            Same::Different => {
+                let breach = Breach { rule: "R54", what: "the mirror has another file".to_owned() };
+                self.drop_source(source, Failure::Breach(breach), turn);
+            }
+            _ if offer.whole || offer.answer.from > start || offer.answer.end < Some(end) => {
+                let what = "the range to be compared was not given whole".to_owned();
+                self.refuse(id, Failure::Breach(Breach { rule: "R21", what }), turn);
+            }
+            _ => {
+                if source != self.lead {
+                    self.source(source).identity = Some(offer.identity);
+                }
+                self.accept(id, Answer { compare: true, end: Some(end), ..offer.answer }, turn);
+            }
+        }
+    }
+
+    /// R29: nothing at the offset asked.
+    fn on_unsatisfied(&mut self, id: LaneId, total: Option<u64>, turn: &mut Turn<'_>) {
+        let held = self.held();
+        match (self.total(), total) {
+            (None, Some(n)) if n == held && held > 0 => {
+                self.close(id, turn);
+                self.learn_total(n, turn);
+            }
+            (None, Some(n)) if n < held => self.change(None, "it is shorter than what is held (416)", turn),
+            (Some(known), Some(n)) if n != known => self.change(None, "it has another length (416)", turn),
+            _ => self.ask_unranged(id, 416, turn),
+        }
+    }
+
+    /// R3a, R23, R29: once more without Range; a source that refuses that too has failed.
+    fn ask_unranged(&mut self, id: LaneId, status: u16, turn: &mut Turn<'_>) {
+        let Some(lane) = self.lanes.get(&id) else { return };
+        let source = lane.source;
+        if self.source(source).unranged {
+            return self.refuse(id, Failure::Status { status, retry_after: None }, turn);
+        }
+        self.source(source).unranged = true;
+        self.source(source).ranges = Ranges::No;
+        self.close(id, turn);
+    }
+
+    /// Another strong tag under the same length: a change, or a cluster's other node. Ask again on new
+    /// connections; only when the held tag does not come back is it a change.
+    fn doubt(&mut self, id: LaneId, head: &Head, offer: Offer, turn: &mut Turn<'_>) {
+        let Some(lane) = self.lanes.get(&id) else { return };
+        let source = lane.source;
+        if source != self.lead {
+            let breach = Breach { rule: "R20", what: "the mirror's ETag changed".to_owned() };
+            return self.drop_source(source, Failure::Breach(breach), turn);
+        }
+        if self.sources[usize::from(source.0)].doubts < turn.limits.doubts {
+            return self.doubt_closed(id, turn);
+        }
+        self.change_to(id, head, offer, "its ETag is another one", turn);
+    }
+
+    fn doubt_closed(&mut self, id: LaneId, turn: &mut Turn<'_>) {
+        let Some(lane) = self.lanes.get(&id) else { return };
+        let source = lane.source;
+        self.close(id, turn);
+        let doubts = self.source(source).doubts + 1;
+        self.source(source).doubts = doubts;
+        self.source(source).fresh = true;
+        self.source(source).target = None;
+        if doubts > turn.limits.doubts {
+            self.change(None, "its ETag is another one", turn);
+        }
+    }
+
+    /// A change whose first answer is here already: a whole body from byte 0 is the new generation's first data.
+    fn change_to(&mut self, id: LaneId, head: &Head, offer: Offer, what: &str, turn: &mut Turn<'_>) {
+        let usable = offer.whole || offer.answer.from == 0;
+        self.change(usable.then_some(id), what, turn);
+        if usable && self.failing.is_none() {
+            self.accept_first(id, head, offer, turn);
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! Bytes on their way to being trusted: stored, synced, checked, finished.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Instant;
+
+use super::{Job, Phase, Turn};
+use crate::blocks::{Blocks, Trust};
+use crate::event::{Error, Event};
+use crate::failure::Failure;
+use crate::lanes::Purpose;
+use crate::limits::Limits;
+use crate::machine::{Action, Held, LaneId};
+use crate::name::Name;
+use crate::record::{Hash, Record};
+
+/// Checks under way at a time: enough to keep the reading thread busy, few enough to yield to lanes.
+const CHECKS: u32 = 4;
+
+/// What still stands between stored and verified.
+#[derive(Debug, Default)]
+pub(super) struct Settle {
+    /// Blocks stored since the last `Sync` was said.
+    dirty: BTreeSet<u32>,
+    /// Blocks the `Sync` under way covers.
+    syncing: Option<BTreeSet<u32>>,
+    /// Bytes stored since the last `Sync` was said, and since when.
+    unsynced: u64,
+    since: Option<Instant>,
+    /// Recorded blocks to be read back, in this order.
+    queue: VecDeque<u32>,
+    /// Open blocks whose prefix is being read back: the rest of them is free only afterwards.
+    withheld: BTreeSet<u32>,
+    /// `Check`s not answered yet.
+    out: BTreeSet<u32>,
+}
+
+impl Settle {
+    pub(super) fn due(&self, limits: &Limits) -> Option<Instant> {
+        self.since.filter(|_| self.syncing.is_none()).map(|since| since + limits.sync)
+    }
+
+    /// Nothing is asked of the disk and not answered.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.syncing.is_none() && self.out.is_empty()
+    }
+
+    pub(super) fn awaits_prefixes(&self) -> bool {
+        !self.withheld.is_empty()
+    }
+}
+
+impl Job {
+    /// Takes over what an earlier run left.
+    pub(super) fn replay(&mut self, held: Held, limits: &Limits) {
+        self.name = Name::chosen(&held.name).ok().or(self.name.take());
+        self.unproven = held.unproven;
+        self.blocks = Blocks::replayed(held.block_size, held.identity.total, &held.blocks);
+        let synced: BTreeSet<u32> = held.blocks.iter().filter(|b| b.synced).map(|b| b.index).collect();
+        for (start, end) in self.blocks.gaps() {
+            let index = self.blocks.index_of(start);
+            if self.blocks.block(index).upto > 0 && !self.blocks.is_whole(index) {
+                self.settle.withheld.insert(index);
+                self.free.give(self.blocks.boundary(start).min(end), end);
+            } else {
+                self.free.give(start, end);
+            }
+        }
+        let rank = |b: &u32| (!self.settle.withheld.contains(b), synced.contains(b), *b);
+        let mut order: Vec<u32> = self.blocks.held_blocks().map(|(i, _)| i).collect();
+        order.sort_by_key(rank);
+        self.settle.queue = order.into();
+        self.source(self.lead).identity = Some(held.identity.clone());
+        self.identity = Some(held.identity);
+        self.require_proof(limits.overlap);
+        self.phase = Phase::Running;
+        if held.whole {
+            self.settle.queue.clear();
+        }
+    }
+
+    /// The stretches that are compared before bytes of an earlier run are joined (R9a, R21): the middle of
+    /// the first, a middle and the last held block.
+    pub(super) fn stretches(&self, len: u64) -> Vec<(u64, u64)> {
+        let held: Vec<(u64, u64)> =
+            self.blocks.held_blocks().map(|(i, b)| (self.blocks.start_of(i), u64::from(b.upto))).collect();
+        let mut picked: Vec<(u64, u64)> = [0, held.len() / 2, held.len().saturating_sub(1)]
+            .iter()
+            .filter_map(|&i| held.get(i))
+            .map(|&(start, upto)| (start + upto.saturating_sub(len) / 2, upto.min(len)))
+            .map(|(start, len)| (start, start + len))
+            .collect();
+        picked.dedup();
+        picked
+    }
+
+    pub(super) fn on_stored(&mut self, block: u32, upto: u32, hash: Hash, turn: &mut Turn<'_>) {
+        let before = self.blocks.block(block).upto;
+        if !self.blocks.stored(block, upto, hash) {
+            return;
+        }
+        self.settle.unsynced += u64::from(upto - before);
+        self.settle.dirty.insert(block);
+        self.settle.since.get_or_insert(turn.now);
+        let end = self.blocks.start_of(block) + u64::from(upto);
+        if let Some(lane) = self
+            .lanes
+            .values_mut()
+            .find(|l| l.victim.is_none() && l.start < end && end <= l.end && !l.is_asking())
+        {
+            lane.stored = lane.stored.max(end);
+        }
+        self.note_block(block, turn);
+    }
+
+    pub(super) fn note_block(&mut self, block: u32, turn: &mut Turn<'_>) {
+        let (len, hash) = (self.blocks.block(block).upto, self.blocks.block(block).hash());
+        let record = if self.blocks.is_whole(block) {
+            Record::Block { index: block, len, hash }
+        } else {
+            Record::Prefix { index: block, len, hash }
+        };
+        self.note(record, turn);
+    }
+
+    pub(super) fn sync_if_due(&mut self, turn: &mut Turn<'_>) {
+        let due = self.settle.due(turn.limits).is_some_and(|at| at <= turn.now);
+        if due || self.settle.unsynced >= turn.limits.sync_bytes {
+            self.sync(turn);
+        }
+    }
+
+    fn sync(&mut self, turn: &mut Turn<'_>) {
+        if self.settle.syncing.is_some() || self.settle.dirty.is_empty() {
+            return;
+        }
+        self.settle.syncing = Some(std::mem::take(&mut self.settle.dirty));
+        self.settle.unsynced = 0;
+        self.settle.since = None;
+        turn.say(Action::Sync);
+    }
+
+    pub(super) fn on_synced(&mut self, result: Result<(), Failure>, turn: &mut Turn<'_>) {
+        let Some(covered) = self.settle.syncing.take() else { return };
+        match result {
+            Ok(()) => {
+                for block in covered.difference(&self.settle.dirty) {
+                    self.blocks.trust(*block, Trust::Synced);
+                }
+            }
+            // A failed sync is final for what it covered: the kernel may have dropped the pages and
+            // report success the next time.
+            Err(failure) => {
+                for block in covered {
+                    self.distrust(block, "its sync failed", turn);
+                }
+                self.fail_on_disk(failure);
+            }
+        }
+    }
+
+    /// Reads recorded blocks back: open prefixes at once, the others few at a time.
+    pub(super) fn check(&mut self, turn: &mut Turn<'_>) {
+        while self.settle.awaits_prefixes() || (self.settle.out.len() as u32) < CHECKS {
+            let Some(&block) = self.settle.queue.front() else { return };
+            if self.settle.awaits_prefixes() && !self.settle.withheld.contains(&block) {
+                return;
+            }
+            self.settle.queue.pop_front();
+            let state = self.blocks.block(block);
+            if state.trust != Trust::Recorded || state.upto == 0 {
+                continue;
+            }
+            self.settle.out.insert(block);
+            turn.say(Action::Check { block, len: state.upto, hash: state.hash() });
+        }
+    }
+
+    pub(super) fn on_checked(&mut self, block: u32, same: bool, turn: &mut Turn<'_>) {
+        if !self.settle.out.remove(&block) {
+            return;
+        }
+        let withheld = self.settle.withheld.remove(&block);
+        if self.blocks.block(block).trust != Trust::Recorded {
+            return;
+        }
+        let (start, upto) = (self.blocks.start_of(block), self.blocks.block(block).upto);
+        let end = start + u64::from(self.blocks.len_of(block));
+        if !same {
+            turn.tell(Event::Damaged { bytes: u64::from(upto) });
+            self.distrust(block, "its bytes do not hash to what was recorded", turn);
+            if withheld {
+                self.free.give(start + u64::from(upto), end);
+            }
+            return;
+        }
+        self.blocks.trust(block, Trust::Checked);
+        if withheld {
+            self.free.give(start + u64::from(upto), end);
+        }
+    }
+
+    /// Forgets what a block holds: its bytes are free again, except what a lane owns.
+    fn distrust(&mut self, block: u32, why: &str, turn: &mut Turn<'_>) {
+        let start = self.blocks.start_of(block);
+        let upto = self.blocks.forget(block);
+        self.settle.dirty.remove(&block);
+        if upto > 0 {
+            self.free.give(start, start + u64::from(upto));
+            self.note(Record::Invalid { first: block, count: 1, why: why.to_owned() }, turn);
+        }
+    }
+
+    /// Forgets every byte from `from` on: one stream will bring them again.
+    pub(super) fn drop_from(&mut self, from: u64) {
+        let beyond: Vec<u32> =
+            self.blocks.held_blocks().map(|(i, _)| i).filter(|&i| self.blocks.start_of(i) >= from).collect();
+        for block in beyond {
+            self.blocks.forget(block);
+            self.settle.dirty.remove(&block);
+        }
+        self.free.clear();
+    }
+
+    pub(super) fn on_compared(&mut self, id: LaneId, same: bool, turn: &mut Turn<'_>) {
+        let Some(lane) = self.lanes.get(&id) else { return };
+        let (source, purpose, start, from) = (lane.source, lane.purpose, lane.start, lane.answer_from);
+        if !same {
+            return self.on_difference(id, source, turn);
+        }
+        if purpose == Purpose::Prove {
+            let compared = lane.end - start;
+            self.source(source).proofs.retain(|&(s, _)| s != start);
+            if self.source(source).proofs.is_empty() {
+                self.source(source).proven = true;
+                if source != self.lead || !self.is_strong() {
+                    self.mark_unproven(compared, turn);
+                }
+            }
+        } else if from > 0 {
+            // From byte 0 on everything held was compared with one response: that joins nothing.
+            self.mark_unproven(start - from, turn);
+        }
+    }
+
+    fn mark_unproven(&mut self, compared: u64, turn: &mut Turn<'_>) {
+        if self.spec.digest {
+            return;
+        }
+        if self.spec.strict {
+            self.failing = Some(Error::Unproven);
+        } else if !self.unproven {
+            self.note(Record::Unproven, turn);
+            turn.tell(Event::Unproven { compared });
+        }
+        self.unproven = true;
+    }
+
+    /// The end of a body of unknown length was reached.
+    pub(super) fn learn_total(&mut self, total: u64, turn: &mut Turn<'_>) {
+        let Some(identity) = &mut self.identity else { return };
+        identity.total = Some(total);
+        let identity = identity.clone();
+        self.blocks.set_total(total);
+        self.free.cut(total);
+        self.note(Record::Learnt(identity), turn);
+        let last = self.blocks.index_of(total);
+        if !self.spec.stream && self.blocks.block(last).upto > 0 {
+            self.note_block(last, turn);
+        }
+    }
+
+    /// Everything is held: check what is left, then finish.
+    pub(super) fn settle(&mut self, turn: &mut Turn<'_>) {
+        let Some(total) = self.total() else { return };
+        if self.held() != total || !self.free.is_empty() || self.settle.awaits_prefixes() {
+            return;
+        }
+        if !self.lanes.is_empty() {
+            return self.close_all_but(None, turn);
+        }
+        // What this run stored needs no sync of its own now: the finish sequence syncs the whole part first.
+        if self.settle.is_quiet() && self.settle.queue.is_empty() && !self.owes_proof() {
+            turn.tell(Event::Verified);
+            self.phase = Phase::Finishing;
+            turn.say(Action::Finish { total });
+        }
+    }
+
+    /// Ends all lanes and syncs, because the job is paused or failing; then says so.
+    pub(super) fn rest(&mut self, turn: &mut Turn<'_>) {
+        if self.rested || matches!(self.phase, Phase::Finishing | Phase::Over) {
+            return self.give_up_if_failing(turn);
+        }
+        self.close_all_but(None, turn);
+        let placing = matches!(self.phase, Phase::Placing { said: true, .. });
+        if !self.lanes.is_empty() || placing || !self.settle.is_quiet() {
+            return;
+        }
+        if !self.settle.dirty.is_empty() && !matches!(self.failing, Some(Error::Disk(_))) {
+            return self.sync(turn);
+        }
+        self.rested = true;
+        if self.failing.is_none() {
+            turn.tell(Event::Paused);
+        }
+        self.give_up_if_failing(turn);
+    }
+
+    fn give_up_if_failing(&mut self, turn: &mut Turn<'_>) {
+        if self.phase != Phase::Over
+            && let Some(error) = self.failing.take()
+        {
+            self.phase = Phase::Over;
+            turn.say(Action::Fail(error));
+        }
+    }
+
+    pub(super) fn on_finished(&mut self, result: Result<(), Failure>, turn: &mut Turn<'_>) {
+        match result {
+            Ok(()) => self.phase = Phase::Over,
+            Err(Failure::Digest { want, got }) => {
+                self.phase = Phase::Over;
+                turn.say(Action::Fail(Error::Digest { want, got }));
+            }
+            Err(failure) => self.fail_on_disk(failure),
+        }
+    }
+
+    pub(super) fn fail_on_disk(&mut self, failure: Failure) {
+        let error = match failure {
+            Failure::Disk(fault, why) => Error::Disk((fault, why)),
+            other => Error::Disk((crate::failure::DiskFault::Io, format!("{other:?}"))),
+        };
+        self.failing.get_or_insert(error);
+    }
+}

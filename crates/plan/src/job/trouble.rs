@@ -1,0 +1,165 @@
+//! What goes wrong: failures of lanes and sources, and files that change.
+
+use super::{Job, Phase, Turn};
+use crate::event::{Error, Event};
+use crate::failure::{Breach, Failure};
+use crate::hosts::host_of;
+use crate::lanes::Lane;
+use crate::machine::{LaneId, SourceId};
+use crate::retry::{Advice, advise};
+
+impl Job {
+    /// An answer that cannot be used: its lane ends, and its source has failed once.
+    pub(super) fn refuse(&mut self, id: LaneId, failure: Failure, turn: &mut Turn<'_>) {
+        let Some(lane) = self.lanes.get(&id).cloned() else { return };
+        self.close(id, turn);
+        turn.hosts.closed(&lane.host);
+        self.on_failure(&lane, failure, turn);
+        turn.hosts.opened(&lane.host);
+    }
+
+    /// One lane of a source failed. Its host's count no longer holds it.
+    pub(super) fn on_failure(&mut self, lane: &Lane, failure: Failure, turn: &mut Turn<'_>) {
+        if matches!(failure, Failure::Disk(..)) {
+            return self.fail_on_disk(failure);
+        }
+        if self.coded && lane.stored > 0 {
+            self.change(None, "a decoded body broke off, and cannot be gone on with", turn);
+        }
+        if failure.is_refusal()
+            && let Some(lanes) = turn.hosts.refused(&lane.host, turn.now)
+        {
+            turn.tell(Event::Narrowed { host: lane.host.clone(), lanes });
+        }
+        if let Failure::Status { retry_after: Some(wait), .. } = failure
+            && wait <= turn.limits.retry_after_max
+        {
+            turn.hosts.hold(&lane.host, turn.now + wait);
+        }
+        if matches!(failure, Failure::Stalled(_)) {
+            turn.tell(Event::Stalled { url: lane.url.clone() });
+        }
+        let id = lane.source;
+        let siblings = self.lanes.values().filter(|l| l.source == id && l.is_reading()).count() as u32;
+        let attempt = self.source(id).failures;
+        self.source(id).fresh = true;
+        match advise(&failure, attempt, turn.limits, turn.chance.next()) {
+            Advice::Again(after) => self.again(lane, failure, after, siblings, turn),
+            Advice::Elsewhere if lane.url != self.source(id).url && attempt < turn.limits.retries => {
+                // The target has expired, not the URL: ask the original again (R14).
+                self.source(id).target = None;
+                self.source(id).failures += 1;
+            }
+            // A one-time link, or a host that wants one connection: what reads goes on alone.
+            Advice::Elsewhere if siblings > 0 => turn.hosts.limit(&lane.host, siblings, turn.now),
+            Advice::Elsewhere | Advice::GiveUp => self.drop_source(id, failure, turn),
+        }
+    }
+
+    fn again(
+        &mut self,
+        lane: &Lane,
+        failure: Failure,
+        after: std::time::Duration,
+        siblings: u32,
+        turn: &mut Turn<'_>,
+    ) {
+        let id = lane.source;
+        // While others of the source get on, a failing lane says nothing against the source.
+        if siblings == 0 {
+            self.source(id).failures += 1;
+        }
+        if self.source(id).failures > turn.limits.retries {
+            return self.drop_source(id, failure, turn);
+        }
+        let until = turn.now + after;
+        let source = self.source(id);
+        source.retry = Some(source.retry.map_or(until, |at| at.max(until)));
+        turn.tell(Event::Retry { url: lane.url.clone(), failure, after });
+    }
+
+    /// A source is of no more use. The last one's failure is the download's.
+    pub(super) fn drop_source(&mut self, id: SourceId, failure: Failure, turn: &mut Turn<'_>) {
+        let source = self.source(id);
+        source.dead = Some(failure.clone());
+        let url = source.url.clone();
+        let lanes: Vec<LaneId> = self.lanes.iter().filter(|(_, l)| l.source == id).map(|(&l, _)| l).collect();
+        for lane in lanes {
+            self.close(lane, turn);
+        }
+        if self.sources.iter().all(|s| s.dead.is_some()) {
+            self.failing.get_or_insert(Error::Source { url, failure });
+        } else {
+            turn.tell(Event::SourceDropped { url, failure });
+        }
+    }
+
+    /// What a lane compared is not what is held.
+    pub(super) fn on_difference(&mut self, id: LaneId, source: SourceId, turn: &mut Turn<'_>) {
+        if source != self.lead {
+            let breach = Breach { rule: "R54", what: "the mirror's bytes are not the ones held".to_owned() };
+            return self.drop_source(source, Failure::Breach(breach), turn);
+        }
+        self.close(id, turn);
+        self.change(None, "its bytes are not the ones held", turn);
+    }
+
+    /// The file is another one now: what is held is put aside, and a new generation begins at byte 0.
+    pub(super) fn change(&mut self, heir: Option<LaneId>, what: &str, turn: &mut Turn<'_>) {
+        if matches!(self.phase, Phase::First | Phase::Placing { .. } | Phase::Over) {
+            return;
+        }
+        let url = self.sources[usize::from(self.lead.0)].url.clone();
+        self.generations += 1;
+        if self.generations > turn.limits.generations || (self.spec.stream && self.streamed > 0) {
+            self.failing = Some(Error::Changed { url });
+            return;
+        }
+        turn.tell(Event::Changed { url, what: what.to_owned() });
+        self.phase = Phase::First;
+        self.identity = None;
+        self.retire = !self.spec.stream;
+        self.overlap = false;
+        self.coded = false;
+        self.unproven = false;
+        self.length_unknown = false;
+        for source in &mut self.sources {
+            source.forget_version();
+        }
+        self.close_all_but(heir, turn);
+    }
+
+    /// Held bytes that no strong validator ties to what comes now are compared first (R9a, R21).
+    pub(super) fn require_proof(&mut self, len: u64) {
+        let Some(identity) = &self.identity else { return };
+        let (strong, young) = (identity.is_strong(), identity.is_young());
+        if !strong {
+            self.overlap = true;
+        }
+        if (!strong || young || self.overlap) && self.held() > 0 {
+            let stretches = self.stretches(len);
+            let lead = self.lead;
+            self.source(lead).proofs = stretches;
+        }
+    }
+
+    pub(super) fn is_strong(&self) -> bool {
+        !self.overlap && self.identity.as_ref().is_some_and(|i| i.is_strong())
+    }
+
+    /// The first request of a generation: `GET` with `bytes=0-`, whose body is the first lane's data.
+    pub(super) fn ask_first(&mut self, turn: &mut Turn<'_>) {
+        if !self.lanes.is_empty() || !self.settle.is_quiet() {
+            return;
+        }
+        let Some(source) = self.sources.iter().position(|s| s.is_ready(turn.now)) else { return };
+        let host = host_of(self.sources[source].asked_at());
+        if !turn.hosts.allows(&host, turn.now, turn.limits.stall) {
+            self.crowded = true;
+            return;
+        }
+        let id = SourceId(source as u16);
+        let range = (!self.source(id).unranged).then_some((0, None));
+        self.open(id, (0, u64::MAX), range, false, turn);
+    }
+}

@@ -1,0 +1,154 @@
+//! One lane as the planner sees it: its range, how far it is, how fast it goes.
+
+use std::time::{Duration, Instant};
+
+use crate::machine::{Ask, SourceId};
+use crate::response::Coding;
+
+/// What a lane is doing.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum State {
+    /// Connecting and asking; no head yet.
+    Asking,
+    /// Its answer is good; it waits for the files, or for the lane it takes over from.
+    Ready(Answer),
+    /// Reading its body.
+    Reading,
+    /// `Close` was said.
+    Closing,
+}
+
+/// What an accepted answer offers.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Answer {
+    /// Offset of the body's first byte.
+    pub(crate) from: u64,
+    /// Offset after its last byte, if the message tells.
+    pub(crate) end: Option<u64>,
+    /// Compare what lies below the lane's start with what is held there.
+    pub(crate) compare: bool,
+    /// Codings to undo.
+    pub(crate) codings: Vec<Coding>,
+}
+
+/// What a lane's bytes are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To be stored.
+    Store,
+    /// To be compared with held bytes; nothing is stored.
+    Prove,
+}
+
+/// One connection working on one range.
+#[derive(Clone, Debug)]
+pub(crate) struct Lane {
+    pub(crate) source: SourceId,
+    /// Origin it talks to, for the table of hosts.
+    pub(crate) host: String,
+    pub(crate) url: String,
+    pub(crate) ask: Ask,
+    pub(crate) purpose: Purpose,
+    pub(crate) state: State,
+    /// Offset of the accepted body's first byte.
+    pub(crate) answer_from: u64,
+    /// The range it owns. `end` is `u64::MAX` while unknown.
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    /// Everything of its range below this is stored.
+    pub(crate) stored: u64,
+    /// The body is read up to here.
+    pub(crate) read: u64,
+    /// `Narrow` was said and not answered.
+    pub(crate) narrowing: bool,
+    /// The late lane this one takes over from.
+    pub(crate) victim: Option<crate::machine::LaneId>,
+    pub(crate) opened: Instant,
+    /// From the request to the head: what a new connection costs.
+    pub(crate) setup: Option<Duration>,
+    speed: Speed,
+}
+
+impl Lane {
+    pub(crate) fn new(
+        source: SourceId,
+        host: String,
+        url: String,
+        ask: Ask,
+        range: (u64, u64),
+        now: Instant,
+    ) -> Lane {
+        Lane {
+            source,
+            host,
+            url,
+            ask,
+            purpose: Purpose::Store,
+            state: State::Asking,
+            answer_from: 0,
+            start: range.0,
+            end: range.1,
+            stored: range.0,
+            read: range.0,
+            narrowing: false,
+            victim: None,
+            opened: now,
+            setup: None,
+            speed: Speed { rate: 0.0, bytes: 0, since: now },
+        }
+    }
+
+    pub(crate) fn is_asking(&self) -> bool {
+        self.state == State::Asking
+    }
+
+    pub(crate) fn is_reading(&self) -> bool {
+        self.state == State::Reading
+    }
+
+    pub(crate) fn got(&mut self, at: u64, len: u64) {
+        self.read = at;
+        self.speed.bytes += len;
+    }
+
+    /// Begins the measuring of a lane that starts to read.
+    pub(crate) fn begin(&mut self, now: Instant) {
+        self.state = State::Reading;
+        self.speed = Speed { rate: 0.0, bytes: 0, since: now };
+    }
+
+    pub(crate) fn measure(&mut self, now: Instant) {
+        self.speed.measure(now);
+    }
+
+    /// Bytes a second, smoothed over a few ticks; 0 while unknown.
+    pub(crate) fn rate(&self) -> f64 {
+        self.speed.rate
+    }
+
+    /// Bytes of its range that are not read yet.
+    pub(crate) fn remaining(&self) -> u64 {
+        self.end.saturating_sub(self.read.max(self.start))
+    }
+}
+
+/// A smoothed rate: each measurement counts half, so a lane that fell silent fades within a few ticks.
+#[derive(Clone, Debug)]
+struct Speed {
+    rate: f64,
+    bytes: u64,
+    since: Instant,
+}
+
+impl Speed {
+    fn measure(&mut self, now: Instant) {
+        let seconds = now.saturating_duration_since(self.since).as_secs_f64();
+        if seconds <= 0.0 {
+            return;
+        }
+        let latest = self.bytes as f64 / seconds;
+        self.rate = if self.rate == 0.0 { latest } else { (self.rate + latest) / 2.0 };
+        self.bytes = 0;
+        self.since = now;
+    }
+}

@@ -1,0 +1,122 @@
+//! The machine: every job of a process and the hosts they share. One task owns it; nothing is locked.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
+
+use crate::event::{Completion, Progress};
+use crate::hosts::Hosts;
+use crate::job::{Chance, Job, Turn};
+use crate::limits::Limits;
+use crate::machine::{Action, Input, JobId, JobSpec, Output};
+
+/// All jobs of a run. One input is handled, then every output is drained.
+///
+/// Handling cannot fail and never panics, whatever the input; an input for a job or lane that is gone is ignored.
+#[derive(Debug)]
+pub struct Run {
+    limits: Limits,
+    jobs: BTreeMap<JobId, Job>,
+    hosts: Hosts,
+    chance: Chance,
+    next_job: u32,
+    next_lane: u32,
+    out: VecDeque<(JobId, Action)>,
+}
+
+impl Run {
+    /// An empty run. `seed` is all the chance it has (back-off jitter).
+    pub fn new(limits: Limits, seed: u64) -> Run {
+        Run {
+            limits,
+            jobs: BTreeMap::new(),
+            hosts: Hosts::default(),
+            chance: Chance(seed),
+            next_job: 0,
+            next_lane: 0,
+            out: VecDeque::new(),
+        }
+    }
+
+    /// Adds a job.
+    pub fn add(&mut self, now: Instant, spec: JobSpec) -> JobId {
+        let id = JobId(self.next_job);
+        self.next_job += 1;
+        self.jobs.insert(id, Job::new(spec, now, &self.limits));
+        self.turn(now, id, |job, turn| job.advance(turn));
+        id
+    }
+
+    /// Forgets a job that is over. Its lanes must have ended.
+    pub fn remove(&mut self, id: JobId) {
+        self.jobs.remove(&id);
+    }
+
+    /// Tells a job what happened.
+    pub fn handle(&mut self, now: Instant, id: JobId, input: Input) {
+        let frees = matches!(input, Input::Ended { .. });
+        self.turn(now, id, |job, turn| job.handle(input, turn));
+        if frees {
+            self.wake_crowded(now, id);
+        }
+    }
+
+    /// Looks at every job whose moment has come.
+    pub fn wake(&mut self, now: Instant) {
+        let ids: Vec<JobId> = self.jobs.keys().copied().collect();
+        for id in ids {
+            self.turn(now, id, |job, turn| job.advance(turn));
+        }
+    }
+
+    /// The next thing to do; [`Output::Idle`] when there is nothing until the next input or that moment.
+    pub fn poll(&mut self, now: Instant) -> Output {
+        if let Some((id, action)) = self.out.pop_front() {
+            return Output::Job(id, action);
+        }
+        let ids: Vec<JobId> = self.jobs.keys().copied().collect();
+        let mut next = None;
+        for id in ids {
+            let at = self.turn(now, id, |job, turn| job.deadline(turn)).flatten();
+            next = [next, at].into_iter().flatten().min();
+        }
+        Output::Idle(next)
+    }
+
+    /// How far a job is.
+    pub fn progress(&self, id: JobId) -> Option<Progress> {
+        self.jobs.get(&id).map(Job::progress)
+    }
+
+    /// What a finished job amounts to.
+    pub fn completion(&self, id: JobId) -> Option<Completion> {
+        self.jobs.get(&id).map(Job::completion)
+    }
+
+    /// A lane ended, so its host has room: jobs that wanted a lane look again.
+    fn wake_crowded(&mut self, now: Instant, but: JobId) {
+        let ids: Vec<JobId> =
+            self.jobs.iter().filter(|(id, j)| **id != but && j.crowded).map(|(&id, _)| id).collect();
+        for id in ids {
+            self.turn(now, id, |job, turn| job.advance(turn));
+        }
+    }
+
+    fn turn<T>(
+        &mut self,
+        now: Instant,
+        id: JobId,
+        deed: impl FnOnce(&mut Job, &mut Turn<'_>) -> T,
+    ) -> Option<T> {
+        let job = self.jobs.get_mut(&id)?;
+        let mut turn = Turn {
+            now,
+            id,
+            limits: &self.limits,
+            hosts: &mut self.hosts,
+            chance: &mut self.chance,
+            next_lane: &mut self.next_lane,
+            out: &mut self.out,
+        };
+        Some(deed(job, &mut turn))
+    }
+}

@@ -1,0 +1,85 @@
+//! One URL that may serve the file, and what was learnt of it in this run.
+
+use std::time::Instant;
+
+use crate::failure::Failure;
+use crate::identity::Identity;
+
+/// Whether a source answers ranges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ranges {
+    /// Not asked yet.
+    Unknown,
+    /// It gave a 206.
+    Yes,
+    /// It gave a 200 to a range, and again without `If-Range`; or it refuses `Range` altogether.
+    No,
+}
+
+/// A source.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    /// As the user gave it: the identity (R14).
+    pub(crate) url: String,
+    /// Where its redirects led; used until it fails.
+    pub(crate) target: Option<String>,
+    pub(crate) ranges: Ranges,
+    /// It answers 200 to `If-Range` though the validator is equal: plain ranges, and R20.
+    pub(crate) plain: bool,
+    /// Do not send `Range` at all (R3a, R23).
+    pub(crate) unranged: bool,
+    /// Failures in a row without progress.
+    pub(crate) failures: u32,
+    /// Not before this moment.
+    pub(crate) retry: Option<Instant>,
+    /// Given up, and why.
+    pub(crate) dead: Option<Failure>,
+    /// Answers in a row under another strong tag.
+    pub(crate) doubts: u32,
+    /// What it says of the file; a mirror's validators are its own (R53).
+    pub(crate) identity: Option<Identity>,
+    /// Stretches still to be compared before its bytes may be joined to held ones (R21, R9a).
+    pub(crate) proofs: Vec<(u64, u64)>,
+    /// Its bytes may be joined.
+    pub(crate) proven: bool,
+    /// Ask on a new connection: the last one stalled, or answered for another version.
+    pub(crate) fresh: bool,
+}
+
+impl Source {
+    pub(crate) fn new(url: String) -> Source {
+        Source {
+            url,
+            target: None,
+            ranges: Ranges::Unknown,
+            plain: false,
+            unranged: false,
+            failures: 0,
+            retry: None,
+            dead: None,
+            doubts: 0,
+            identity: None,
+            proofs: Vec::new(),
+            proven: false,
+            fresh: false,
+        }
+    }
+
+    /// Where to ask now.
+    pub(crate) fn asked_at(&self) -> &str {
+        self.target.as_deref().unwrap_or(&self.url)
+    }
+
+    pub(crate) fn is_ready(&self, now: Instant) -> bool {
+        self.dead.is_none() && self.retry.is_none_or(|at| at <= now)
+    }
+
+    /// What was learnt of the old generation's answers is void; the source itself is not.
+    pub(crate) fn forget_version(&mut self) {
+        self.doubts = 0;
+        self.identity = None;
+        self.proofs.clear();
+        self.proven = false;
+        self.plain = false;
+    }
+}
