@@ -60,9 +60,10 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     let (kills, jobs) = (options.take("kills", 100usize)?, options.take("jobs", 4usize)?.max(1));
     let (lanes, size) = (options.list::<u32>("lanes", "1,4,16")?, options.size("size", "64M")?);
     let (seconds, seed) = (options.take("seconds", 2.5f64)?, options.take("seed", shell::fresh_seed())?);
-    packages::need(packages::TEST)?;
-    let binary = shell::thence(options)?;
+    let binary = options.take("binary", String::new())?;
     options.no_others()?;
+    packages::need(packages::TEST)?;
+    let binary = shell::thence(binary)?;
     let served = tempfile::tempdir().map_err(|error| error.to_string())?;
     let dir = shell::root().join("target/crash");
     let rate = (size as f64 / seconds) as u64;
@@ -154,6 +155,8 @@ impl Scene {
         let mut chance = Chance::new(seed);
         let mut attempt = Attempt::default();
         let dir = self.dir.join(seed.to_string());
+        // A seed that failed before left its evidence here.
+        let _nothing_there = fs::remove_dir_all(&dir);
         let before = sent(server);
         let ended = loop {
             let again = attempt.kills < nested && (attempt.kills == 0 || chance.unit() < 0.5);
@@ -173,7 +176,9 @@ impl Scene {
                 attempt.wrong =
                     Some(format!("{} lanes, seed {seed}: {what} ({})", self.lanes, dir.display()));
             }
-            None => drop(fs::remove_dir_all(&dir)),
+            None => {
+                let _empty_enough = fs::remove_dir_all(&dir);
+            }
         }
         attempt
     }

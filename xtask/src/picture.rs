@@ -27,9 +27,10 @@ const CELL: (usize, usize) = (9, 19);
 const FRAME: usize = 16;
 
 pub(crate) fn run(options: &Options) -> Result<(), String> {
-    packages::need(&[("tmux", "tmux")])?;
-    let binary = shell::thence(options)?;
+    let binary = options.take("binary", String::new())?;
     options.no_others()?;
+    packages::need(&[("tmux", "tmux")])?;
+    let binary = shell::thence(binary)?;
     let mut served = Served::made(7, SIZE);
     served.rate = Some(RATE);
     let origin = Origin::start(honest::handler(&Shared::new(served)));
