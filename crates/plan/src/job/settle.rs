@@ -214,7 +214,7 @@ impl Job {
             }
             self.settle.queue.pop_front();
             let state = self.blocks.block(block);
-            if state.trust != Trust::Recorded || state.upto == 0 {
+            if state.trust != Trust::Recorded || state.upto == 0 || self.settle.out.contains(&block) {
                 continue;
             }
             self.settle.out.insert(block);
@@ -248,7 +248,9 @@ impl Job {
 
     /// A block that is needed for a comparison is read back before the others.
     pub(super) fn hurry(&mut self, block: u32) {
-        self.settle.queue.push_front(block);
+        if !self.settle.out.contains(&block) {
+            self.settle.queue.push_front(block);
+        }
     }
 
     /// Forgets what a block holds: its bytes are free again.
