@@ -91,7 +91,7 @@ impl Job {
 
     /// The first answer of a generation: it gives identity, name and size, and its body is the first data.
     fn accept_first(&mut self, id: LaneId, head: &Head, offer: Offer, turn: &mut Turn<'_>) {
-        let Offer { identity, mut answer, whole, .. } = offer;
+        let Offer { mut identity, mut answer, whole, .. } = offer;
         if let Some(size) = identity.total
             && (turn.limits.max_size.is_some_and(|max| size > max)
                 || !Blocks::fit(Blocks::size_for(identity.total), identity.total))
@@ -102,6 +102,15 @@ impl Job {
         let Some(lane) = self.lanes.get(&id) else { return };
         let source = lane.source;
         let asked_range = lane.ask.range.is_some();
+        if self.spec.stream && !whole && answer.end < identity.total && !identity.is_strong() {
+            // Nothing could tie the rest to it, and a stream cannot be compared: one answer must bring all.
+            self.source(source).unranged = true;
+            return self.close(id, turn);
+        }
+        if !answer.codings.is_empty() {
+            // Servers give one tag to both forms of a file; it proves nothing of offsets (R5).
+            (identity.etag, identity.modified) = (None, None);
+        }
         self.settle_codings(head, &mut answer, source, turn);
         if whole && asked_range {
             self.source(source).ranges = Ranges::No;
@@ -294,11 +303,15 @@ impl Job {
         if !offer.whole {
             self.learn_grant(id, &offer);
             self.source(source).ranges = Ranges::Yes;
-            offer.answer.compare = compare && offer.answer.from < start;
+            let from = offer.answer.from;
+            // R18: what comes from below what was asked is compared with what is known to be held there.
+            let known = self.blocks.held_until(from) >= start && self.blocks.unread(from, start).is_none();
+            offer.answer.compare = from < start && (compare || known);
             return self.accept(id, offer.answer, turn);
         }
         // R27: a 200 to a range. Either it dislikes the ETag in If-Range, or it has no ranges.
-        if conditional && !self.sources[usize::from(source.0)].plain {
+        // Several lanes may learn the former at once.
+        if conditional {
             self.source(source).plain = true;
             return self.close(id, turn);
         }
@@ -316,7 +329,9 @@ impl Job {
         let Some(lane) = self.lanes.get(&id) else { return };
         let wanted = lane.ask.range.and_then(|(_, end)| end).or(self.total());
         let (source, given) = (lane.source, offer.answer.end.unwrap_or(u64::MAX));
-        if given < wanted.unwrap_or(0) {
+        // Where nothing was said of the end, whoever gives little may have given all: then half is too much to
+        // compare as well, until what is asked lies beyond the end.
+        if given < wanted.unwrap_or(u64::MAX) {
             let bytes = given.saturating_sub(offer.answer.from);
             let grant = &mut self.source(source).grant;
             *grant = Some(grant.map_or(bytes, |known| known.min(bytes)));

@@ -176,7 +176,7 @@ impl Job {
             }
             self.settle.queue.pop_front();
             let state = self.blocks.block(block);
-            if state.trust != Trust::Recorded || state.upto == 0 {
+            if state.trust != Trust::Recorded || state.upto == 0 || self.settle.out.contains(&block) {
                 continue;
             }
             self.settle.out.insert(block);
@@ -210,7 +210,9 @@ impl Job {
 
     /// A block that is needed for a comparison is read back before the others.
     pub(super) fn hurry(&mut self, block: u32) {
-        self.settle.queue.push_front(block);
+        if !self.settle.out.contains(&block) {
+            self.settle.queue.push_front(block);
+        }
     }
 
     /// Forgets what a block holds: its bytes are free again.
@@ -268,7 +270,7 @@ impl Job {
                     self.mark_unproven(compared, turn);
                 }
             }
-        } else if from > 0 {
+        } else if from > 0 && !self.is_strong() {
             // From byte 0 on everything held was compared with one response: that joins nothing.
             self.mark_unproven(start.saturating_sub(from), turn);
         }

@@ -8,6 +8,7 @@ use thence_plan::{
 
 use super::dice::Dice;
 use super::disk::{Mark, Pair};
+use super::lies::Lie;
 use super::scenario::S;
 use super::server::{Ranges, Validators};
 use super::tags::{Span, Tags, joined};
@@ -121,7 +122,8 @@ impl Job {
     }
 
     pub fn rot(&mut self, dice: &mut Dice) {
-        if let Some(pair) = &mut self.pair {
+        // A part that was read back whole is published as it is.
+        if let Some(pair) = self.pair.as_mut().filter(|_| !self.whole) {
             pair.rot(dice);
         }
     }
@@ -372,7 +374,8 @@ impl World {
             Some(pair) if !state.spec.stream => joined(&pair.part.read(0, total)),
             _ => joined(&state.arrival.read(0, total)),
         };
-        let lead = &self.sites[state.sites[0]];
+        let liar = self.lies.iter().any(|l| l.0 == Lie::OtherTag)
+            || state.sites.iter().any(|&s| self.sites[s].manner.validators == Validators::Liar);
         let versions = || state.sites.iter().flat_map(|&s| &self.sites[s].versions);
         let is = |v: &super::server::Version| v.len == total && joined(&v.spans(0, total)) == file;
         let right = versions().any(|v| is(v) || is(&v.coded()));
@@ -381,7 +384,7 @@ impl World {
         // The first answer can be a portal's page: nothing contradicts it.
         let page = file == [(0, 300, 999_999)];
         let alike = versions().any(|v| v.shared > 0);
-        let unseen = lead.manner.validators == Validators::Liar || (state.unproven && alike);
+        let unseen = liar || (state.unproven && alike);
         if !(right || cut || unseen || page) {
             return Err(format!("a mixed file of {total} bytes: {file:?}"));
         }
@@ -402,7 +405,9 @@ impl World {
         let weak = matches!(lead.manner.validators, Validators::Weak | Validators::Now | Validators::None);
         let digest = state.spec.digest;
         let answers: BTreeSet<u32> = state.answers.read(0, total).iter().map(|s| s.2).collect();
+        let tagged = self.lies.iter().any(|l| l.0 == Lie::OtherTag);
         if weak
+            && !tagged
             && state.sites.len() == 1
             && answers.len() > 1
             && !state.unproven
