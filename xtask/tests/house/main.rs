@@ -34,9 +34,10 @@ const ORDER: &[(&str, &[&str])] = &[
         "get", "status", "verify",
     ]),
     ("crates/origin", &[
-        "files", "request", "wire", "reply", "scripted", "honest", "behaviours", "ca", "real",
+        "files", "request", "wire", "reply", "scripted", "honest", "behaviours", "ca", "real", "chance", "trial",
+        "kills",
     ]),
-    ("xtask", &["options", "shell", "chance", "packages", "sim", "test", "crash", "bench"]),
+    ("xtask", &["options", "shell", "packages", "sim", "test", "crash", "bench"]),
 ];
 
 /// Words that must not appear, and where: unfinished work, and rooms without a name.
