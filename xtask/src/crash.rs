@@ -10,9 +10,10 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     let (kills, jobs) = (options.take("kills", 100usize)?, options.take("jobs", 4usize)?.max(1));
     let (lanes, size) = (options.list::<u32>("lanes", "1,4,16")?, options.size("size", "64M")?);
     let (seconds, seed) = (options.take("seconds", 2.5f64)?, options.take("seed", shell::fresh_seed())?);
-    packages::need(packages::TEST)?;
-    let program = shell::thence(options)?;
+    let binary = options.take("binary", String::new())?;
     options.no_others()?;
+    packages::need(packages::TEST)?;
+    let program = shell::thence(binary)?;
     let served = tempfile::tempdir().map_err(|error| error.to_string())?;
     let rate = (size as f64 / seconds) as u64;
     println!("seed {seed}; {size} bytes at {rate} bytes a second over all lanes; {jobs} downloads at a time");

@@ -160,11 +160,12 @@ impl Driver {
     async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
         loop {
             let wake = self.drain();
-            if self.works.is_empty() && self.preparing.is_empty() {
-                if let Some(closing) = self.closing.take() {
-                    let _ = closing.send(());
-                    return;
-                }
+            if self.works.is_empty()
+                && self.preparing.is_empty()
+                && let Some(closing) = self.closing.take()
+            {
+                let _ = closing.send(());
+                return;
             }
             let until = [wake.map(Moment::from_std), self.flush].into_iter().flatten().min();
             tokio::select! {
@@ -496,9 +497,10 @@ impl Driver {
         if work.appending || work.batch.is_empty() {
             return;
         }
-        let Some(journal) = work.files.as_ref().and_then(|files| files.pair.journal.clone()) else { return };
+        let Some(pair) = work.files.as_ref().map(|files| files.pair.clone()) else { return };
+        let Some(journal) = pair.journal.clone() else { return };
         work.appending = true;
-        let appended = self.shared.writers.append(journal, std::mem::take(&mut work.batch));
+        let appended = self.shared.writers.append(&pair.part, journal, std::mem::take(&mut work.batch));
         let messages = self.messages.clone();
         tokio::task::spawn_local(async move {
             let result = appended.await.unwrap_or_else(|_| Err(DiskError::gone()));

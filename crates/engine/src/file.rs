@@ -5,7 +5,7 @@
 //! `Exists` says what follows from that.
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice};

@@ -68,9 +68,6 @@ pub(crate) struct Work {
     pub(crate) begin: Begin,
     /// For the planner.
     pub(crate) held: Held,
-    /// Headers given in this run with another value than the held bytes were asked with: a renewed token
-    /// is allowed, and worth a word.
-    pub(crate) changed: Vec<String>,
 }
 
 /// Looks for held work or the finished file of `wanted.url`.
@@ -105,23 +102,6 @@ pub(crate) fn find(wanted: &Wanted<'_>) -> Result<Found, Error> {
         }
     }
     Ok(Found::Nothing)
-}
-
-/// Opens a pair by the path of its part or journal; its URL and the rest come from its `Begin`.
-pub(crate) fn open(path: &Path, headers: &[(String, String)], limits: &Limits) -> Result<Found, Error> {
-    let refuse = |path: &Path, why: &str| Err(Error::Journal { path: path.into(), why: why.into() });
-    let Some((dir, name)) = pair_of(path) else {
-        return refuse(path, "its name ends neither in .part nor in .thence");
-    };
-    let part = file::part_path(&dir, &name);
-    match examine(&dir, &name, limits)? {
-        Seen::Work(part, held) => go_on(&dir, &name, headers, part, *held),
-        Seen::Finished { path, bytes } => Ok(Found::Finished { path, bytes }),
-        Seen::Theirs => Ok(Found::InUse { path: part }),
-        Seen::Unreadable(why) => refuse(&file::journal_path(&dir, &name), why.why()),
-        Seen::Lost => refuse(&part, "its journal is missing, so nothing says what it holds"),
-        Seen::Nothing => refuse(path, "there is no part to go on with"),
-    }
 }
 
 /// The directory and name that `DIR/NAME.part` or `DIR/NAME.thence` stands for.
@@ -266,7 +246,7 @@ fn go_on(
     part: PartFile,
     held: Replayed,
 ) -> Result<Found, Error> {
-    let (missing, changed) = compare_headers(&held, headers);
+    let missing = missing_headers(&held.begin, headers);
     if !missing.is_empty() {
         return Err(Error::NeedsHeaders { path: file::part_path(dir, name), names: missing });
     }
@@ -286,21 +266,14 @@ fn go_on(
         whole: whole.is_some(),
         unproven,
     };
-    Ok(Found::Pair(Box::new(Work { pair, begin, held, changed })))
+    Ok(Found::Pair(Box::new(Work { pair, begin, held })))
 }
 
-/// Names of the headers that are not given, and of those given with another value.
-fn compare_headers(held: &Replayed, headers: &[(String, String)]) -> (Vec<String>, Vec<String>) {
-    let (mut missing, mut changed) = (Vec::new(), Vec::new());
-    for (name, hash) in &held.begin.secrets {
-        let mut given = headers.iter().filter(|(given, _)| given.eq_ignore_ascii_case(name)).peekable();
-        if given.peek().is_none() {
-            missing.push(name.clone());
-        } else if !given.any(|(_, value)| journal::header_hash(held.salt, name, value) == *hash) {
-            changed.push(name.clone());
-        }
-    }
-    (missing, changed)
+/// Names of the headers that the held bytes were asked with and that are not given now. Another value is
+/// as good: it may be a renewed token, and the server will say.
+fn missing_headers(begin: &Begin, headers: &[(String, String)]) -> Vec<String> {
+    let given = |name: &str| headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name));
+    begin.secrets.iter().map(|(name, _)| name).filter(|name| !given(name)).cloned().collect()
 }
 
 /// Names of the pairs in `dir` that were begun with this URL, in order. Retired ones are not among them.

@@ -155,22 +155,25 @@ fn journal_error(path: &Path, why: &str) -> Error {
 
 /// How much of each stretch is held. A stretch is full (255) only if every byte of it is.
 fn map(blocks: &[HeldBlock], block_size: u32, total: u64) -> Vec<u8> {
-    // Boundaries in 128 bits: a total may be any number that somebody wrote into a journal.
-    let bound = |stretch: u64| (u128::from(total) * u128::from(stretch) / u128::from(STRETCHES)) as u64;
+    // In 128 bits: a total may be any number that somebody wrote into a journal.
+    let (whole, stretches) = (u128::from(total), u128::from(STRETCHES));
+    let bound = |stretch: u64| (whole * u128::from(stretch) / stretches) as u64;
+    let stretch_of = |at: u64| (((u128::from(at) + 1) * stretches - 1) / whole) as u64;
     let mut held = [0u64; STRETCHES as usize];
     for block in blocks {
         let (mut at, end) = extent(block, block_size);
-        while at < end {
-            let guess = (u128::from(at) * u128::from(STRETCHES) / u128::from(total)) as u64;
-            let stretch = if at >= bound(guess + 1) { guess + 1 } else { guess };
+        while at < end.min(total) {
+            let stretch = stretch_of(at);
             let upto = end.min(bound(stretch + 1));
             held[stretch as usize] += upto - at;
             at = upto;
         }
     }
+    let complete = held.iter().sum::<u64>() == total;
     let share = |(stretch, held): (u64, u64)| match bound(stretch + 1) - bound(stretch) {
-        0 => 255,
-        whole => (u128::from(held) * 255 / u128::from(whole)) as u8,
+        // A file of fewer bytes than stretches leaves some empty.
+        0 => u8::from(complete) * 255,
+        len => (u128::from(held) * 255 / u128::from(len)) as u8,
     };
     (0..STRETCHES).zip(held).map(share).collect()
 }

@@ -78,6 +78,7 @@ impl Journal {
     }
 
     /// Where it stands.
+    #[cfg(test)]
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

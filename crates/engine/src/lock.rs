@@ -14,8 +14,8 @@ use thence_plan::DiskFault;
 use crate::sys::{self, Boot, DiskError, Locking};
 
 /// Somebody who only looks at a part (`status`) may hold its lock for a moment.
-const TRIES: u32 = 5;
-const PAUSE: Duration = Duration::from_millis(20);
+const TRIES: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// A part's lock. The system's own ends with the open file; a lock file when this is dropped.
 #[derive(Debug)]

@@ -4,7 +4,7 @@
 //! block or 64 MiB at a time, so that a sync never waits long behind a check or a digest.
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::io;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use std::sync::mpsc::{self, Sender};
 use std::thread;
 
 use digest::Digest;
-use thence_plan::{Hash, WantedDigest};
+use thence_plan::WantedDigest;
 use tokio::sync::oneshot;
 
 use crate::file::{Pair, PartFile};
@@ -190,9 +190,4 @@ impl Digester {
 pub(crate) fn same(part: &PartFile, offset: u64, bytes: &[u8]) -> Result<bool, DiskError> {
     let mut there = vec![0; bytes.len()];
     Ok(part.read_at(offset, &mut there)? == bytes.len() && there == bytes)
-}
-
-/// XXH3-128 of `bytes`.
-pub(crate) fn hash(bytes: &[u8]) -> Hash {
-    twox_hash::XxHash3_128::oneshot(bytes)
 }

@@ -52,11 +52,9 @@ struct Plan {
 
 pub(crate) fn run(options: &Options) -> Result<(), String> {
     let inside = options.take("inside", 0u8)? == 1;
-    if !inside {
-        packages::need(PACKAGES)?;
-    }
-    let plan = Plan {
-        binary: shell::thence(options)?,
+    let binary: String = options.take("binary", String::new())?;
+    let mut plan = Plan {
+        binary: PathBuf::new(),
         runs: options.take("runs", 5usize)?.max(1),
         size: options.size("size", "1G")?,
         lanes: options.list("lanes", "1,4,16")?,
@@ -66,6 +64,10 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         isolated: inside,
     };
     options.no_others()?;
+    if !inside {
+        packages::need(PACKAGES)?;
+    }
+    plan.binary = shell::thence(binary)?;
     if inside {
         isolate()?;
     } else if let Some(mut again) = again(&plan) {
@@ -119,6 +121,7 @@ fn compare(plan: &Plan) -> Result<(), String> {
                 let rows = scene(plan, &task, to == "disk")?;
                 report.scene(over, to, lanes, &rows);
             }
+            let _not_empty = fs::remove_dir(&place);
         }
     }
     report.write(&plan.out)

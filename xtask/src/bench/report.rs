@@ -66,7 +66,7 @@ impl Report {
                 writeln!(table, "| {name} | {wall:.2} | {speed:.2} | {work:.2} | {memory:.0} | {ratios}");
             line.expect("a string takes what is written");
         }
-        println!("{table}");
+        print!("{table}");
         self.text += &table;
     }
 

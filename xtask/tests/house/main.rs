@@ -23,15 +23,15 @@ const FUNCTION_MAX: usize = 70;
 const ORDER: &[(&str, &[&str])] = &[
     ("crates/plan", &[
         "limits", "date", "escape", "failure", "head", "identity", "disposition", "name", "record", "redirect",
-        "response", "retry", "rate", "event", "machine", "blocks", "hosts", "lanes", "job", "run",
+        "response", "retry", "rate", "event", "machine", "blocks", "hosts", "source", "lanes", "job", "run",
     ]),
     ("crates/engine", &[
-        "error", "options", "sys", "journal", "file", "write", "verify", "find", "publish", "http", "decode",
-        "lane", "finish", "download", "drive", "engine", "inspect",
+        "error", "options", "sys", "lock", "mark", "journal", "file", "write", "verify", "publish", "find",
+        "inspect", "http", "decode", "sink", "lane", "finish", "order", "download", "work", "start", "drive", "engine",
     ]),
     ("crates/app", &[
-        "printable", "exit", "secret", "netrc", "values", "list", "flags", "meant", "progress", "words", "json",
-        "get", "status", "verify",
+        "printable", "exit", "sys", "say", "secret", "netrc", "login", "values", "list", "flags", "meant",
+        "progress", "words", "json", "report", "drive", "get", "status", "verify",
     ]),
     ("crates/origin", &[
         "files", "request", "wire", "reply", "scripted", "honest", "behaviours", "ca", "real", "chance", "trial",
@@ -46,9 +46,16 @@ const FORBIDDEN: &[&str] = &["todo!", "unimplemented!", "FIXME", "mod util", "mo
 /// Findings about work under way, word for word. One that is no longer found fails a test of its own, so
 /// none is left behind.
 const PENDING: &[&str] = &[
-    "crates/engine/src/engine.rs: `unimplemented!`",
-    "crates/plan: response uses machine, which is not below it",
-    "crates/plan: machine -> response -> machine",
+    // What is ordered of the driver (`Order`, `Start`, `Ticket`) belongs in a module below `download`.
+    "crates/engine: download uses drive, which is not below it",
+    "crates/engine: work uses drive, which is not below it",
+    "crates/engine: download -> drive -> download",
+    "crates/engine: start -> download -> drive -> start",
+    "crates/engine: work -> drive -> work",
+    // `Request::resume` belongs where journals are read.
+    "crates/engine: options uses inspect, which is not below it",
+    // `Settle` belongs beside `Job`, or `Job` without it.
+    "crates/plan: job -> job::settle -> job",
 ];
 
 /// What the planner may not touch (invariant: time, chance and bytes are arguments). `SystemTime` as a type

@@ -98,6 +98,12 @@ impl Pen {
         }
     }
 
+    /// A record of any kind and body, for tests of what readers do with it.
+    #[cfg(test)]
+    pub(super) fn put_raw(&mut self, kind: u8, body: &[u8], out: &mut Vec<u8>) {
+        self.put(out, kind, |out| out.extend_from_slice(body));
+    }
+
     fn put(&mut self, out: &mut Vec<u8>, kind: u8, body: impl FnOnce(&mut Vec<u8>)) {
         let start = out.len();
         out.extend([0; 4]);
