@@ -111,6 +111,10 @@ impl Block {
     }
 }
 
+/// Most blocks of a file: 64 TiB in the largest blocks, 100 MB of state. A length is a server's word, and the
+/// last block of it may be the first to arrive.
+const MOST: u64 = 1 << 22;
+
 /// All blocks of one generation.
 #[derive(Clone, Debug)]
 pub(crate) struct Blocks {
@@ -129,7 +133,10 @@ impl Blocks {
     pub(crate) fn replayed(size: u32, total: Option<u64>, held: &[HeldBlock]) -> Blocks {
         let mut blocks = Blocks::new(size, total);
         for block in held {
-            if block.len > 0 && block.len <= blocks.len_of(block.index) {
+            // While the length is unknown one lane wrote in ascending order: what stands apart is no block
+            // of ours, and a journal's number alone must not make us reserve memory (P6).
+            let apart = total.is_none() && block.index as usize > blocks.blocks.len();
+            if !apart && block.len > 0 && block.len <= blocks.len_of(block.index) {
                 blocks.set(block.index, block.len, block.hash, Trust::Recorded);
             }
         }
@@ -150,6 +157,11 @@ impl Blocks {
                 size as u32
             }
         }
+    }
+
+    /// Whether a file of `total` bytes stays within [`MOST`] blocks.
+    pub(crate) fn fit(size: u32, total: Option<u64>) -> bool {
+        total.is_none_or(|total| total.div_ceil(u64::from(size)) <= MOST)
     }
 
     pub(crate) fn size(&self) -> u64 {
@@ -248,6 +260,22 @@ impl Blocks {
             gaps.push((at, end));
         }
         gaps
+    }
+
+    /// The first block of `start..end` that an earlier run recorded and nobody has read back yet.
+    pub(crate) fn unread(&self, start: u64, end: u64) -> Option<u32> {
+        if start >= end {
+            return None;
+        }
+        let last = self.index_of(end - 1);
+        (self.index_of(start)..=last)
+            .take_while(|&i| (i as usize) < self.blocks.len())
+            .find(|&i| self.block(i).upto > 0 && self.block(i).trust == Trust::Recorded)
+    }
+
+    /// Offset after the last byte held.
+    pub(crate) fn last_held(&self) -> u64 {
+        self.held_blocks().last().map_or(0, |(i, b)| self.start_of(i) + u64::from(b.upto))
     }
 
     /// Where the bytes held without a break from `at` on end.

@@ -17,16 +17,18 @@ pub(crate) fn host_of(url: &str) -> String {
 #[derive(Clone, Debug)]
 struct Host {
     open: u32,
+    /// Those that read a body.
+    serving: u32,
     limit: u32,
-    /// Until when the host asked to be left alone.
-    hold: Option<Instant>,
+    /// Until when the host asked to be left alone, and with which status.
+    hold: Option<(Instant, u16)>,
     /// When the limit was last lowered or raised.
     moved: Option<Instant>,
 }
 
 impl Default for Host {
     fn default() -> Self {
-        Host { open: 0, limit: u32::MAX, hold: None, moved: None }
+        Host { open: 0, serving: 0, limit: u32::MAX, hold: None, moved: None }
     }
 }
 
@@ -40,16 +42,28 @@ impl Hosts {
         self.0.entry(host.to_owned()).or_default().open += 1;
     }
 
-    pub(crate) fn closed(&mut self, host: &str) {
+    /// A lane is gone; `served` if it had begun to read.
+    pub(crate) fn closed(&mut self, host: &str, served: bool) {
         if let Some(host) = self.0.get_mut(host) {
             host.open = host.open.saturating_sub(1);
+            host.serving = host.serving.saturating_sub(u32::from(served));
         }
+    }
+
+    /// A lane begins to read.
+    pub(crate) fn serves(&mut self, host: &str) {
+        self.0.entry(host.to_owned()).or_default().serving += 1;
+    }
+
+    /// Some lane gets its bytes from it.
+    pub(crate) fn is_serving(&self, host: &str) -> bool {
+        self.0.get(host).is_some_and(|h| h.serving > 0)
     }
 
     /// May another lane be opened now? If not because of a hold, `held_until` tells how long.
     pub(crate) fn allows(&mut self, host: &str, now: Instant, recovery: Duration) -> bool {
         let Some(host) = self.0.get_mut(host) else { return true };
-        if host.hold.is_some_and(|until| until > now) {
+        if host.hold.is_some_and(|(until, _)| until > now) {
             return false;
         }
         host.hold = None;
@@ -62,6 +76,11 @@ impl Hosts {
 
     /// The end of a host's hold, if it asked for one.
     pub(crate) fn held_until(&self, host: &str) -> Option<Instant> {
+        self.hold_of(host).map(|(until, _)| until)
+    }
+
+    /// The same with the status that came with it.
+    pub(crate) fn hold_of(&self, host: &str) -> Option<(Instant, u16)> {
         self.0.get(host).and_then(|h| h.hold)
     }
 
@@ -88,13 +107,22 @@ impl Hosts {
     }
 
     /// The host is left alone until `until`; a hold is never shortened (R33).
-    pub(crate) fn hold(&mut self, host: &str, until: Instant) {
+    pub(crate) fn hold(&mut self, host: &str, until: Instant, status: u16) {
         let host = self.0.entry(host.to_owned()).or_default();
-        host.hold = Some(host.hold.map_or(until, |h| h.max(until)));
+        host.hold = Some(host.hold.map_or((until, status), |h| h.max((until, status))));
     }
 
-    #[cfg(test)]
-    pub(crate) fn open(&self, host: &str) -> u32 {
-        self.0.get(host).map_or(0, |h| h.open)
+    /// Every host counts exactly these lanes.
+    pub(crate) fn audit(&self, lanes: &BTreeMap<String, u32>) -> Result<(), String> {
+        for (name, host) in &self.0 {
+            let there = lanes.get(name).copied().unwrap_or(0);
+            if host.open != there {
+                return Err(format!("{name} counts {} lanes, there are {there}", host.open));
+            }
+        }
+        match lanes.keys().find(|name| !self.0.contains_key(*name)) {
+            Some(name) => Err(format!("{name} is not in the table of hosts")),
+            None => Ok(()),
+        }
     }
 }

@@ -4,10 +4,11 @@
 //! happen now. Nothing is remembered as "to do" that the state does not show.
 //!
 //! Rooms: `answer` (heads to verdicts to deeds), `assign` (opening, cutting, handing over), `settle` (storing,
-//! syncing, checking, finishing), `trouble` (failures, changes, ends).
+//! syncing, checking, finishing), `trouble` (failures, changes, ends), `audit` (the books, for tests).
 
 mod answer;
 mod assign;
+mod audit;
 mod settle;
 mod trouble;
 
@@ -83,8 +84,10 @@ pub(crate) struct Job {
     spec: JobSpec,
     phase: Phase,
     sources: Vec<Source>,
-    /// The source whose identity the held bytes have.
+    /// The source whose answers are joined to what is held; the others are mirrors.
     lead: SourceId,
+    /// The source the held bytes came from first. The lead, unless that was given up.
+    origin: SourceId,
     identity: Option<Identity>,
     name: Option<Name>,
     blocks: Blocks,
@@ -109,6 +112,10 @@ pub(crate) struct Job {
     pub(crate) crowded: bool,
     wire: u64,
     measured: Instant,
+    /// When the whole state was last looked at: deadlines up to then are served.
+    looked: Instant,
+    /// `Started` was told.
+    started: bool,
     /// Usual rate and set-up seconds of this job's lanes, smoothed.
     usual: Usual,
 }
@@ -128,6 +135,7 @@ impl Job {
             phase: Phase::First,
             sources,
             lead: SourceId(0),
+            origin: SourceId(0),
             identity: None,
             name: spec.name.clone(),
             blocks: Blocks::new(Blocks::size_for(None), None),
@@ -147,10 +155,15 @@ impl Job {
             crowded: false,
             wire: 0,
             measured: now,
+            looked: now,
+            started: false,
             usual: Usual::default(),
             spec,
         };
-        if let Some(held) = held {
+        if job.sources.is_empty() {
+            job.sources.push(Source::new(String::new()));
+        }
+        if let Some(held) = held.filter(|_| !job.spec.stream) {
             job.replay(held, limits);
         }
         job
@@ -161,7 +174,7 @@ impl Job {
             Input::Placed(result) => self.on_placed(result, turn),
             Input::Head { lane, hops, head } => self.on_head(lane, &hops, &head, turn),
             Input::Bytes { lane, at, len } => self.on_bytes(lane, at, len),
-            Input::Narrowed { lane, end } => self.on_narrowed(lane, end),
+            Input::Narrowed { lane, end } => self.on_narrowed(lane, end, turn),
             Input::Ended { lane, result } => self.on_ended(lane, result, turn),
             Input::Stored { block, upto, hash } => self.on_stored(block, upto, hash, turn),
             Input::Checked { block, same } => self.on_checked(block, same, turn),
@@ -178,16 +191,27 @@ impl Job {
     /// Looks at the whole state and says what must happen now.
     pub(crate) fn advance(&mut self, turn: &mut Turn<'_>) {
         self.crowded = false;
+        self.looked = turn.now;
         self.measure(turn);
         if self.failing.is_some() || self.paused {
             return self.rest(turn);
         }
+        let phase = self.phase;
+        self.step(turn);
+        // A step may give a source up, or reach another phase: look again until nothing moves.
+        if self.phase != phase || self.failing.is_some() {
+            self.advance(turn);
+        }
+    }
+
+    fn step(&mut self, turn: &mut Turn<'_>) {
         match self.phase {
             Phase::First => self.ask_first(turn),
             Phase::Placing { .. } => self.place(turn),
             Phase::Running => {
-                self.check(turn);
+                self.start(turn);
                 self.assign(turn);
+                self.check(turn);
                 self.sync_if_due(turn);
                 self.settle(turn);
             }
@@ -195,7 +219,8 @@ impl Job {
         }
     }
 
-    /// When to look again though nothing came in.
+    /// When to look again though nothing came in. A moment that passed since the last look is told too:
+    /// whoever polls late must not sleep through it.
     pub(crate) fn deadline(&self, turn: &Turn<'_>) -> Option<Instant> {
         if self.phase == Phase::Over {
             return None;
@@ -203,13 +228,13 @@ impl Job {
         let resting = self.failing.is_some() || self.paused;
         let retries = self.sources.iter().filter(|s| s.dead.is_none() && !resting).filter_map(|s| s.retry);
         let holds = self.sources.iter().filter(|s| s.dead.is_none() && !resting).filter_map(|s| {
-            let host = host_of(s.asked_at());
-            turn.hosts.held_until(&host)
+            let hosts = [host_of(s.asked_at()), s.host()];
+            hosts.iter().filter_map(|host| turn.hosts.held_until(host)).max()
         });
         let tick = (self.lanes.values().any(Lane::is_reading) && self.may_have() > 1)
             .then(|| self.measured + turn.limits.tick);
         let sync = self.settle.due(turn.limits);
-        retries.chain(holds).chain(tick).chain(sync).filter(|&at| at > turn.now).min()
+        retries.chain(holds).chain(tick).chain(sync).filter(|&at| at > self.looked).min()
     }
 
     pub(crate) fn progress(&self) -> Progress {
@@ -244,27 +269,28 @@ impl Job {
     }
 
     fn on_bytes(&mut self, lane: LaneId, at: u64, len: u64) {
-        self.wire += len;
+        self.wire = self.wire.saturating_add(len);
         if let Some(lane) = self.lanes.get_mut(&lane) {
             lane.got(at, len);
         }
     }
 
-    fn on_narrowed(&mut self, lane: LaneId, end: u64) {
+    fn on_narrowed(&mut self, lane: LaneId, end: u64, turn: &Turn<'_>) {
         let Some(lane) = self.lanes.get_mut(&lane) else { return };
         lane.narrowing = false;
-        lane.unyielding = end >= lane.end;
+        // Whoever has begun all its blocks answers so at once: it is not asked again before something changed.
+        lane.asked_to_narrow = Some(turn.now);
         // A lane answers with the first block it has not begun, or with its old end.
-        if end < lane.end && end >= lane.stored {
+        if end < lane.due && end >= lane.stored {
             self.free.give(end, lane.end);
-            lane.end = end;
+            (lane.end, lane.due) = (end, end);
         }
     }
 
     fn on_taken(&mut self, upto: u64) {
-        self.streamed = self.streamed.max(upto);
         if let Some(lane) = self.lanes.values_mut().find(|l| l.is_reading() || l.state == State::Closing) {
-            lane.stored = lane.stored.max(upto);
+            lane.stored = lane.stored.max(upto).min(lane.end);
+            self.streamed = self.streamed.max(lane.stored);
         }
     }
 
@@ -275,14 +301,17 @@ impl Job {
                 self.paused = false;
                 self.rested = false;
             }
-            Command::Source(url) => self.sources.push(Source::new(url)),
+            Command::Source(url) if self.sources.len() < usize::from(u16::MAX) => {
+                self.sources.push(Source::new(url));
+            }
+            Command::Source(_) => {}
             Command::Lanes(lanes) => self.spec.lanes = lanes.max(1),
         }
     }
 
     fn on_ended(&mut self, id: LaneId, result: Result<Ending, Failure>, turn: &mut Turn<'_>) {
         let Some(lane) = self.lanes.remove(&id) else { return };
-        turn.hosts.closed(&lane.host);
+        turn.hosts.closed(&lane.host, lane.served);
         let missing = self.pass_on(id, &lane, turn);
         if lane.stored > lane.start {
             let source = self.source(lane.source);
@@ -292,10 +321,11 @@ impl Job {
         if lane.state == State::Closing {
             return;
         }
+        let unknown = lane.end == u64::MAX && lane.state == State::Reading;
         match result {
             Ok(Ending::Closed | Ending::Range) => {}
-            Ok(Ending::Message) if lane.end == u64::MAX => self.learn_total(lane.stored, turn),
-            Ok(Ending::Close) if lane.end == u64::MAX => {
+            Ok(Ending::Message) if unknown => self.learn_total(lane.stored, turn),
+            Ok(Ending::Close) if unknown => {
                 self.length_unknown = true;
                 turn.tell(Event::LengthUnknown);
                 if self.spec.strict {
@@ -304,7 +334,7 @@ impl Job {
                     self.learn_total(lane.stored, turn);
                 }
             }
-            Ok(Ending::Message | Ending::Close) if missing == 0 => {}
+            Ok(Ending::Message | Ending::Close) if missing == 0 || lane.stored >= lane.due => {}
             Ok(Ending::Message | Ending::Close) => self.on_failure(&lane, Failure::Truncated, turn),
             Err(failure) => self.on_failure(&lane, failure, turn),
         }
@@ -358,20 +388,29 @@ impl Job {
     fn take(&mut self, id: LaneId, turn: &mut Turn<'_>) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         let State::Ready(answer) = lane.state.clone() else { return };
-        if let Some(end) = answer.end
-            && end < lane.end
-        {
-            if lane.purpose == Purpose::Store {
-                self.free.give(end.max(lane.start), lane.end);
+        lane.due = answer.end.unwrap_or(u64::MAX).min(lane.end).max(lane.start);
+        if lane.purpose == Purpose::Store {
+            let keeps = self.blocks.boundary(lane.due).min(lane.end);
+            self.free.give(keeps, lane.end);
+            lane.end = keeps;
+            if lane.start >= lane.due && !answer.compare {
+                return self.close(id, turn);
             }
-            lane.end = end.max(lane.start);
         }
         lane.begin(turn.now);
+        turn.hosts.serves(&lane.host);
         lane.answer_from = answer.from;
-        let end = (lane.end != u64::MAX).then_some(lane.end);
+        let end = (lane.due != u64::MAX).then_some(lane.due);
         let at = if lane.purpose == Purpose::Prove { lane.end } else { lane.start };
         let take = Take { from: answer.from, at, compare: answer.compare, end, codings: answer.codings };
         turn.say(Action::Take(id, take));
+    }
+
+    /// The job is dropped: its lanes count no longer.
+    pub(crate) fn leave(self, hosts: &mut Hosts) {
+        for lane in self.lanes.values() {
+            hosts.closed(&lane.host, lane.served);
+        }
     }
 
     /// Speeds are measured once a tick; the usual rate is the median of the lanes that read.

@@ -50,18 +50,26 @@ pub(crate) struct Lane {
     pub(crate) ask: Ask,
     pub(crate) purpose: Purpose,
     pub(crate) state: State,
+    /// It has begun to read: its host serves it.
+    pub(crate) served: bool,
     /// Offset of the accepted body's first byte.
     pub(crate) answer_from: u64,
     /// The range it owns. `end` is `u64::MAX` while unknown.
     pub(crate) start: u64,
     pub(crate) end: u64,
+    /// Where its body ends: `end`, or below it where the answer brings less than was asked. The rest of the block
+    /// it ends in stays the lane's until it has ended, since a block has one writer.
+    pub(crate) due: u64,
     /// Everything of its range below this is stored.
     pub(crate) stored: u64,
     /// The body is read up to here.
     pub(crate) read: u64,
+    /// A complete length that counts once what was compared is equal.
+    pub(crate) total: Option<u64>,
     /// `Narrow` was said and not answered.
     pub(crate) narrowing: bool,
-    pub(crate) unyielding: bool,
+    /// When `Narrow` was last answered.
+    pub(crate) asked_to_narrow: Option<Instant>,
     /// The late lane this one takes over from.
     pub(crate) victim: Option<crate::machine::LaneId>,
     pub(crate) opened: Instant,
@@ -86,18 +94,27 @@ impl Lane {
             ask,
             purpose: Purpose::Store,
             state: State::Asking,
+            served: false,
             answer_from: 0,
             start: range.0,
             end: range.1,
+            due: range.1,
             stored: range.0,
             read: range.0,
+            total: None,
             narrowing: false,
-            unyielding: false,
+            asked_to_narrow: None,
             victim: None,
             opened: now,
             setup: None,
             speed: Speed { rate: 0.0, bytes: 0, since: now },
         }
+    }
+
+    /// It owns the bytes from `at` on, and stores next at `at`.
+    pub(crate) fn stores(&self, at: u64) -> bool {
+        let takes = matches!(self.state, State::Reading | State::Closing);
+        takes && self.purpose == Purpose::Store && self.victim.is_none() && self.stored == at
     }
 
     pub(crate) fn is_asking(&self) -> bool {
@@ -110,13 +127,13 @@ impl Lane {
 
     pub(crate) fn got(&mut self, at: u64, len: u64) {
         self.read = at;
-        self.unyielding = false;
-        self.speed.bytes += len;
+        self.speed.bytes = self.speed.bytes.saturating_add(len);
     }
 
     /// Begins the measuring of a lane that starts to read.
     pub(crate) fn begin(&mut self, now: Instant) {
         self.state = State::Reading;
+        self.served = true;
         self.speed = Speed { rate: 0.0, bytes: 0, since: now };
     }
 
@@ -129,9 +146,9 @@ impl Lane {
         self.speed.rate
     }
 
-    /// Bytes of its range that are not read yet.
+    /// Bytes it will yet read.
     pub(crate) fn remaining(&self) -> u64 {
-        self.end.saturating_sub(self.read.max(self.start))
+        self.due.min(self.end).saturating_sub(self.read.max(self.start))
     }
 }
 

@@ -259,6 +259,8 @@ pub struct HeldBlock {
 pub struct Held {
     /// The settled name.
     pub name: String,
+    /// The original URL its bytes came from first (`Begin`'s): validators are that source's own (R53).
+    pub url: String,
     /// What it is of.
     pub identity: Identity,
     /// Block size.

@@ -46,9 +46,10 @@ impl Run {
         id
     }
 
-    /// Forgets a job that is over. Its lanes must have ended.
+    /// Forgets a job that is over. Its lanes should have ended; none is heard of again.
     pub fn remove(&mut self, id: JobId) {
-        self.jobs.remove(&id);
+        let Some(job) = self.jobs.remove(&id) else { return };
+        job.leave(&mut self.hosts);
     }
 
     /// Tells a job what happened.
@@ -90,6 +91,17 @@ impl Run {
     /// What a finished job amounts to.
     pub fn completion(&self, id: JobId) -> Option<Completion> {
         self.jobs.get(&id).map(Job::completion)
+    }
+
+    /// Whether the books are right: every byte is somebody's, and hosts count the lanes there are.
+    #[doc(hidden)]
+    pub fn audit(&self) -> Result<(), String> {
+        let mut lanes = BTreeMap::new();
+        for (id, job) in &self.jobs {
+            job.audit().map_err(|wrong| format!("{id:?}: {wrong}"))?;
+            job.count_lanes(&mut lanes);
+        }
+        self.hosts.audit(&lanes)
     }
 
     /// A lane ended, so its host has room: jobs that wanted a lane look again.

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::failure::Failure;
+use crate::hosts::host_of;
 use crate::identity::Identity;
 
 /// Whether a source answers ranges.
@@ -23,6 +24,8 @@ pub(crate) struct Source {
     pub(crate) url: String,
     /// Where its redirects led; used until it fails.
     pub(crate) target: Option<String>,
+    /// The host that answered last, behind whatever redirects.
+    seen: Option<String>,
     pub(crate) ranges: Ranges,
     /// It answers 200 to `If-Range` though the validator is equal: plain ranges, and R20.
     pub(crate) plain: bool,
@@ -38,6 +41,8 @@ pub(crate) struct Source {
     pub(crate) doubts: u32,
     /// What it says of the file; a mirror's validators are its own (R53).
     pub(crate) identity: Option<Identity>,
+    /// Most bytes it gave where more were asked.
+    pub(crate) grant: Option<u64>,
     /// Stretches still to be compared before its bytes may be joined to held ones (R21, R9a).
     pub(crate) proofs: Vec<(u64, u64)>,
     /// Its bytes may be joined.
@@ -51,6 +56,7 @@ impl Source {
         Source {
             url,
             target: None,
+            seen: None,
             ranges: Ranges::Unknown,
             plain: false,
             unranged: false,
@@ -59,6 +65,7 @@ impl Source {
             dead: None,
             doubts: 0,
             identity: None,
+            grant: None,
             proofs: Vec::new(),
             proven: false,
             fresh: false,
@@ -70,12 +77,39 @@ impl Source {
         self.target.as_deref().unwrap_or(&self.url)
     }
 
+    /// The host whose answer is to be expected now, as a key of the table of hosts.
+    pub(crate) fn host(&self) -> String {
+        match (&self.target, &self.seen) {
+            (Some(target), _) => host_of(target),
+            (None, Some(seen)) => seen.clone(),
+            (None, None) => host_of(&self.url),
+        }
+    }
+
+    /// A head came from this host.
+    pub(crate) fn answered_from(&mut self, host: &str) {
+        self.seen = Some(host.to_owned());
+    }
+
+    /// Its bytes may be joined without being compared each time.
+    pub(crate) fn is_strong(&self) -> bool {
+        self.identity.as_ref().is_some_and(Identity::is_strong)
+    }
+
+    /// It gives ranges, as far as is known.
+    pub(crate) fn may_range(&self) -> bool {
+        !self.unranged && self.ranges != Ranges::No
+    }
+
     pub(crate) fn is_ready(&self, now: Instant) -> bool {
         self.dead.is_none() && self.retry.is_none_or(|at| at <= now)
     }
 
     /// What was learnt of the old generation's answers is void; the source itself is not.
     pub(crate) fn forget_version(&mut self) {
+        self.target = None;
+        self.ranges = Ranges::Unknown;
+        self.unranged = false;
         self.doubts = 0;
         self.identity = None;
         self.proofs.clear();

@@ -3,7 +3,7 @@
 use super::{Job, Phase, Turn};
 use crate::blocks::Blocks;
 use crate::event::{Error, Event};
-use crate::failure::{Breach, Failure};
+use crate::failure::Failure;
 use crate::head::Head;
 use crate::hosts::host_of;
 use crate::identity::{Condition, Identity, Same};
@@ -12,6 +12,9 @@ use crate::machine::{Action, LaneId, Placement, SourceId};
 use crate::name::{Name, choose_name};
 use crate::response::{Asked, Coding, Verdict, judge};
 use crate::source::Ranges;
+
+/// The least that is worth comparing where a server gives less than was asked.
+const LEAST: u64 = 4096;
 
 /// An answer that may be good, as far as the head tells.
 struct Offer {
@@ -35,13 +38,13 @@ impl Job {
         } else {
             self.usual.setup * 0.75 + setup.as_secs_f64() * 0.25
         };
-        if let Some(last) = hops.last() {
-            turn.hosts.closed(&lane.host);
-            lane.host = host_of(last);
-            turn.hosts.opened(&lane.host);
-        }
+        let host = host_of(hops.last().unwrap_or(&lane.url));
+        turn.hosts.closed(&lane.host, lane.served);
+        turn.hosts.opened(&host);
+        lane.host = host.clone();
         let asked = Asked { range: lane.ask.range, condition: lane.ask.condition.clone() };
         let (source, purpose) = (lane.source, lane.purpose);
+        self.source(source).answered_from(&host);
         let held = self.identity_for(source);
         let target = hops.last().cloned();
         let verdict = judge(&asked, held.as_ref(), head);
@@ -57,8 +60,13 @@ impl Job {
                 Offer { identity, same, answer, whole: true }
             }
             Verdict::Unsatisfied { total } => return self.on_unsatisfied(id, total, turn),
-            Verdict::Gone => return self.change(None, "the version held is gone (412)", turn),
+            Verdict::Gone => return self.on_gone(id, "the version held is gone (412)", turn),
             Verdict::Unranged => return self.ask_unranged(id, head.status, turn),
+            Verdict::Refuse(Failure::Status { status: status @ (400 | 405 | 501), .. })
+                if asked.range.is_some() && self.source(source).ranges != Ranges::Yes =>
+            {
+                return self.ask_unranged(id, status, turn); // R3a, in a later run
+            }
             Verdict::Refuse(failure) => return self.refuse(id, failure, turn),
         };
         if let Some(target) = target {
@@ -83,9 +91,10 @@ impl Job {
 
     /// The first answer of a generation: it gives identity, name and size, and its body is the first data.
     fn accept_first(&mut self, id: LaneId, head: &Head, offer: Offer, turn: &mut Turn<'_>) {
-        let Offer { identity, mut answer, whole, .. } = offer;
-        if let (Some(size), Some(max)) = (identity.total, turn.limits.max_size)
-            && size > max
+        let Offer { mut identity, mut answer, whole, .. } = offer;
+        if let Some(size) = identity.total
+            && (turn.limits.max_size.is_some_and(|max| size > max)
+                || !Blocks::fit(Blocks::size_for(identity.total), identity.total))
         {
             self.failing = Some(Error::TooLarge { size });
             return;
@@ -93,20 +102,22 @@ impl Job {
         let Some(lane) = self.lanes.get(&id) else { return };
         let source = lane.source;
         let asked_range = lane.ask.range.is_some();
-        if !answer.codings.is_empty() {
-            let undone = !self.spec.raw && !self.wants_coded(head, &answer.codings, source);
-            turn.tell(Event::Coded { undone });
-            if !undone {
-                answer.codings.clear();
-            }
+        if self.spec.stream && !whole && answer.end < identity.total && !identity.is_strong() {
+            // Nothing could tie the rest to it, and a stream cannot be compared: one answer must bring all.
+            self.source(source).unranged = true;
+            return self.close(id, turn);
         }
-        self.coded = !answer.codings.is_empty();
+        if !answer.codings.is_empty() {
+            // Servers give one tag to both forms of a file; it proves nothing of offsets (R5).
+            (identity.etag, identity.modified) = (None, None);
+        }
+        self.settle_codings(head, &mut answer, source, turn);
         if whole && asked_range {
             self.source(source).ranges = Ranges::No;
         } else if !whole {
             self.source(source).ranges = Ranges::Yes;
         }
-        self.lead = source;
+        (self.lead, self.origin) = (source, source);
         self.source(source).identity = Some(identity.clone());
         self.source(source).proven = true;
         if self.name.is_none() {
@@ -121,6 +132,18 @@ impl Job {
             lane.state = State::Ready(answer);
         }
         self.phase = Phase::Placing { heir: Some(id), said: false };
+    }
+
+    /// Decides whether codings on the body are undone or stored as sent.
+    fn settle_codings(&mut self, head: &Head, answer: &mut Answer, source: SourceId, turn: &mut Turn<'_>) {
+        if !answer.codings.is_empty() {
+            let undone = !self.spec.raw && !self.wants_coded(head, &answer.codings, source);
+            turn.tell(Event::Coded { undone });
+            if !undone {
+                answer.codings.clear();
+            }
+        }
+        self.coded = !answer.codings.is_empty();
     }
 
     /// R49: the compressed file itself is what is wanted where the name or the type says so.
@@ -184,8 +207,8 @@ impl Job {
         if let Err(failure) = result {
             return self.fail_on_disk(failure);
         }
-        let name = self.name.as_ref().map(|n| n.as_str().to_owned()).unwrap_or_default();
-        turn.tell(Event::Started { name, total: self.total(), held: self.held() });
+        self.started = false;
+        self.start(turn);
         let Some(id) = heir else { return };
         if self.total() == Some(0) {
             self.close(id, turn);
@@ -195,13 +218,21 @@ impl Job {
     }
 
     /// A further answer for bytes that are to be joined to held ones (R18-R21, R27).
-    fn accept_more(&mut self, id: LaneId, head: &Head, offer: Offer, turn: &mut Turn<'_>) {
+    fn accept_more(&mut self, id: LaneId, head: &Head, mut offer: Offer, turn: &mut Turn<'_>) {
         let Some(lane) = self.lanes.get(&id) else { return };
         let (source, overlapping) =
             (lane.source, lane.ask.range.is_none_or(|(a, _)| a < lane.start || a == 0));
-        if !offer.answer.codings.is_empty() && self.held() > 0 {
-            let what = "the server now sends it with a content coding; a coded body cannot be gone on with";
-            return self.change_to(id, head, offer, what, turn);
+        let lane_start = lane.start;
+        if source != self.lead {
+            return self.accept_mirror(id, offer, turn);
+        }
+        if !offer.answer.codings.is_empty() {
+            if self.held() > 0 {
+                let what =
+                    "the server now sends it with a content coding; a coded body cannot be gone on with";
+                return self.change_to(id, head, offer, what, turn);
+            }
+            self.settle_codings(head, &mut offer.answer, source, turn);
         }
         match offer.same {
             Same::Proven => {
@@ -209,22 +240,20 @@ impl Job {
                 self.join(id, offer, false, turn);
             }
             Same::OtherTag if !self.joins_other_tags() => self.doubt(id, head, offer, turn),
-            Same::Different if source != self.lead => {
-                let breach = Breach { rule: "R54", what: "the mirror has another file".to_owned() };
-                self.drop_source(source, Failure::Breach(breach), turn);
-            }
             Same::Different => self.change_to(id, head, offer, "its length or validators differ", turn),
-            // A mirror that was compared, or bytes that nothing held stands before: its own answers are
-            // judged against each other from now on.
-            Same::Unproven | Same::OtherTag
-                if source != self.lead && self.sources[usize::from(source.0)].proven =>
-            {
-                self.source(source).identity = Some(offer.identity.clone());
-                self.join(id, offer, false, turn);
+            _ if self.spec.stream && self.streamed > 0 => {
+                let failure =
+                    breach("R21", "the stream broke off, and nothing proves what would go on with it");
+                self.drop_source(source, failure, turn);
             }
             Same::Unproven | Same::OtherTag if self.overlap && overlapping => {
                 self.join(id, offer, true, turn)
             }
+            Same::Unproven | Same::OtherTag if self.overlap && lane_start > 0 => {
+                self.refuse(id, breach("R21", "nothing of it can be compared with what is held"), turn);
+            }
+            // The tag that came with every other answer is missing: another node may yet send it.
+            Same::Unproven if self.is_strong() && self.may_doubt(source, turn) => self.doubt_closed(id, turn),
             Same::Unproven | Same::OtherTag => {
                 self.overlap = true;
                 self.require_proof(turn.limits.overlap);
@@ -233,8 +262,24 @@ impl Job {
         }
     }
 
+    /// An answer of a mirror that was compared: its validators are its own (R53), and must stay.
+    fn accept_mirror(&mut self, id: LaneId, offer: Offer, turn: &mut Turn<'_>) {
+        let Some(lane) = self.lanes.get(&id) else { return };
+        let source = lane.source;
+        match offer.same {
+            Same::Proven => self.join(id, offer, false, turn),
+            Same::Different => self.drop_source(source, breach("R54", "the mirror has another file"), turn),
+            Same::OtherTag => self.drop_source(source, breach("R20", "the mirror's ETag changed"), turn),
+            Same::Unproven => self.refuse(id, breach("R20", "the mirror's validator is missing"), turn),
+        }
+    }
+
     fn joins_other_tags(&self) -> bool {
         self.spec.trust_overlap || self.spec.digest
+    }
+
+    fn may_doubt(&self, source: SourceId, turn: &Turn<'_>) -> bool {
+        self.sources[usize::from(source.0)].doubts < turn.limits.doubts
     }
 
     /// The answer is of the version held, or will be compared.
@@ -242,7 +287,21 @@ impl Job {
         let Some(lane) = self.lanes.get(&id) else { return };
         let (source, start) = (lane.source, lane.start);
         let conditional = matches!(lane.ask.condition, Condition::IfRange(_));
+        if let (None, Some(total)) = (self.total(), offer.identity.total) {
+            if total < self.blocks.last_held() {
+                return self.on_gone(id, "it is shorter than what is held", turn);
+            }
+            if !compare {
+                self.learn_total(total, turn);
+            } else if let Some(lane) = self.lanes.get_mut(&id) {
+                lane.total = Some(total);
+            }
+        }
+        if source != self.origin {
+            self.mark_unproven(turn.limits.overlap, turn);
+        }
         if !offer.whole {
+            self.learn_grant(id, &offer);
             self.source(source).ranges = Ranges::Yes;
             offer.answer.compare = compare && offer.answer.from < start;
             return self.accept(id, offer.answer, turn);
@@ -252,22 +311,41 @@ impl Job {
             self.source(source).plain = true;
             return self.close(id, turn);
         }
+        self.no_ranges(source, turn);
+        // What a lane that is on its way out still owns must be settled first, and what is compared read back.
+        let unread = compare && self.blocks.unread(0, self.blocks.held_until(0)).is_some();
+        if self.lanes.len() > 1 || self.settle.awaits_prefixes() || unread {
+            return self.close(id, turn);
+        }
+        self.stream_whole(id, offer.answer, compare, turn);
+    }
+
+    /// A server may give less of a range than was asked (R18); then it does so each time.
+    fn learn_grant(&mut self, id: LaneId, offer: &Offer) {
+        let Some(lane) = self.lanes.get(&id) else { return };
+        let wanted = lane.ask.range.and_then(|(_, end)| end).or(self.total());
+        let (source, given) = (lane.source, offer.answer.end.unwrap_or(u64::MAX));
+        // Where nothing was said of the end, whoever gives little may have given all: then half is too much to
+        // compare as well, until what is asked lies beyond the end.
+        if given < wanted.unwrap_or(u64::MAX) {
+            let bytes = given.saturating_sub(offer.answer.from);
+            let grant = &mut self.source(source).grant;
+            *grant = Some(grant.map_or(bytes, |known| known.min(bytes)));
+        }
+    }
+
+    fn no_ranges(&mut self, source: SourceId, turn: &mut Turn<'_>) {
         if self.sources[usize::from(source.0)].ranges != Ranges::No {
             self.source(source).ranges = Ranges::No;
             turn.tell(Event::NoRanges);
         }
-        let others = self.lanes.iter().any(|(&l, other)| l != id && other.state != State::Closing);
-        if others || self.settle.awaits_prefixes() {
-            return self.close(id, turn);
-        }
-        self.stream_whole(id, offer.answer, compare, turn);
     }
 
     /// One response brings the whole file: what is held before the first gap is kept, the rest comes again.
     fn stream_whole(&mut self, id: LaneId, mut answer: Answer, compare: bool, turn: &mut Turn<'_>) {
         let total = self.total();
         let from = if self.spec.stream { self.streamed } else { self.blocks.held_until(0) };
-        self.drop_from(from);
+        self.drop_from(from, turn);
         if let Some(lane) = self.lanes.get_mut(&id) {
             (lane.start, lane.stored, lane.read, lane.end) = (from, from, 0, total.unwrap_or(u64::MAX));
         }
@@ -288,31 +366,34 @@ impl Job {
     fn accept_proof(&mut self, id: LaneId, offer: Offer, turn: &mut Turn<'_>) {
         let Some(lane) = self.lanes.get(&id) else { return };
         let (source, start, end) = (lane.source, lane.start, lane.end);
-        if offer.whole && source == self.lead {
-            // A single stream from byte 0 compares everything held on its way.
-            self.source(source).ranges = Ranges::No;
-            self.source(source).proofs.clear();
-            self.overlap = true;
-            return self.close(id, turn);
-        }
+        let conditional = matches!(lane.ask.condition, Condition::IfRange(_));
+        let given = offer.answer.end.unwrap_or(0);
         match offer.same {
-            Same::Different if source == self.lead => {
-                self.change(None, "its length or validators differ", turn)
+            Same::Different if source != self.lead => {
+                self.drop_source(source, breach("R54", "the mirror has another file"), turn)
             }
+            Same::Different => self.change(None, "its length or validators differ", turn),
             Same::OtherTag if source == self.lead && !self.joins_other_tags() => self.doubt_closed(id, turn),
-            Same::Different => {
-                let breach = Breach { rule: "R54", what: "the mirror has another file".to_owned() };
-                self.drop_source(source, Failure::Breach(breach), turn);
+            _ if offer.whole && conditional && !self.sources[usize::from(source.0)].plain => {
+                self.source(source).plain = true;
+                self.close(id, turn);
             }
-            _ if offer.whole || offer.answer.from > start || offer.answer.end < Some(end) => {
-                let what = "the range to be compared was not given whole".to_owned();
-                self.refuse(id, Failure::Breach(Breach { rule: "R21", what }), turn);
+            _ if offer.whole && source == self.lead => {
+                self.no_ranges(source, turn);
+                self.close(id, turn);
+            }
+            _ if offer.whole || given < end.min(start + LEAST) => {
+                self.refuse(id, breach("R21", "the range to be compared was not given whole"), turn);
             }
             _ => {
-                if source != self.lead {
-                    self.source(source).identity = Some(offer.identity);
+                let own = &mut self.source(source).identity;
+                if own.is_none() {
+                    *own = Some(offer.identity);
                 }
-                self.accept(id, Answer { compare: true, end: Some(end), ..offer.answer }, turn);
+                if let Some(lane) = self.lanes.get_mut(&id) {
+                    lane.end = end.min(given);
+                }
+                self.accept(id, Answer { compare: true, end: Some(end.min(given)), ..offer.answer }, turn);
             }
         }
     }
@@ -325,16 +406,33 @@ impl Job {
                 self.close(id, turn);
                 self.learn_total(n, turn);
             }
-            (None, Some(n)) if n < held => self.change(None, "it is shorter than what is held (416)", turn),
-            (Some(known), Some(n)) if n != known => self.change(None, "it has another length (416)", turn),
+            (None, Some(n)) if n < held => self.on_gone(id, "it is shorter than what is held (416)", turn),
+            (Some(known), Some(n)) if n != known => self.on_gone(id, "it has another length (416)", turn),
             _ => self.ask_unranged(id, 416, turn),
         }
+    }
+
+    /// The version held is no more to be had from a lane's source: a change, or a mirror that is none.
+    fn on_gone(&mut self, id: LaneId, what: &str, turn: &mut Turn<'_>) {
+        let Some(lane) = self.lanes.get(&id) else { return };
+        let source = lane.source;
+        if source == self.lead {
+            return self.change(None, what, turn);
+        }
+        self.drop_source(source, breach("R54", "the mirror has another file"), turn);
     }
 
     /// R3a, R23, R29: once more without Range; a source that refuses that too has failed.
     fn ask_unranged(&mut self, id: LaneId, status: u16, turn: &mut Turn<'_>) {
         let Some(lane) = self.lanes.get(&id) else { return };
-        let source = lane.source;
+        let (source, ranged) = (lane.source, lane.ask.range.is_some());
+        if self.source(source).ranges == Ranges::Yes && self.total().is_some() {
+            // It gave ranges before: one odd answer does not take that back.
+            return self.refuse(id, breach("R29", "a range that was given before is now refused"), turn);
+        }
+        if self.source(source).unranged && ranged {
+            return self.close(id, turn); // A lane of the time before that was known.
+        }
         if self.source(source).unranged {
             return self.refuse(id, Failure::Status { status, retry_after: None }, turn);
         }
@@ -347,12 +445,7 @@ impl Job {
     /// connections; only when the held tag does not come back is it a change.
     fn doubt(&mut self, id: LaneId, head: &Head, offer: Offer, turn: &mut Turn<'_>) {
         let Some(lane) = self.lanes.get(&id) else { return };
-        let source = lane.source;
-        if source != self.lead {
-            let breach = Breach { rule: "R20", what: "the mirror's ETag changed".to_owned() };
-            return self.drop_source(source, Failure::Breach(breach), turn);
-        }
-        if self.sources[usize::from(source.0)].doubts < turn.limits.doubts {
+        if self.may_doubt(lane.source, turn) {
             return self.doubt_closed(id, turn);
         }
         self.change_to(id, head, offer, "its ETag is another one", turn);
@@ -379,4 +472,8 @@ impl Job {
             self.accept_first(id, head, offer, turn);
         }
     }
+}
+
+fn breach(rule: &'static str, what: &str) -> Failure {
+    Failure::breach(rule, what)
 }

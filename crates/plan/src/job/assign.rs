@@ -1,6 +1,8 @@
 //! Who fetches what: free ranges to new lanes, cuts to idle ones, late ranges to other hands.
 
-use super::{Job, Turn};
+use super::{Job, Phase, Turn};
+use crate::event::Error;
+use crate::failure::Failure;
 use crate::hosts::host_of;
 use crate::identity::Condition;
 use crate::lanes::{Lane, Purpose};
@@ -20,21 +22,30 @@ impl Job {
         if self.settle.awaits_prefixes() {
             return;
         }
+        if let Some(failure) = self.sources[usize::from(self.lead.0)].dead.clone()
+            && !self.follow_another(turn)
+        {
+            let url = self.sources[usize::from(self.lead.0)].url.clone();
+            self.failing = Some(Error::Source { url, failure });
+            return;
+        }
         self.enlist_mirrors(turn.limits.overlap);
         for _ in 0..=self.may_have() {
             let slots = self.may_have().saturating_sub(self.lanes.len() as u32);
-            if slots == 0 {
+            if slots == 0 || self.failing.is_some() || self.phase != Phase::Running {
                 return;
             }
             let Some(source) = self.choose_source(turn) else { return };
             if self.prove(source, turn) {
                 continue;
             }
-            if self.owes_proof() && source == self.lead {
+            if !self.sources[usize::from(source.0)].proofs.is_empty() {
                 return;
             }
             if let Some(range) = self.next_range(slots) {
-                self.open_store(source, range, turn);
+                if !self.open_store(source, range, turn) {
+                    return;
+                }
             } else if self.free.is_empty() && !self.cut(slots, turn) {
                 return self.hand_over(source, turn);
             } else {
@@ -44,8 +55,10 @@ impl Job {
     }
 
     /// A mirror whose bytes were not compared yet is compared as soon as something is held.
+    /// Comparing proves nothing, so a strict job joins no mirror.
     fn enlist_mirrors(&mut self, len: u64) {
-        if self.sources.len() < 2 || self.held() < len || self.spec.stream {
+        let least = if self.sources[usize::from(self.lead.0)].dead.is_some() { 1 } else { len };
+        if self.sources.len() < 2 || self.held() < least || self.is_alone() {
             return;
         }
         for index in 0..self.sources.len() {
@@ -60,41 +73,75 @@ impl Job {
         }
     }
 
+    /// No mirror can be joined to what is held: nothing could prove it, or nothing could be compared.
+    pub(super) fn is_alone(&self) -> bool {
+        self.spec.stream || (self.spec.strict && !self.spec.digest)
+    }
+
     /// The usable source with the fewest lanes.
     fn choose_source(&mut self, turn: &mut Turn<'_>) -> Option<SourceId> {
         let mut usable: Vec<(usize, SourceId)> = Vec::new();
         for (index, source) in self.sources.iter().enumerate() {
             let id = SourceId(index as u16);
             let lanes = self.lanes.values().filter(|l| l.source == id).count();
-            let joins = id == self.lead || source.proven || !source.proofs.is_empty();
-            let stands = source.ranges != Ranges::No || self.lanes.is_empty();
-            if joins && stands && source.is_ready(turn.now) {
+            let proven = source.proven && source.is_strong();
+            let joins = proven || (!source.proofs.is_empty() && !source.proven);
+            let stands = match id == self.lead {
+                true => source.ranges != Ranges::No || self.lanes.is_empty(),
+                false => joins && source.may_range(),
+            };
+            let proving = self.lanes.values().any(|l| l.source == id && l.purpose == Purpose::Prove);
+            if stands && !proving && source.is_ready(turn.now) {
                 usable.push((lanes, id));
             }
         }
         usable.sort();
-        for (_, id) in usable {
-            let host = host_of(self.sources[usize::from(id.0)].asked_at());
-            if turn.hosts.allows(&host, turn.now, turn.limits.stall) {
-                return Some(id);
+        usable.into_iter().map(|(_, id)| id).find(|&id| self.host_allows(id, turn))
+    }
+
+    /// Whether the host a source leads to may be asked now. One that wants to be left alone for longer than is
+    /// waited ends the source, once none of its lanes is left.
+    pub(super) fn host_allows(&mut self, id: SourceId, turn: &mut Turn<'_>) -> bool {
+        let source = &self.sources[usize::from(id.0)];
+        let (asked, answers) = (host_of(source.asked_at()), source.host());
+        let hold = [&asked, &answers].into_iter().filter_map(|host| turn.hosts.hold_of(host)).max();
+        if let Some((until, status)) = hold
+            && until > turn.now
+        {
+            let wait = until - turn.now;
+            if wait > turn.limits.retry_after_max && self.lanes.values().all(|l| l.source != id) {
+                self.drop_source(id, Failure::Status { status, retry_after: Some(wait) }, turn);
             }
             self.crowded = true;
-        }
-        None
-    }
-
-    /// The lead has stretches to compare before anything may be joined.
-    pub(super) fn owes_proof(&self) -> bool {
-        !self.sources[usize::from(self.lead.0)].proofs.is_empty()
-    }
-
-    /// Opens a lane that compares, if the source owes a comparison and none is under way.
-    fn prove(&mut self, id: SourceId, turn: &mut Turn<'_>) -> bool {
-        let Some(&stretch) = self.source(id).proofs.first() else { return false };
-        if self.lanes.values().any(|l| l.source == id && l.purpose == Purpose::Prove) {
             return false;
         }
-        let lane = self.open(id, stretch, Some((stretch.0, Some(stretch.1))), true, turn);
+        let allows = turn.hosts.allows(&answers, turn.now, turn.limits.stall);
+        self.crowded |= !allows;
+        allows
+    }
+
+    /// Opens a lane that compares, if the source owes a comparison and there is a use for it.
+    fn prove(&mut self, id: SourceId, turn: &mut Turn<'_>) -> bool {
+        let Some(&stretch) = self.source(id).proofs.first() else { return false };
+        if id == self.lead {
+            if self.free.is_empty() {
+                return false;
+            }
+            if !self.source(id).may_range() {
+                // A single stream from byte 0 compares everything held on its way.
+                self.source(id).proofs.clear();
+                self.overlap = true;
+                return false;
+            }
+        }
+        if self.total() == Some(self.held()) {
+            return false;
+        }
+        if let Some(block) = self.blocks.unread(stretch.0, stretch.1) {
+            self.hurry(block);
+            return false;
+        }
+        let lane = self.open(id, stretch, Some((stretch.0, Some(stretch.1))), turn);
         if let Some(lane) = self.lanes.get_mut(&lane) {
             lane.purpose = Purpose::Prove;
         }
@@ -113,41 +160,54 @@ impl Job {
         Some((start, self.blocks.boundary(start + (end - start).div_ceil(pieces)).min(end)))
     }
 
-    fn open_store(&mut self, id: SourceId, (start, end): (u64, u64), turn: &mut Turn<'_>) {
-        let overlap = if self.overlap && !self.spec.stream { turn.limits.overlap } else { 0 };
+    /// Opens a lane for a free range. False if something must be read back first, to be compared.
+    fn open_store(&mut self, id: SourceId, (start, end): (u64, u64), turn: &mut Turn<'_>) -> bool {
+        let source = &self.sources[usize::from(id.0)];
+        let (unranged, whole) = (source.unranged, !source.may_range());
+        // What is compared must leave room for something new in an answer that gives less than was asked.
+        let most = source.grant.map_or(u64::MAX, |grant| grant / 2);
+        let overlap = if self.overlap && !self.spec.stream { turn.limits.overlap.min(most) } else { 0 };
+        if overlap > 0 {
+            let compared =
+                if whole { (0, self.blocks.held_until(0)) } else { (start.saturating_sub(overlap), start) };
+            if let Some(block) = self.blocks.unread(compared.0, compared.1) {
+                self.hurry(block);
+                return false;
+            }
+        }
         // What follows the first range is bounded by about half a minute of the usual rate, so that most
         // ranges end by themselves and their connection is used again.
         let bound = (self.usual.rate * turn.limits.range_time.as_secs_f64()) as u64;
         let end = if self.may_have() > 1 && bound > 4 * self.blocks.size() && end != u64::MAX {
-            self.blocks.boundary(start + bound).min(end)
+            self.blocks.boundary(start.saturating_add(bound)).min(end)
         } else {
             end
         };
-        let ranged = !self.source(id).unranged && (start > overlap || end != u64::MAX || start > 0);
+        let ranged = !unranged && (end != u64::MAX || start > 0);
         let last = (end != u64::MAX).then_some(end);
         let range = ranged.then_some((start.saturating_sub(overlap), last));
         self.free.take(start, end);
-        self.open(id, (start, end), range, true, turn);
+        self.open(id, (start, end), range, turn);
+        true
     }
 
-    /// Says `Open`; `conditional` sends the held validator along.
+    /// Says `Open`, with the validator that is held of the source.
     pub(super) fn open(
         &mut self,
         id: SourceId,
         owns: (u64, u64),
         range: Option<(u64, Option<u64>)>,
-        conditional: bool,
         turn: &mut Turn<'_>,
     ) -> LaneId {
         let identity = self.source(id).identity.clone();
         let source = self.source(id);
         let condition = match identity {
-            Some(identity) if conditional && range.is_some() && !source.plain => identity.condition(),
+            Some(identity) if range.is_some() && !source.plain => identity.condition(),
             _ => Condition::None,
         };
         let ask = Ask { range, condition, fresh: std::mem::take(&mut source.fresh) };
         let url = source.asked_at().to_owned();
-        let host = host_of(&url);
+        let host = source.host();
         turn.hosts.opened(&host);
         let lane = LaneId(*turn.next_lane);
         *turn.next_lane += 1;
@@ -167,10 +227,9 @@ impl Job {
         let candidate = self
             .lanes
             .iter()
-            .filter(|(_, l)| {
-                l.is_reading() && !l.unyielding && l.purpose == Purpose::Store && l.end != u64::MAX
-            })
+            .filter(|(_, l)| l.is_reading() && l.purpose == Purpose::Store && l.end != u64::MAX)
             .filter(|(id, _)| !self.lanes.values().any(|l| l.victim == Some(**id)))
+            .filter(|(_, l)| l.asked_to_narrow.is_none_or(|at| turn.now >= at + turn.limits.tick))
             .max_by(|a, b| self.time_left(a.1).total_cmp(&self.time_left(b.1)));
         let Some((&id, lane)) = candidate else { return false };
         let other = if self.usual.rate > 0.0 { self.usual.rate } else { 1.0 };
@@ -183,7 +242,10 @@ impl Job {
         let keep = left * own / (own + idle * other);
         let end = self.blocks.boundary(lane.read.max(lane.start) + keep as u64);
         let give = lane.end.saturating_sub(end);
-        if give < self.worth(idle, turn) || (own >= other && keep < self.worth(1.0, turn) as f64) {
+        if end >= lane.due
+            || give < self.worth(idle, turn)
+            || (own >= other && keep < self.worth(1.0, turn) as f64)
+        {
             return false;
         }
         if let Some(lane) = self.lanes.get_mut(&id) {
@@ -232,7 +294,7 @@ impl Job {
         let Some((victim, lane)) = worst else { return };
         self.source(source).fresh = true;
         let range = Some((lane.stored, Some(lane.end)));
-        let heir = self.open(source, (lane.stored, lane.end), range, true, turn);
+        let heir = self.open(source, (lane.stored, lane.end), range, turn);
         if let Some(heir) = self.lanes.get_mut(&heir) {
             heir.victim = Some(victim);
         }

@@ -6,10 +6,10 @@ use std::time::Instant;
 use super::{Job, Phase, Turn};
 use crate::blocks::{Blocks, Trust};
 use crate::event::{Error, Event};
-use crate::failure::Failure;
+use crate::failure::{DiskFault, Failure};
 use crate::lanes::Purpose;
 use crate::limits::Limits;
-use crate::machine::{Action, Held, LaneId};
+use crate::machine::{Action, Held, LaneId, SourceId};
 use crate::name::Name;
 use crate::record::{Hash, Record};
 
@@ -44,16 +44,45 @@ impl Settle {
         self.syncing.is_none() && self.out.is_empty()
     }
 
+    pub(super) fn withheld(&self) -> impl Iterator<Item = u32> + '_ {
+        self.withheld.iter().copied()
+    }
+
     pub(super) fn awaits_prefixes(&self) -> bool {
         !self.withheld.is_empty()
     }
 }
 
 impl Job {
+    /// The rests of open blocks whose prefix is being read back.
+    pub(super) fn withheld(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.settle.withheld().map(|block| {
+            let start = self.blocks.start_of(block);
+            let (upto, len) = (self.blocks.block(block).upto, self.blocks.len_of(block));
+            (start + u64::from(upto), start + u64::from(len))
+        })
+    }
+
+    /// Tells once that bytes will come.
+    pub(super) fn start(&mut self, turn: &mut Turn<'_>) {
+        if std::mem::replace(&mut self.started, true) {
+            return;
+        }
+        let name = self.name.as_ref().map(|n| n.as_str().to_owned()).unwrap_or_default();
+        turn.tell(Event::Started { name, total: self.total(), held: self.held() });
+    }
+
     /// Takes over what an earlier run left.
     pub(super) fn replay(&mut self, held: Held, limits: &Limits) {
+        if !held.block_size.is_power_of_two() || !Blocks::fit(held.block_size, held.identity.total) {
+            self.retire = true; // No journal of ours: begin anew.
+            return;
+        }
         self.name = Name::chosen(&held.name).ok().or(self.name.take());
         self.unproven = held.unproven;
+        if held.unproven && self.spec.strict && !self.spec.digest {
+            self.failing = Some(Error::Unproven);
+        }
         self.blocks = Blocks::replayed(held.block_size, held.identity.total, &held.blocks);
         let synced: BTreeSet<u32> = held.blocks.iter().filter(|b| b.synced).map(|b| b.index).collect();
         for (start, end) in self.blocks.gaps() {
@@ -69,12 +98,31 @@ impl Job {
         let mut order: Vec<u32> = self.blocks.held_blocks().map(|(i, _)| i).collect();
         order.sort_by_key(rank);
         self.settle.queue = order.into();
-        self.source(self.lead).identity = Some(held.identity.clone());
+        self.attribute(&held);
         self.identity = Some(held.identity);
+        if self.held() == 0 && self.origin != self.lead {
+            return self.begin_anew(); // Nothing that could be compared.
+        }
         self.require_proof(limits.overlap);
         self.phase = Phase::Running;
         if held.whole {
             self.settle.queue.clear();
+        }
+    }
+
+    /// Validators are worth something only against the source they came from (R53). Where that is not among
+    /// the URLs, what is held is compared like a mirror's.
+    fn attribute(&mut self, held: &Held) {
+        let path = |url: &str| url.split(['?', '#']).next().map(str::to_owned);
+        let exact = self.sources.iter().position(|s| s.url == held.url);
+        // A signed URL is given anew with another query; it is the same resource.
+        let alike = || self.sources.iter().position(|s| path(&s.url) == path(&held.url));
+        if let Some(index) = exact.or_else(alike) {
+            self.lead = SourceId(index as u16);
+            self.origin = self.lead;
+            self.sources[index].identity = Some(held.identity.clone());
+        } else {
+            self.origin = SourceId(u16::MAX);
         }
     }
 
@@ -95,19 +143,18 @@ impl Job {
 
     pub(super) fn on_stored(&mut self, block: u32, upto: u32, hash: Hash, turn: &mut Turn<'_>) {
         let before = self.blocks.block(block).upto;
-        if !self.blocks.stored(block, upto, hash) {
-            return;
-        }
+        let start = self.blocks.start_of(block);
+        let (from, end) = (start + u64::from(before), start + u64::from(upto));
+        // Only whoever owns the bytes may report them, and only from where it stood: what a failed sync or
+        // check took back meanwhile is free again, and counts when it is fetched again.
+        let owner = self.lanes.values_mut().find(|l| l.stores(from) && end <= l.end);
+        let Some(lane) = owner.filter(|_| self.blocks.stored(block, upto, hash)) else { return };
+        lane.stored = end;
         self.settle.unsynced += u64::from(upto - before);
         self.settle.dirty.insert(block);
         self.settle.since.get_or_insert(turn.now);
-        let end = self.blocks.start_of(block) + u64::from(upto);
-        if let Some(lane) = self
-            .lanes
-            .values_mut()
-            .find(|l| l.victim.is_none() && l.start < end && end <= l.end && !l.is_asking())
-        {
-            lane.stored = lane.stored.max(end);
+        if !Blocks::fit(self.blocks.size() as u32, Some(end)) {
+            self.failing.get_or_insert(Error::TooLarge { size: end });
         }
         self.note_block(block, turn);
     }
@@ -167,7 +214,7 @@ impl Job {
             }
             self.settle.queue.pop_front();
             let state = self.blocks.block(block);
-            if state.trust != Trust::Recorded || state.upto == 0 {
+            if state.trust != Trust::Recorded || state.upto == 0 || self.settle.out.contains(&block) {
                 continue;
             }
             self.settle.out.insert(block);
@@ -199,7 +246,14 @@ impl Job {
         }
     }
 
-    /// Forgets what a block holds: its bytes are free again, except what a lane owns.
+    /// A block that is needed for a comparison is read back before the others.
+    pub(super) fn hurry(&mut self, block: u32) {
+        if !self.settle.out.contains(&block) {
+            self.settle.queue.push_front(block);
+        }
+    }
+
+    /// Forgets what a block holds: its bytes are free again.
     fn distrust(&mut self, block: u32, why: &str, turn: &mut Turn<'_>) {
         let start = self.blocks.start_of(block);
         let upto = self.blocks.forget(block);
@@ -207,47 +261,68 @@ impl Job {
         if upto > 0 {
             self.free.give(start, start + u64::from(upto));
             self.note(Record::Invalid { first: block, count: 1, why: why.to_owned() }, turn);
+            self.choose_stretches_anew(turn.limits.overlap);
+        }
+    }
+
+    /// Something held was lost: what was to be compared must still be there.
+    fn choose_stretches_anew(&mut self, len: u64) {
+        let stretches = self.stretches(len);
+        for source in self.sources.iter_mut().filter(|s| !s.proofs.is_empty()) {
+            source.proofs = stretches.clone();
         }
     }
 
     /// Forgets every byte from `from` on: one stream will bring them again.
-    pub(super) fn drop_from(&mut self, from: u64) {
+    pub(super) fn drop_from(&mut self, from: u64, turn: &mut Turn<'_>) {
         let beyond: Vec<u32> =
             self.blocks.held_blocks().map(|(i, _)| i).filter(|&i| self.blocks.start_of(i) >= from).collect();
         for block in beyond {
             self.blocks.forget(block);
             self.settle.dirty.remove(&block);
+            // Where a strong validator ties the stream to them the records stay true, and are worth a kill.
+            if !self.is_strong() {
+                let why = "one answer brings everything again".to_owned();
+                self.note(Record::Invalid { first: block, count: 1, why }, turn);
+            }
         }
         self.free.clear();
+        self.choose_stretches_anew(turn.limits.overlap);
     }
 
     pub(super) fn on_compared(&mut self, id: LaneId, same: bool, turn: &mut Turn<'_>) {
         let Some(lane) = self.lanes.get(&id) else { return };
         let (source, purpose, start, from) = (lane.source, lane.purpose, lane.start, lane.answer_from);
+        let total = lane.total;
         if !same {
             return self.on_difference(id, source, turn);
         }
         if purpose == Purpose::Prove {
-            let compared = lane.end - start;
+            let compared = lane.end.saturating_sub(start);
             self.source(source).proofs.retain(|&(s, _)| s != start);
             if self.source(source).proofs.is_empty() {
                 self.source(source).proven = true;
-                if source != self.lead || !self.is_strong() {
+                // A mirror's word counts when something of it is joined.
+                if source == self.lead && !self.is_strong() {
+                    self.overlap = true;
                     self.mark_unproven(compared, turn);
                 }
             }
         } else if from > 0 {
             // From byte 0 on everything held was compared with one response: that joins nothing.
-            self.mark_unproven(start - from, turn);
+            self.mark_unproven(start.saturating_sub(from), turn);
+        }
+        if let (None, Some(total)) = (self.total(), total) {
+            self.learn_total(total, turn);
         }
     }
 
-    fn mark_unproven(&mut self, compared: u64, turn: &mut Turn<'_>) {
+    pub(super) fn mark_unproven(&mut self, compared: u64, turn: &mut Turn<'_>) {
         if self.spec.digest {
             return;
         }
         if self.spec.strict {
-            self.failing = Some(Error::Unproven);
+            self.failing.get_or_insert(Error::Unproven);
         } else if !self.unproven {
             self.note(Record::Unproven, turn);
             turn.tell(Event::Unproven { compared });
@@ -257,11 +332,20 @@ impl Job {
 
     /// The end of a body of unknown length was reached.
     pub(super) fn learn_total(&mut self, total: u64, turn: &mut Turn<'_>) {
+        if total < self.blocks.last_held() || self.lanes.values().any(|l| l.stored > total) {
+            return self.change(None, "it is shorter than what is held", turn);
+        }
         let Some(identity) = &mut self.identity else { return };
         identity.total = Some(total);
         let identity = identity.clone();
+        if let Some(own) = &mut self.source(self.lead).identity {
+            own.total = Some(total);
+        }
         self.blocks.set_total(total);
         self.free.cut(total);
+        for lane in self.lanes.values_mut() {
+            lane.end = lane.end.min(total);
+        }
         self.note(Record::Learnt(identity), turn);
         let last = self.blocks.index_of(total);
         if !self.spec.stream && self.blocks.block(last).upto > 0 {
@@ -279,8 +363,8 @@ impl Job {
             return self.close_all_but(None, turn);
         }
         // What this run stored needs no sync of its own now: the finish sequence syncs the whole part first.
-        if self.settle.is_quiet() && self.settle.queue.is_empty() && !self.owes_proof() {
-            turn.tell(Event::Verified);
+        // Stretches that were to be compared matter no more: nothing was joined to them.
+        if self.settle.is_quiet() && self.settle.queue.is_empty() {
             self.phase = Phase::Finishing;
             turn.say(Action::Finish { total });
         }
@@ -288,7 +372,10 @@ impl Job {
 
     /// Ends all lanes and syncs, because the job is paused or failing; then says so.
     pub(super) fn rest(&mut self, turn: &mut Turn<'_>) {
-        if self.rested || matches!(self.phase, Phase::Finishing | Phase::Over) {
+        if matches!(self.phase, Phase::Finishing | Phase::Over) {
+            return; // The finish sequence is not interrupted; it answers.
+        }
+        if self.rested {
             return self.give_up_if_failing(turn);
         }
         self.close_all_but(None, turn);
@@ -316,21 +403,25 @@ impl Job {
     }
 
     pub(super) fn on_finished(&mut self, result: Result<(), Failure>, turn: &mut Turn<'_>) {
+        if self.phase != Phase::Finishing {
+            return;
+        }
+        self.phase = Phase::Over;
         match result {
-            Ok(()) => self.phase = Phase::Over,
-            Err(Failure::Digest { want, got }) => {
-                self.phase = Phase::Over;
-                turn.say(Action::Fail(Error::Digest { want, got }));
-            }
-            Err(failure) => self.fail_on_disk(failure),
+            Ok(()) => turn.tell(Event::Verified),
+            Err(Failure::Digest { want, got }) => turn.say(Action::Fail(Error::Digest { want, got })),
+            Err(failure) => turn.say(Action::Fail(disk_error(failure))),
         }
     }
 
     pub(super) fn fail_on_disk(&mut self, failure: Failure) {
-        let error = match failure {
-            Failure::Disk(fault, why) => Error::Disk((fault, why)),
-            other => Error::Disk((crate::failure::DiskFault::Io, format!("{other:?}"))),
-        };
-        self.failing.get_or_insert(error);
+        self.failing.get_or_insert(disk_error(failure));
+    }
+}
+
+fn disk_error(failure: Failure) -> Error {
+    match failure {
+        Failure::Disk(fault, why) => Error::Disk((fault, why)),
+        other => Error::Disk((DiskFault::Io, other.to_string())),
     }
 }

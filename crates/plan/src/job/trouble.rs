@@ -4,6 +4,7 @@ use super::{Job, Phase, Turn};
 use crate::event::{Error, Event};
 use crate::failure::{Breach, Failure};
 use crate::hosts::host_of;
+use crate::identity::Identity;
 use crate::lanes::Lane;
 use crate::machine::{LaneId, SourceId};
 use crate::retry::{Advice, advise};
@@ -13,7 +14,7 @@ impl Job {
     pub(super) fn refuse(&mut self, id: LaneId, failure: Failure, turn: &mut Turn<'_>) {
         let Some(lane) = self.lanes.get(&id).cloned() else { return };
         self.close(id, turn);
-        turn.hosts.closed(&lane.host);
+        turn.hosts.closed(&lane.host, lane.served);
         self.on_failure(&lane, failure, turn);
         turn.hosts.opened(&lane.host);
     }
@@ -24,6 +25,9 @@ impl Job {
             return self.fail_on_disk(failure);
         }
         if self.coded && lane.stored > 0 {
+            if self.generations >= turn.limits.generations {
+                return self.drop_source(lane.source, failure, turn);
+            }
             self.change(None, "a decoded body broke off, and cannot be gone on with", turn);
         }
         if failure.is_refusal()
@@ -31,20 +35,22 @@ impl Job {
         {
             turn.tell(Event::Narrowed { host: lane.host.clone(), lanes });
         }
-        if let Failure::Status { retry_after: Some(wait), .. } = failure
-            && wait <= turn.limits.retry_after_max
-        {
-            turn.hosts.hold(&lane.host, turn.now + wait);
+        if let Failure::Status { status, retry_after: Some(wait) } = failure {
+            // The host that led there is held as well: asking it would ask the other again.
+            turn.hosts.hold(&lane.host, turn.now + wait, status);
+            turn.hosts.hold(&host_of(&lane.url), turn.now + wait, status);
         }
         if matches!(failure, Failure::Stalled(_)) {
             turn.tell(Event::Stalled { url: lane.url.clone() });
         }
         let id = lane.source;
         let siblings = self.lanes.values().filter(|l| l.source == id && l.is_reading()).count() as u32;
+        // A host that is full of other jobs' lanes has nothing against this one either.
+        let crowded = failure.is_refusal() && turn.hosts.is_serving(&lane.host);
         let attempt = self.source(id).failures;
         self.source(id).fresh = true;
         match advise(&failure, attempt, turn.limits, turn.chance.next()) {
-            Advice::Again(after) => self.again(lane, failure, after, siblings, turn),
+            Advice::Again(after) => self.again(lane, failure, after, siblings > 0 || crowded, turn),
             Advice::Elsewhere if lane.url != self.source(id).url && attempt < turn.limits.retries => {
                 // The target has expired, not the URL: ask the original again (R14).
                 self.source(id).target = None;
@@ -61,12 +67,12 @@ impl Job {
         lane: &Lane,
         failure: Failure,
         after: std::time::Duration,
-        siblings: u32,
+        others: bool,
         turn: &mut Turn<'_>,
     ) {
         let id = lane.source;
-        // While others of the source get on, a failing lane says nothing against the source.
-        if siblings == 0 {
+        // While others get on, a failing lane says nothing against the source.
+        if !others {
             self.source(id).failures += 1;
         }
         if self.source(id).failures > turn.limits.retries {
@@ -87,11 +93,36 @@ impl Job {
         for lane in lanes {
             self.close(lane, turn);
         }
-        if self.sources.iter().all(|s| s.dead.is_some()) {
+        let stranded = id == self.lead && !self.follow_another(turn);
+        if stranded || self.sources.iter().all(|s| s.dead.is_some()) {
             self.failing.get_or_insert(Error::Source { url, failure });
         } else {
             turn.tell(Event::SourceDropped { url, failure });
         }
+    }
+
+    /// The lead was given up: a mirror takes its place, compared first if it was not yet. False if none can.
+    pub(super) fn follow_another(&mut self, turn: &mut Turn<'_>) -> bool {
+        if !matches!(self.phase, Phase::Running) {
+            return true; // Nothing is held of this generation: whoever answers first leads.
+        }
+        let living = |proven| self.sources.iter().position(|s| s.dead.is_none() && s.proven == proven);
+        let Some(next) = living(true).or_else(|| living(false)) else { return false };
+        if self.held() == 0 {
+            self.begin_anew();
+            self.close_all_but(None, turn);
+            return true;
+        }
+        if self.is_alone() {
+            return false;
+        }
+        self.lead = SourceId(next as u16);
+        let (strong, proven) = (self.sources[next].is_strong(), self.sources[next].proven);
+        self.overlap = proven && !strong;
+        if !proven {
+            self.sources[next].proofs = self.stretches(turn.limits.overlap);
+        }
+        true
     }
 
     /// What a lane compared is not what is held.
@@ -106,7 +137,7 @@ impl Job {
 
     /// The file is another one now: what is held is put aside, and a new generation begins at byte 0.
     pub(super) fn change(&mut self, heir: Option<LaneId>, what: &str, turn: &mut Turn<'_>) {
-        if matches!(self.phase, Phase::First | Phase::Placing { .. } | Phase::Over) {
+        if !matches!(self.phase, Phase::Running) {
             return;
         }
         let url = self.sources[usize::from(self.lead.0)].url.clone();
@@ -116,6 +147,12 @@ impl Job {
             return;
         }
         turn.tell(Event::Changed { url, what: what.to_owned() });
+        self.begin_anew();
+        self.close_all_but(heir, turn);
+    }
+
+    /// The next answer is the first of a new generation.
+    pub(super) fn begin_anew(&mut self) {
         self.phase = Phase::First;
         self.identity = None;
         self.retire = !self.spec.stream;
@@ -126,17 +163,18 @@ impl Job {
         for source in &mut self.sources {
             source.forget_version();
         }
-        self.close_all_but(heir, turn);
     }
 
     /// Held bytes that no strong validator ties to what comes now are compared first (R9a, R21).
     pub(super) fn require_proof(&mut self, len: u64) {
-        let Some(identity) = &self.identity else { return };
-        let (strong, young) = (identity.is_strong(), identity.is_young());
-        if !strong {
+        let lead = &self.sources[usize::from(self.lead.0)];
+        let young = lead.identity.as_ref().is_some_and(Identity::is_young);
+        // A source that is not known yet is proven first; then its validators tell.
+        let stranger = lead.identity.is_none();
+        if !stranger && !lead.is_strong() {
             self.overlap = true;
         }
-        if (!strong || young || self.overlap) && self.held() > 0 {
+        if (young || stranger || self.overlap) && self.held() > 0 {
             let stretches = self.stretches(len);
             let lead = self.lead;
             self.source(lead).proofs = stretches;
@@ -144,7 +182,7 @@ impl Job {
     }
 
     pub(super) fn is_strong(&self) -> bool {
-        !self.overlap && self.identity.as_ref().is_some_and(|i| i.is_strong())
+        !self.overlap && self.sources[usize::from(self.lead.0)].is_strong()
     }
 
     /// The first request of a generation: `GET` with `bytes=0-`, whose body is the first lane's data.
@@ -152,14 +190,13 @@ impl Job {
         if !self.lanes.is_empty() || !self.settle.is_quiet() {
             return;
         }
-        let Some(source) = self.sources.iter().position(|s| s.is_ready(turn.now)) else { return };
-        let host = host_of(self.sources[source].asked_at());
-        if !turn.hosts.allows(&host, turn.now, turn.limits.stall) {
-            self.crowded = true;
-            return;
+        for index in 0..self.sources.len() {
+            let id = SourceId(index as u16);
+            if self.source(id).is_ready(turn.now) && self.host_allows(id, turn) {
+                let range = (!self.source(id).unranged).then_some((0, None));
+                self.open(id, (0, u64::MAX), range, turn);
+                return;
+            }
         }
-        let id = SourceId(source as u16);
-        let range = (!self.source(id).unranged).then_some((0, None));
-        self.open(id, (0, u64::MAX), range, false, turn);
     }
 }

@@ -1,0 +1,173 @@
+//! The files of one job: part and journal, what of them is synced, and what a kill or a power cut leaves.
+
+use thence_plan::{Hash, Held, HeldBlock, Identity, Placement, Record};
+
+use super::dice::Dice;
+use super::tags::{Span, Tags};
+
+/// One pair of files.
+#[derive(Clone, Debug)]
+pub struct Pair {
+    pub placement: Placement,
+    /// The part as any reader sees it now.
+    pub part: Tags,
+    /// The part as the last sync left it.
+    durable: Tags,
+    /// Writes since then, in order.
+    unsynced: Vec<Vec<Span>>,
+    /// Records in the journal's file, those below `kept` synced, and those not appended yet.
+    records: Vec<Record>,
+    kept: usize,
+    batch: Vec<Record>,
+}
+
+/// How much a sync under way covers: writes, records.
+pub type Mark = (usize, usize);
+
+impl Pair {
+    pub fn new(placement: Placement) -> Pair {
+        Pair {
+            placement,
+            part: Tags::default(),
+            durable: Tags::default(),
+            unsynced: Vec::new(),
+            records: Vec::new(),
+            kept: 0,
+            batch: Vec::new(),
+        }
+    }
+
+    pub fn write(&mut self, spans: Vec<Span>) {
+        self.part.write(&spans);
+        self.unsynced.push(spans);
+    }
+
+    pub fn note(&mut self, record: Record) {
+        self.batch.push(record);
+    }
+
+    /// Appends the batch.
+    pub fn flush(&mut self) {
+        self.records.append(&mut self.batch);
+    }
+
+    /// A sync begins.
+    pub fn mark(&mut self) -> Mark {
+        self.flush();
+        (self.unsynced.len(), self.records.len())
+    }
+
+    /// A sync ended well: what it covered is durable, and the journal says so.
+    pub fn synced(&mut self, (writes, records): Mark) {
+        for spans in self.unsynced.drain(..writes.min(self.unsynced.len())) {
+            self.durable.write(&spans);
+        }
+        self.flush();
+        self.records.insert(records.min(self.records.len()), Record::Synced);
+        self.kept = self.records.len();
+    }
+
+    /// A sync failed: the kernel may have dropped any of the pages, now or when memory runs short.
+    pub fn lost(&mut self, (writes, _): Mark, dice: &mut Dice) {
+        let all: Vec<Vec<Span>> = self.unsynced.drain(..).collect();
+        for (i, spans) in all.into_iter().enumerate() {
+            if i >= writes || dice.percent(50) {
+                self.unsynced.push(spans);
+            }
+        }
+        self.part = self.durable.clone();
+        for spans in &self.unsynced {
+            self.part.write(spans);
+        }
+    }
+
+    /// kill -9: what was written stays, records not appended are gone.
+    pub fn killed(&mut self, dice: &mut Dice) {
+        let some = dice.below(self.batch.len() as u64 + 1) as usize;
+        self.batch.truncate(some);
+        self.flush();
+    }
+
+    /// The power went: of what was not synced anything may be there, and in part.
+    pub fn cut(&mut self, dice: &mut Dice) {
+        self.killed(dice);
+        let kept = self.kept + dice.below((self.records.len() - self.kept) as u64 + 1) as usize;
+        self.records.truncate(kept);
+        for spans in std::mem::take(&mut self.unsynced) {
+            match dice.below(3) {
+                0 => {}
+                1 => self.durable.write(&spans),
+                _ => self.durable.write(&torn(&spans, dice)),
+            }
+        }
+        self.part = self.durable.clone();
+    }
+
+    /// Bits rot, in a stretch that holds something.
+    pub fn rot(&mut self, dice: &mut Dice) {
+        let all = self.part.read(0, 1 << 40);
+        let (start, end, _) = dice.pick(&all);
+        if start < end && end < 1 << 40 {
+            let at = start + dice.below(end - start);
+            let rotten = [(at, at + 1, 1_000_000 + dice.below(1000) as u32)];
+            self.part.write(&rotten);
+            self.durable.write(&rotten);
+        }
+    }
+
+    /// What the next run finds; `None` where there is no journal.
+    pub fn held(&self, whole: bool) -> Option<Held> {
+        if !self.placement.journal {
+            return None;
+        }
+        let mut identity: Identity = self.placement.identity.clone();
+        let mut blocks: Vec<Option<(HeldBlock, usize)>> = Vec::new();
+        let (mut synced, mut unproven) = (0, false);
+        for (at, record) in self.records.iter().enumerate() {
+            match record {
+                Record::Block { index, len, hash } | Record::Prefix { index, len, hash } => {
+                    put(&mut blocks, *index, *len, *hash, at);
+                }
+                Record::Invalid { first, count, .. } => {
+                    for index in *first..*first + *count {
+                        if let Some(block) = blocks.get_mut(index as usize) {
+                            *block = None;
+                        }
+                    }
+                }
+                Record::Learnt(learnt) => identity = learnt.clone(),
+                Record::Unproven => unproven = true,
+                Record::Synced => synced = at,
+                _ => {}
+            }
+        }
+        let blocks =
+            blocks.into_iter().flatten().map(|(b, at)| HeldBlock { synced: at < synced, ..b }).collect();
+        Some(Held {
+            name: self.placement.name.as_str().to_owned(),
+            url: self.placement.url.clone(),
+            identity,
+            block_size: self.placement.block_size,
+            blocks,
+            whole,
+            unproven,
+        })
+    }
+}
+
+fn put(blocks: &mut Vec<Option<(HeldBlock, usize)>>, index: u32, len: u32, hash: Hash, at: usize) {
+    let slot = index as usize;
+    if blocks.len() <= slot {
+        blocks.resize(slot + 1, None);
+    }
+    blocks[slot] = Some((HeldBlock { index, len, hash, synced: false }, at));
+}
+
+/// A write of which only a piece, in pages, reached the disk.
+fn torn(spans: &[Span], dice: &mut Dice) -> Vec<Span> {
+    let (Some(first), Some(last)) = (spans.first(), spans.last()) else { return Vec::new() };
+    let pages = (last.1 - first.0).div_ceil(4096);
+    let from = first.0 + dice.below(pages) * 4096;
+    let upto = from + dice.below(pages + 1) * 4096;
+    super::tags::clip(spans, from, upto.min(last.1))
+}

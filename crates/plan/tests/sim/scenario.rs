@@ -1,0 +1,247 @@
+//! What a seed makes: servers and what they are like, jobs, and what goes wrong when.
+
+use thence_plan::{Command, JobSpec};
+
+use super::dice::Dice;
+use super::lies::{LIES, Lie};
+use super::server::{Manner, Ranges, Refusal, Site, Validators, Version};
+
+/// Nanoseconds in a second and a millisecond.
+pub const S: u64 = 1_000_000_000;
+pub const MS: u64 = 1_000_000;
+
+/// Something that happens at a moment.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Twist {
+    /// The site's file becomes this version.
+    Flip(usize, usize),
+    /// Signed targets expire.
+    Expire(usize),
+    Kill,
+    PowerCut,
+    Command(usize, Command),
+    Rot(usize),
+    /// The disk is full, or has room again.
+    Full(bool),
+    /// Everything is well from here on.
+    Quiet,
+}
+
+/// What the disk is like while the noise lasts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DiskManner {
+    /// Longest wait for a write or sync, milliseconds.
+    pub slow: u64,
+    /// Writes and syncs in a thousand that fail.
+    pub writes: u64,
+    pub syncs: u64,
+    /// Placements and finishes in a hundred that fail.
+    pub walks: u64,
+}
+
+/// One seed's world.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    pub sites: Vec<Site>,
+    pub jobs: Vec<JobSpec>,
+    /// Sites of each job, the first is the lead.
+    pub sites_of: Vec<Vec<usize>>,
+    pub lies: Vec<(Lie, u64)>,
+    pub twists: Vec<(u64, Twist)>,
+    pub disk: DiskManner,
+}
+
+const K: u64 = 1 << 10;
+const B: u64 = 256 << 10;
+
+/// The world of a seed.
+pub fn scenario(dice: &mut Dice) -> Scenario {
+    let quiet = dice.between(1, 40) * S;
+    let mut out = Scenario {
+        sites: Vec::new(),
+        jobs: Vec::new(),
+        sites_of: Vec::new(),
+        lies: lies(dice),
+        twists: vec![(quiet, Twist::Quiet)],
+        disk: disk(dice),
+    };
+    let flips = dice.percent(30);
+    for _ in 0..dice.pick(&[1, 1, 1, 2, 3]) {
+        job(&mut out, flips, dice);
+    }
+    if flips {
+        for site in 0..out.sites.len() {
+            flip(&mut out, site, quiet, dice);
+        }
+    }
+    twists(&mut out, quiet, dice);
+    out
+}
+
+/// Each seed has its own few kinds of lies, each seldom or often.
+fn lies(dice: &mut Dice) -> Vec<(Lie, u64)> {
+    let kinds = dice.pick(&[0, 0, 1, 1, 2, 3, 5, 9]);
+    (0..kinds).map(|_| (dice.pick(LIES), dice.pick(&[3, 10, 30, 60]))).collect()
+}
+
+fn disk(dice: &mut Dice) -> DiskManner {
+    let bad = dice.percent(12);
+    let often = |dice: &mut Dice| if bad { dice.pick(&[0, 5, 40]) } else { 0 };
+    DiskManner {
+        slow: dice.pick(&[1, 5, 5, 50, 2000]),
+        writes: often(dice),
+        syncs: often(dice) * 5,
+        walks: often(dice) / 2,
+    }
+}
+
+fn job(out: &mut Scenario, flips: bool, dice: &mut Dice) {
+    let len = length(dice);
+    let manner = manner(len, dice);
+    let index = out.sites.len() as u32;
+    let tag = 10 * (index + 1);
+    let first = Version { tag, len, base: tag, shared: 0, number: 1 };
+    let ending = dice.pick(&["", "", "", ".gz"]);
+    let host = dice.pick(&[1, 1, 2]);
+    let site = Site { host, index, ending, manner, versions: vec![first], current: 0, epoch: 0 };
+    let mut urls = vec![site.url()];
+    let mut sites_of = vec![out.sites.len()];
+    out.sites.push(site);
+    if dice.percent(20) {
+        for _ in 0..dice.between(1, 2) {
+            let mirror = mirror(out, sites_of[0], dice);
+            urls.push(mirror.url());
+            sites_of.push(out.sites.len());
+            out.sites.push(mirror);
+        }
+    }
+    out.jobs.push(JobSpec {
+        urls,
+        name: None,
+        lanes: dice.pick(&[1, 2, 4, 4, 8, 16]) as u32,
+        strict: dice.percent(12),
+        trust_overlap: dice.percent(5),
+        raw: dice.percent(10),
+        digest: !flips && dice.percent(15),
+        stream: dice.percent(8),
+        held: None,
+    });
+    out.sites_of.push(sites_of);
+}
+
+fn length(dice: &mut Dice) -> u64 {
+    match dice.below(10) {
+        0 => dice.pick(&[0, 1, B - 1, B, B + 1, 4 * B]),
+        1 | 2 => dice.below(B),
+        3..=6 => dice.below(16 * B),
+        7 | 8 => dice.below(80 * B),
+        _ => dice.between(1000, 1100) * B,
+    }
+}
+
+/// The same file elsewhere, or another one under its name.
+fn mirror(out: &Scenario, of: usize, dice: &mut Dice) -> Site {
+    let lead = &out.sites[of];
+    let mut site = Site { index: out.sites.len() as u32, host: dice.pick(&[1, 3, 4]), ..lead.clone() };
+    site.manner = Manner { coded: false, ..manner(lead.version().len, dice) };
+    match dice.below(4) {
+        0 => site.versions[0].tag += 1_000,
+        1 => site.versions[0].len += 1,
+        _ => {}
+    }
+    site.versions[0].base = site.versions[0].tag;
+    site
+}
+
+fn manner(len: u64, dice: &mut Dice) -> Manner {
+    use Validators as V;
+    let odd = dice.percent(35);
+    let validators = match dice.below(10) {
+        0..=4 => V::Strong,
+        5 => V::Liar,
+        _ => dice.pick(&[V::Weak, V::WeakDate, V::Date, V::Now, V::None]),
+    };
+    let range = dice.pick(&[
+        Ranges::Honours,
+        Ranges::Deaf,
+        Ranges::Dislikes,
+        Ranges::Ignores,
+        Ranges::Refuses(400),
+        Ranges::Refuses(405),
+        Ranges::Refuses(416),
+        Ranges::Refuses(501),
+    ]);
+    let refusal = dice.pick(&[
+        Refusal::Status(503),
+        Refusal::Status(429),
+        Refusal::Status(403),
+        Refusal::Reset,
+        Refusal::Refuse,
+    ]);
+    let seconds = dice.pick(&[1, 3, 10, 30]);
+    Manner {
+        validators,
+        ranges: if odd { range } else { Ranges::Honours },
+        chunked: odd && dice.percent(25),
+        close: odd && dice.percent(20),
+        coded: odd && dice.percent(10),
+        star: validators == V::Strong && odd && dice.percent(20),
+        grant: (odd && validators != V::Now && dice.percent(15)).then(|| (len / 8).max(64 * K)),
+        nodes: if odd && dice.percent(15) { dice.between(2, 3) } else { 1 },
+        redirects: dice.percent(25),
+        lanes: dice.percent(20).then(|| (dice.between(1, 4), refusal)),
+        rate: (len / seconds).max(2_000),
+        slow: dice.pick(&[0, 0, 0, 10, 30]),
+    }
+}
+
+/// The file changes once or twice while the noise lasts; some changes are undone.
+fn flip(out: &mut Scenario, at: usize, quiet: u64, dice: &mut Dice) {
+    for number in 2..=dice.between(2, 3) as u32 {
+        let (tag, len) = (out.sites[at].versions[0].tag, out.sites[at].versions[0].len);
+        let new = match dice.below(4) {
+            0 => len / 2,
+            1 => len + dice.between(1, B),
+            _ => len,
+        };
+        let shared = if dice.percent(20) { dice.below(len.min(new) + 1) } else { 0 };
+        let to = out.sites[at].versions.len();
+        out.sites[at].versions.push(Version { tag: tag + number, len: new, base: tag, shared, number });
+        let when = dice.below(quiet);
+        out.twists.push((when, Twist::Flip(at, to)));
+        if dice.percent(25) {
+            out.twists.push((when + dice.below(quiet - when), Twist::Flip(at, 0)));
+        }
+    }
+}
+
+fn twists(out: &mut Scenario, quiet: u64, dice: &mut Dice) {
+    let mut at = |dice: &mut Dice, twist: Twist| out.twists.push((dice.below(quiet), twist));
+    if dice.percent(35) {
+        (0..dice.between(1, 4)).for_each(|_| at(dice, Twist::Kill));
+    }
+    if dice.percent(25) {
+        (0..dice.between(1, 3)).for_each(|_| at(dice, Twist::PowerCut));
+    }
+    if dice.percent(10) {
+        (0..dice.between(1, 3)).for_each(|n| at(dice, Twist::Rot(n as usize)));
+    }
+    if dice.percent(30) {
+        (0..3).for_each(|n| at(dice, Twist::Expire(n)));
+    }
+    if dice.percent(6) {
+        at(dice, Twist::Full(true));
+        at(dice, Twist::Full(false));
+    }
+    for job in 0..out.jobs.len() {
+        if dice.percent(15) {
+            let when = dice.below(quiet);
+            out.twists.push((when, Twist::Command(job, Command::Pause)));
+            out.twists.push((when + dice.below(20 * S), Twist::Command(job, Command::Resume)));
+        }
+        if dice.percent(10) {
+            let lanes = dice.between(1, 9) as u32;
+            out.twists.push((dice.below(quiet), Twist::Command(job, Command::Lanes(lanes))));
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! The loop: virtual time, one queue of what is to come, and the planner driven as the engine drives it.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::time::{Duration, Instant};
+
+use thence_plan::{
+    Action, Command, Failure, Hash, Head, Input, JobId, LaneId, Limits, Output, Run, origin_of,
+};
+
+use super::dice::Dice;
+use super::disk::Mark;
+use super::job::Job;
+use super::lane::{Lane, State};
+use super::lies::Lie;
+use super::scenario::{DiskManner, MS, S, Scenario, Twist, scenario};
+use super::server::{Site, WALL};
+
+/// What is to come.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Event {
+    Answer(LaneId),
+    Flow(LaneId),
+    Written(LaneId),
+    Narrow(LaneId, u64),
+    /// The lane's socket was silent too long, waiting for the head (true) or the body.
+    Stalled(LaneId, bool),
+    Gone(LaneId),
+    Placed(usize),
+    Checked(usize, u32, u32, Hash),
+    Flush(usize),
+    Synced(usize, Mark),
+    Whole(usize, u64),
+    Finished(usize),
+    Again(usize),
+    NewProcess,
+    Twist(usize),
+}
+
+/// Virtual time after which a run counts as hung, and steps likewise.
+const LONGEST: u64 = 40_000 * S;
+const MOST_STEPS: u64 = 400_000;
+
+/// One simulation.
+pub struct World {
+    pub dice: Dice,
+    pub now: u64,
+    base: Instant,
+    pub run: Run,
+    pub limits: Limits,
+    pub sites: Vec<Site>,
+    pub lies: Vec<(Lie, u64)>,
+    pub disk: DiskManner,
+    pub full: bool,
+    pub noisy: bool,
+    pub jobs: Vec<Job>,
+    pub lanes: BTreeMap<LaneId, Lane>,
+    queue: BinaryHeap<Reverse<(u64, u64, u32, Event)>>,
+    twists: Vec<(u64, Twist)>,
+    /// Number of the process: what a killed one left in the queue means nothing.
+    life: u32,
+    steps: u64,
+    /// Until when hosts asked to be left alone, as far as this process was told.
+    pub holds: BTreeMap<String, u64>,
+    trace: bool,
+}
+
+/// The key of the table of hosts.
+pub fn host_of(url: &str) -> String {
+    origin_of(url).unwrap_or_default()
+}
+
+impl World {
+    pub fn new(seed: u64, base: Instant, trace: bool) -> World {
+        let mut dice = Dice::new(seed);
+        let Scenario { sites, jobs, sites_of, lies, twists, disk } = scenario(&mut dice);
+        let limits = Limits::default();
+        let jobs = jobs.into_iter().zip(sites_of).map(|(spec, sites)| Job::new(spec, sites)).collect();
+        let mut world = World {
+            run: Run::new(limits.clone(), dice.roll()),
+            dice,
+            now: 0,
+            base,
+            limits,
+            sites,
+            lies,
+            disk,
+            full: false,
+            noisy: true,
+            jobs,
+            lanes: BTreeMap::new(),
+            queue: BinaryHeap::new(),
+            twists: Vec::new(),
+            life: 0,
+            steps: 0,
+            holds: BTreeMap::new(),
+            trace,
+        };
+        for (i, (at, _)) in twists.iter().enumerate() {
+            world.queue.push(Reverse((*at, 0, u32::MAX, Event::Twist(i))));
+        }
+        world.twists = twists;
+        world
+    }
+
+    /// Runs to the end; steps taken, or what was wrong.
+    pub fn play(&mut self) -> Result<u64, String> {
+        if self.trace {
+            println!(
+                "sites {:#?}\njobs {:#?}",
+                self.sites,
+                self.jobs.iter().map(|j| &j.spec).collect::<Vec<_>>()
+            );
+            println!("lies {:?} twists {:?} disk {:?}", self.lies, self.twists, self.disk);
+        }
+        for job in 0..self.jobs.len() {
+            self.add(job)?;
+        }
+        while self.jobs.iter().any(|j| j.outcome.is_none()) {
+            let idle = self.drain()?;
+            let queued = self.queue.peek().map(|Reverse(e)| e.0);
+            let Some(next) = [idle, queued].into_iter().flatten().min() else {
+                return Err("hang: nothing is to come".into());
+            };
+            self.now = self.now.max(next);
+            self.steps += 1;
+            if self.now > LONGEST || self.steps > MOST_STEPS {
+                return Err(format!("hang: {} s and {} steps", self.now / S, self.steps));
+            }
+            if queued.is_some_and(|at| at <= self.now) {
+                let Some(Reverse((_, _, life, event))) = self.queue.pop() else { continue };
+                if life == self.life || life == u32::MAX {
+                    self.handle(event)?;
+                }
+            } else {
+                self.run.wake(self.instant());
+                self.audit()?;
+            }
+        }
+        self.drain()?;
+        self.at_rest()?;
+        Ok(self.steps)
+    }
+
+    fn handle(&mut self, event: Event) -> Result<(), String> {
+        match event {
+            Event::Answer(lane) => self.on_answer(lane),
+            Event::Flow(lane) => self.on_flow(lane),
+            Event::Written(lane) => self.on_written(lane),
+            Event::Narrow(lane, end) => self.on_narrow(lane, end),
+            Event::Stalled(lane, head) => {
+                self.on_stalled(lane, head);
+                Ok(())
+            }
+            Event::Gone(lane) => self.on_gone(lane),
+            Event::Placed(job) => self.on_placed(job),
+            Event::Checked(job, block, len, hash) => self.on_checked(job, block, len, hash),
+            Event::Flush(job) => {
+                self.jobs[job].flush();
+                Ok(())
+            }
+            Event::Synced(job, mark) => self.on_synced(job, mark),
+            Event::Whole(job, total) => self.on_whole(job, total),
+            Event::Finished(job) => self.on_finished(job),
+            Event::Again(job) => self.add(job),
+            Event::NewProcess => self.kill(false),
+            Event::Twist(index) => self.twist(self.twists[index].1.clone()),
+        }
+    }
+
+    /// Does everything the planner asks for, and says when it wants to look again.
+    fn drain(&mut self) -> Result<Option<u64>, String> {
+        loop {
+            let now = self.instant();
+            match self.run.poll(now) {
+                Output::Idle(at) => {
+                    return Ok(at.map(|at| at.saturating_duration_since(self.base).as_nanos() as u64));
+                }
+                Output::Job(id, action) => {
+                    self.say(|| format!("    {id:?} {action:?}"));
+                    let Some(job) = self.jobs.iter().position(|j| j.id == Some(id)) else { continue };
+                    self.act(job, action)?;
+                }
+            }
+        }
+    }
+
+    fn act(&mut self, job: usize, action: Action) -> Result<(), String> {
+        match action {
+            Action::Open { lane, url, ask, .. } => self.open(job, lane, url, ask),
+            Action::Take(lane, take) => self.on_take(lane, take),
+            Action::Narrow { lane, end } => {
+                let wait = self.dice.below(20 * MS);
+                self.after(wait, Event::Narrow(lane, end));
+                Ok(())
+            }
+            Action::Close { lane } => {
+                self.end_lane(lane, Ok(thence_plan::Ending::Closed));
+                Ok(())
+            }
+            Action::Place(placement) => {
+                let wait = self.disk_wait();
+                self.jobs[job].placing(*placement)?;
+                self.after(wait, Event::Placed(job));
+                Ok(())
+            }
+            Action::Note(record) => {
+                if self.jobs[job].note(record) {
+                    self.after(100 * MS, Event::Flush(job));
+                }
+                Ok(())
+            }
+            Action::Check { block, len, hash } => {
+                let wait = self.disk_wait();
+                self.after(wait, Event::Checked(job, block, len, hash));
+                Ok(())
+            }
+            Action::Sync => {
+                let (wait, mark) = (self.disk_wait(), self.jobs[job].mark());
+                self.after(wait, Event::Synced(job, mark));
+                Ok(())
+            }
+            Action::Finish { total } => self.finish(job, total),
+            Action::Tell(event) => self.told(job, event),
+            Action::Fail(error) => self.failed(job, error),
+        }
+    }
+
+    fn open(&mut self, job: usize, lane: LaneId, url: String, ask: thence_plan::Ask) -> Result<(), String> {
+        let host = host_of(&url);
+        if let Some(&until) = self.holds.get(&host)
+            && until > self.now
+        {
+            return Err(format!("Retry-After of {host} undercut by {} ms", (until - self.now) / MS));
+        }
+        let open = self.lanes.values().filter(|l| l.job == job).count() as u64;
+        if open >= u64::from(self.jobs[job].lanes) {
+            return Err(format!("{open} lanes are open, and one more"));
+        }
+        if self.jobs[job].paused {
+            return Err("a lane for a paused job".into());
+        }
+        if self.lanes.insert(lane, Lane::new(job, url, host, ask)).is_some() {
+            return Err(format!("{lane:?} is used twice"));
+        }
+        let wait = self.dice.between(1, 200) * MS;
+        self.after(wait, Event::Answer(lane));
+        Ok(())
+    }
+
+    /// A host that refuses is left alone; so is the one that led to it.
+    pub fn learn_hold(&mut self, url: &str, host: &str, head: &Head) {
+        let Some(wait) = head.retry_after().filter(|_| matches!(head.status, 429 | 503)) else { return };
+        let until = self.now + wait.as_nanos() as u64;
+        for host in [host_of(url), host.to_owned()] {
+            let hold = self.holds.entry(host).or_default();
+            *hold = until.max(*hold);
+        }
+    }
+
+    fn twist(&mut self, twist: Twist) -> Result<(), String> {
+        self.say(|| format!("  * {twist:?}"));
+        let sites = self.sites.len();
+        match twist {
+            Twist::Flip(site, version) => self.sites[site].current = version,
+            Twist::Expire(site) => self.sites[site % sites].epoch += 1,
+            Twist::Kill => return self.kill(false),
+            Twist::PowerCut => return self.kill(true),
+            Twist::Rot(job) => {
+                let job = job % self.jobs.len();
+                self.jobs[job].rot(&mut self.dice);
+                return self.kill(false);
+            }
+            Twist::Full(full) => self.full = full,
+            Twist::Command(job, command) => return self.command(job, command),
+            Twist::Quiet => {
+                (self.noisy, self.full) = (false, false);
+                self.disk = DiskManner { slow: 5, ..DiskManner::default() };
+            }
+        }
+        Ok(())
+    }
+
+    fn command(&mut self, job: usize, command: Command) -> Result<(), String> {
+        let now = self.now;
+        let state = &mut self.jobs[job];
+        if state.id.is_none() {
+            return Ok(());
+        }
+        match &command {
+            Command::Pause => (state.paused, state.paused_at, state.rested) = (true, now, false),
+            Command::Resume => {
+                if state.paused && !state.rested && !state.finishing && now > state.paused_at + 15 * S {
+                    return Err("a pause that does not rest".into());
+                }
+                state.paused = false;
+            }
+            Command::Lanes(lanes) => {
+                // Lanes that are open may stay.
+                state.lanes = *lanes;
+                state.spec.lanes = *lanes;
+            }
+            Command::Source(_) => {}
+        }
+        self.input(job, Input::Command(command))
+    }
+
+    /// The process dies, perhaps with the whole machine; the next one finds what is on the disk.
+    fn kill(&mut self, power: bool) -> Result<(), String> {
+        self.life += 1;
+        self.lanes.clear();
+        self.holds.clear();
+        self.run = Run::new(self.limits.clone(), self.dice.roll());
+        for job in &mut self.jobs {
+            job.killed(power, &mut self.dice);
+        }
+        for job in 0..self.jobs.len() {
+            if self.jobs[job].outcome.is_none() {
+                self.add(job)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a job to the run, with what earlier runs left.
+    fn add(&mut self, job: usize) -> Result<(), String> {
+        let spec = self.jobs[job].begin(!self.noisy);
+        self.say(|| format!("  + job {job} {:?}", spec.held));
+        let id: JobId = self.run.add(self.instant(), spec);
+        self.jobs[job].id = Some(id);
+        self.audit()
+    }
+
+    /// One input, the drain after it, and a look at the books.
+    pub fn input(&mut self, job: usize, input: Input) -> Result<(), String> {
+        let Some(id) = self.jobs[job].id else { return Ok(()) };
+        self.say(|| format!("  {id:?} {input:?}"));
+        self.run.handle(self.instant(), id, input);
+        self.audit()?;
+        if self.dice.percent(10) {
+            // The engine may be late in asking what is to be done.
+            self.now += self.dice.below(3 * MS);
+        }
+        self.drain()?;
+        Ok(())
+    }
+
+    fn audit(&mut self) -> Result<(), String> {
+        self.run.audit()
+    }
+
+    /// A file operation takes its time.
+    pub fn disk_wait(&mut self) -> u64 {
+        let slow = self.disk.slow;
+        self.dice.below(slow * MS) + MS / 10
+    }
+
+    pub fn write_fails(&mut self) -> Option<Failure> {
+        let fault = if self.full {
+            thence_plan::DiskFault::Full
+        } else if self.dice.below(1000) < self.disk.writes {
+            thence_plan::DiskFault::Io
+        } else {
+            return None;
+        };
+        Some(Failure::Disk(fault, "write".into()))
+    }
+
+    pub fn after(&mut self, wait: u64, event: Event) {
+        let order = self.steps;
+        self.queue.push(Reverse((self.now + wait, order, self.life, event)));
+    }
+
+    pub fn instant(&self) -> Instant {
+        self.base + Duration::from_nanos(self.now)
+    }
+
+    pub fn wall(&self) -> u64 {
+        WALL + self.now / S
+    }
+
+    pub fn site_of(&self, url: &str) -> usize {
+        let path = url.split_once(".test/f").map_or("", |p| p.1);
+        let digits: String = path.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().unwrap_or(0)
+    }
+
+    pub fn say(&self, words: impl FnOnce() -> String) {
+        if self.trace {
+            println!("{:>12.6} {}", self.now as f64 / 1e9, words());
+        }
+    }
+
+    /// After the end: no lane is left, and no host counts one.
+    fn at_rest(&mut self) -> Result<(), String> {
+        if let Some((id, lane)) = self.lanes.iter().find(|(_, l)| l.state != State::Ending) {
+            return Err(format!("{id:?} was never ended: {lane:?}"));
+        }
+        self.audit()
+    }
+
+    /// No lane of a job may be left when it is over.
+    pub fn no_lanes(&self, job: usize) -> Result<(), String> {
+        match self.lanes.iter().find(|(_, l)| l.job == job) {
+            Some((id, _)) => Err(format!("{id:?} is open though its job is over")),
+            None => Ok(()),
+        }
+    }
+}
