@@ -16,13 +16,13 @@ use thence_plan::{
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant as Moment;
 
-use crate::download::{Done, Window};
 use crate::error::Error;
 use crate::file::{self, Draft, Pair};
 use crate::find;
 use crate::http::{Client, Get};
 use crate::lane::{self, Control, Port, Shared, Taking, Word};
-use crate::options::{Options, Request};
+use crate::options::Options;
+use crate::orders::{Done, Order, Start, Ticket};
 use crate::publish::{self, Finish};
 use crate::start::{self, Started};
 use crate::sys::DiskError;
@@ -32,39 +32,6 @@ use crate::write::{OpenBlock, Pool, Writers};
 
 /// Callers' windows are refreshed this often, while anything happens at all.
 const SHOW: Duration = Duration::from_millis(100);
-
-/// Names one download of one engine.
-#[derive(Clone, Debug)]
-pub(crate) struct Ticket(Arc<()>);
-
-impl Ticket {
-    pub(crate) fn new() -> Ticket {
-        Ticket(Arc::new(()))
-    }
-}
-
-impl PartialEq for Ticket {
-    fn eq(&self, other: &Ticket) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-/// A download to be started.
-pub(crate) struct Start {
-    pub(crate) ticket: Ticket,
-    pub(crate) request: Request,
-    pub(crate) tell: mpsc::UnboundedSender<Event>,
-    pub(crate) done: oneshot::Sender<Result<Done, Error>>,
-    pub(crate) window: Arc<Mutex<Window>>,
-}
-
-/// What callers want.
-pub(crate) enum Order {
-    Start(Box<Start>),
-    Command(Ticket, Command),
-    Cancel(Ticket),
-    Close(oneshot::Sender<()>),
-}
 
 /// What came of something the driver set going.
 enum Message {
@@ -311,7 +278,7 @@ impl Driver {
             Word::Ended { lane, left, result } => {
                 if let Some(work) = self.works.get_mut(&job) {
                     work.lanes.remove(&lane);
-                    work.open.extend(left);
+                    work.open.extend(left.map(|left| *left));
                 }
                 self.input(job, Input::Ended { lane, result });
             }

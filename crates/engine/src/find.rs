@@ -260,6 +260,7 @@ fn go_on(
     let Replayed { begin, identity, blocks, whole, unproven, .. } = held;
     let held = Held {
         name: name.into(),
+        url: begin.url.clone(),
         identity,
         block_size: begin.block_size,
         blocks,

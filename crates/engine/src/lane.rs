@@ -29,7 +29,7 @@ pub(crate) enum Word {
     /// For the planner.
     Input(Input),
     /// The lane is gone; the hash state of the block it stopped in, if it stopped inside one.
-    Ended { lane: LaneId, left: Option<(u32, OpenBlock)>, result: Result<Ending, Failure> },
+    Ended { lane: LaneId, left: Option<Box<(u32, OpenBlock)>>, result: Result<Ending, Failure> },
 }
 
 /// What all lanes of a run share. One thread owns it.
@@ -123,7 +123,7 @@ impl Port {
         let _ = self.words.send((self.job, Word::Input(input)));
     }
 
-    fn end(&self, left: Option<(u32, OpenBlock)>, result: Result<Ending, Failure>) {
+    fn end(&self, left: Option<Box<(u32, OpenBlock)>>, result: Result<Ending, Failure>) {
         let _ = self.words.send((self.job, Word::Ended { lane: self.lane, left, result }));
     }
 }
@@ -181,6 +181,7 @@ async fn word(control: &Control) -> Option<Taking> {
 }
 
 /// What a reader waits for next.
+#[allow(clippy::large_enum_variant, reason = "one at a time, on the stack; a box would cost every hand-over")]
 enum Event {
     Woken,
     Due,
@@ -464,7 +465,7 @@ impl Reader {
             Place::Part { block_size, .. } => {
                 let begun = self.control.begun.get();
                 let inside = !begun.is_multiple_of(u64::from(*block_size));
-                inside.then(|| ((begun / u64::from(*block_size)) as u32, self.open))
+                inside.then(|| Box::new(((begun / u64::from(*block_size)) as u32, self.open)))
             }
             Place::Sink(_) => None,
         };
