@@ -463,9 +463,10 @@ impl Reader {
         let result = handed.and(settled).and(result);
         let left = match &self.place {
             Place::Part { block_size, .. } => {
-                let begun = self.control.begun.get();
-                let inside = !begun.is_multiple_of(u64::from(*block_size));
-                inside.then(|| Box::new(((begun / u64::from(*block_size)) as u32, self.open)))
+                let (begun, size) = (self.control.begun.get(), u64::from(*block_size));
+                // A lane that only compared stands inside a block of which it has no state.
+                let inside = begun % size > 0 && u64::from(self.open.upto()) == begun % size;
+                inside.then(|| Box::new(((begun / size) as u32, self.open)))
             }
             Place::Sink(_) => None,
         };

@@ -303,11 +303,15 @@ impl Job {
         if !offer.whole {
             self.learn_grant(id, &offer);
             self.source(source).ranges = Ranges::Yes;
-            offer.answer.compare = compare && offer.answer.from < start;
+            let from = offer.answer.from;
+            // R18: what comes from below what was asked is compared with what is known to be held there.
+            let known = self.blocks.held_until(from) >= start && self.blocks.unread(from, start).is_none();
+            offer.answer.compare = from < start && (compare || known);
             return self.accept(id, offer.answer, turn);
         }
         // R27: a 200 to a range. Either it dislikes the ETag in If-Range, or it has no ranges.
-        if conditional && !self.sources[usize::from(source.0)].plain {
+        // Several lanes may learn the former at once.
+        if conditional {
             self.source(source).plain = true;
             return self.close(id, turn);
         }

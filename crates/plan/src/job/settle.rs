@@ -270,7 +270,7 @@ impl Job {
                     self.mark_unproven(compared, turn);
                 }
             }
-        } else if from > 0 {
+        } else if from > 0 && !self.is_strong() {
             // From byte 0 on everything held was compared with one response: that joins nothing.
             self.mark_unproven(start.saturating_sub(from), turn);
         }
