@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 mod bench;
-mod chance;
 mod crash;
 mod options;
 mod packages;

@@ -259,8 +259,8 @@ fn go_on(
     let pair = Pair { dir: dir.into(), name: name.into(), part: part.into(), journal: Some(journal.into()) };
     let Replayed { begin, identity, blocks, whole, unproven, .. } = held;
     let held = Held {
-        name: name.into(),
         url: begin.url.clone(),
+        name: name.into(),
         identity,
         block_size: begin.block_size,
         blocks,

@@ -35,9 +35,10 @@ const ORDER: &[(&str, &[&str])] = &[
         "progress", "words", "json", "report", "drive", "get", "status", "verify",
     ]),
     ("crates/origin", &[
-        "files", "request", "wire", "reply", "scripted", "honest", "behaviours", "ca", "real",
+        "files", "request", "wire", "reply", "scripted", "honest", "behaviours", "ca", "real", "chance", "trial",
+        "kills",
     ]),
-    ("xtask", &["options", "shell", "chance", "packages", "rows", "sim", "test", "crash", "bench", "picture"]),
+    ("xtask", &["options", "shell", "packages", "rows", "sim", "test", "crash", "bench", "picture"]),
 ];
 
 /// Words that must not appear, and where: unfinished work, and rooms without a name.
