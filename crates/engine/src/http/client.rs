@@ -134,11 +134,12 @@ impl Shared {
             user_agent: &self.user_agent,
         };
         let request = build(get, &way)?;
-        let response = connection.ask(request, &chain.interim, &self.limits).await?;
+        let interim = Arc::default();
+        let response = connection.ask(request, &interim, &self.limits).await?;
         if way.forwards.is_some() && response.status() == 407 {
             return Err(wants_credentials());
         }
-        chain.count(response.headers(), &self.limits)?;
+        chain.count(response.headers(), &interim, &self.limits)?;
         let (parts, incoming) = response.into_parts();
         let framing = Framing::of(parts.version, parts.status, &parts.headers);
         let home = Home {
@@ -205,8 +206,7 @@ struct Chain {
     url: Url,
     /// Every hop so far was on the origin that the user's fields and credentials are for.
     trusted: bool,
-    interim: Arc<Interim>,
-    /// Header bytes and fields of all final responses so far (R66).
+    /// Header bytes and fields of all responses so far (R66).
     bytes: usize,
     fields: usize,
 }
@@ -217,7 +217,7 @@ impl Chain {
         let seen = vec![url.to_string()];
         let original = bare(&get.given_for).is_ok_and(|original| original == url);
         let trusted = original || (same_origin(&get.url, &get.given_for) && !strayed.knows(&seen[0]));
-        Ok(Chain { seen, url, trusted, interim: Arc::default(), bytes: 0, fields: 0 })
+        Ok(Chain { seen, url, trusted, bytes: 0, fields: 0 })
     }
 
     /// One hop on. What the user gave is not given back when a chain returns to its origin (CRD-01).
@@ -238,14 +238,16 @@ impl Chain {
         }
     }
 
-    /// Adds a head to what the chain has cost, interim ones included (R66).
-    fn count(&mut self, fields: &HeaderMap, limits: &Limits) -> Result<(), Failure> {
-        self.bytes += fields.iter().map(|(name, value)| field_size(name, value)).sum::<usize>();
-        self.fields += fields.len();
-        let bytes = self.bytes + self.interim.bytes.load(Ordering::Relaxed);
-        let count = self.fields + self.interim.fields.load(Ordering::Relaxed);
-        if bytes > limits.header_bytes || count > limits.header_fields {
-            return Err(fault::breach("R66", format!("{count} header fields of {bytes} bytes in all")));
+    /// Adds a head, and the interim ones before it, to what the chain has cost (R66).
+    fn count(&mut self, fields: &HeaderMap, interim: &Interim, limits: &Limits) -> Result<(), Failure> {
+        let size: usize = fields.iter().map(|(name, value)| field_size(name, value)).sum();
+        self.bytes += size + interim.bytes.load(Ordering::Relaxed);
+        self.fields += fields.len() + interim.fields.load(Ordering::Relaxed);
+        if self.bytes > limits.header_bytes || self.fields > limits.header_fields {
+            return Err(fault::breach(
+                "R66",
+                format!("{} header fields of {} bytes", self.fields, self.bytes),
+            ));
         }
         Ok(())
     }

@@ -182,7 +182,7 @@ pub(super) fn http1_builder(limits: &Limits) -> http1::Builder {
     builder
 }
 
-/// Interim (1xx) responses of one chain of requests (R32, R66).
+/// Interim (1xx) responses to one request (R32, R66).
 #[derive(Default)]
 pub(super) struct Interim {
     count: AtomicU32,

@@ -162,7 +162,7 @@ fn sentence(target: &Target, error: &TlsError) -> String {
         TlsError::AlertReceived(alert) => format!("{target} broke off the TLS handshake: {alert:?}"),
         TlsError::PeerIncompatible(_) => format!("{target} offers no version of TLS that is safe"),
         TlsError::InvalidMessage(_) => format!("{target} does not answer in TLS"),
-        other => format!("{target}: TLS failed: {other}"),
+        other => format!("{target}: TLS failed: {}", other.to_string().escape_debug()),
     }
 }
 
@@ -186,7 +186,7 @@ fn untrusted(host: &Host, error: &CertificateError) -> String {
         CertificateError::UnknownIssuer => {
             format!("the certificate of {host} is self-signed or from an authority that is not trusted here")
         }
-        other => format!("the certificate of {host} is not accepted: {other}"),
+        other => format!("the certificate of {host} is not accepted: {}", other.to_string().escape_debug()),
     }
 }
 

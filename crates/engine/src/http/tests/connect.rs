@@ -1,14 +1,15 @@
 //! Connections: made, kept, used again, silent.
 
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
-use thence_plan::{Condition, Failure, Phase};
+use thence_plan::{Condition, Failure, Limits, Phase};
 
 use super::super::check_headers;
-use super::{Client, Get, Server, Then, client, fetch, get, hear, ok, options, with_headers};
+use super::{Client, Get, Server, Then, client, fetch, get, ok, options, with_headers};
 use crate::error::Error;
 use crate::options::{Options, Proxy};
 
@@ -166,16 +167,23 @@ fn black_hole() -> (SocketAddr, Vec<Socket>) {
 
 #[tokio::test]
 async fn net_01_silence_ends_in_its_phase() {
-    let began = Instant::now();
-    let stalled =
-        |phase| move |result: Result<_, Failure>| matches!(result, Err(Failure::Stalled(p)) if p == phase);
-    assert!(stalled(Phase::Head)(hear("", Then::Hang).await.map(drop)));
-    assert!(stalled(Phase::Head)(hear("HTTP/1.1 200 OK\r\nA: ", Then::Hang).await.map(drop)));
-    assert!(stalled(Phase::Body)(hear(&ok("xyz")[..39], Then::Hang).await.map(drop)));
+    let client = hasty();
+    let heard = async |bytes: &[u8]| {
+        let server = Server::saying(bytes, Then::Hang);
+        fetch(&client, get(server.url("/"))).await.map(drop)
+    };
+    assert_eq!(heard(b"").await, Err(Failure::Stalled(Phase::Head)));
+    assert_eq!(heard(b"HTTP/1.1 200 OK\r\nA: ").await, Err(Failure::Stalled(Phase::Head)));
+    assert_eq!(heard(&ok("xyz")[..39]).await, Err(Failure::Stalled(Phase::Body)));
     let (full, _held) = black_hole();
-    let nowhere = fetch(&client(), get(format!("http://{full}/"))).await.map(drop);
-    assert!(stalled(Phase::Connect)(nowhere));
-    assert!(began.elapsed() < Duration::from_secs(10));
+    let nowhere = fetch(&client, get(format!("http://{full}/"))).await.map(drop);
+    assert_eq!(nowhere, Err(Failure::Stalled(Phase::Connect)));
+}
+
+/// Every wait a hundredth: 300 ms for a stall, 150 ms for a connection.
+fn hasty() -> Client {
+    let limits = Limits::default().hurried(100);
+    Client::new(&Options { limits, ..options() }).unwrap()
 }
 
 #[tokio::test]
@@ -189,22 +197,42 @@ async fn net_01_a_server_that_accepts_and_never_shakes_hands() {
     assert_eq!(fetch(&client, get(url)).await.map(drop), Err(Failure::Stalled(Phase::Proxy)));
 }
 
-/// A byte a quarter of the stall time apart, for many stall times.
 #[tokio::test]
-async fn net_01_slow_is_not_silent() {
-    let server = Server::start(super::Stream::Plain, |_, _| (ok(&"x".repeat(12))[..41].to_vec(), Then::Hang));
-    let mut options = options();
-    options.limits.stall = Duration::from_millis(100);
-    let client = Client::new(&options).unwrap();
+async fn net_01_the_clock_runs_on_when_a_call_is_dropped() {
+    let server = Server::saying(&ok("xyz")[..39], Then::Hang);
+    let client = patient_for(Duration::from_millis(400));
     let mut answer = client.get(get(server.url("/"))).await.unwrap();
     assert!(answer.body.chunk().await.unwrap().is_some());
     let began = Instant::now();
-    // Dropped and called again, the clock runs on.
     for _ in 0..3 {
-        let _ = tokio::time::timeout(Duration::from_millis(20), answer.body.chunk()).await;
+        let _ = tokio::time::timeout(Duration::from_millis(100), answer.body.chunk()).await;
     }
     assert_eq!(answer.body.chunk().await, Err(Failure::Stalled(Phase::Body)));
-    assert!((100..190).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
+    assert!((390..650).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
+}
+
+fn patient_for(stall: Duration) -> Client {
+    let mut options = options();
+    options.limits.stall = stall;
+    Client::new(&options).unwrap()
+}
+
+/// A byte six times in each stall time, for two stall times.
+#[tokio::test]
+async fn net_01_slow_is_not_silent() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let (mut tcp, _) = listener.accept().unwrap();
+        super::read_head(&mut tcp).unwrap();
+        tcp.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n").unwrap();
+        for _ in 0..12 {
+            tcp.write_all(b"x").unwrap();
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    });
+    let got = fetch(&patient_for(Duration::from_millis(300)), get(url)).await.unwrap();
+    assert_eq!(got.body.len(), 12);
 }
 
 #[test]

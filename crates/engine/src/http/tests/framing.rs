@@ -1,5 +1,9 @@
 //! Where a message ends, and what is no message at all.
 
+use std::io::Write;
+use std::net::TcpListener;
+use std::time::Duration;
+
 use thence_plan::{Ending, Failure, HttpVersion};
 
 use super::{Server, Then, client, fetch, get, hear, ok, rule};
@@ -124,6 +128,26 @@ async fn frm_09_bytes_behind_the_answer_close_the_connection() {
     assert_eq!(fetch(&client, get(server.url("/"))).await.unwrap().body, "first");
     assert_eq!(fetch(&client, get(server.url("/"))).await.unwrap().body, "second");
     assert_eq!(server.connections(), 2);
+}
+
+/// ... also when they come while the connection lies idle.
+#[tokio::test]
+async fn frm_09_bytes_that_nobody_asked_for_close_an_idle_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for answer in ["first", "second"] {
+            let (mut tcp, _) = listener.accept().unwrap();
+            super::read_head(&mut tcp).unwrap();
+            tcp.write_all(&ok(answer)).unwrap();
+            std::thread::sleep(Duration::from_millis(20));
+            tcp.write_all(&ok("smuggled")).unwrap();
+        }
+    });
+    let client = client();
+    assert_eq!(fetch(&client, get(url.as_str())).await.unwrap().body, "first");
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    assert_eq!(fetch(&client, get(url)).await.unwrap().body, "second");
 }
 
 #[tokio::test]

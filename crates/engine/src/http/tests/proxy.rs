@@ -7,6 +7,7 @@ use std::thread;
 
 use thence_plan::Failure;
 
+use super::tls::Authority;
 use super::{Client, Server, Then, fetch, get, ok, options, with_headers};
 use crate::error::Error;
 use crate::options::{Options, Proxy};
@@ -56,6 +57,37 @@ async fn net_07_a_tunnel_that_is_refused() {
     assert!(matches!(result, Err(Failure::Connect(_))), "{result:?}");
 }
 
+/// A proxy that leads one `CONNECT` to `origin`, and gives what it was asked.
+fn tunnel(origin: &Server) -> (String, Arc<Mutex<Vec<u8>>>) {
+    relay(origin, |tcp| {
+        let asked = super::read_head(tcp).unwrap();
+        tcp.write_all(b"HTTP/1.1 200 Go ahead\r\nVia: us\r\n\r\n").unwrap();
+        asked.into_bytes()
+    })
+}
+
+#[tokio::test]
+async fn net_07_https_goes_through_a_tunnel() {
+    let authority = Authority::new();
+    let origin = authority.server("thence.invalid", |_, _| (ok("x"), Then::Keep));
+    let (proxy, asked) = tunnel(&origin);
+    let proxy = Proxy::Url(format!("http://us%65r:SECRET@{proxy}"));
+    let client = authority.client_with(Options { proxy, ..options() });
+    for _ in 0..2 {
+        let asked = with_headers(get("https://thence.invalid/a"), &[("Cookie", "PRIVATE")]);
+        assert_eq!(fetch(&client, asked).await.unwrap().body, "x");
+    }
+    let asked = String::from_utf8(asked.lock().unwrap().clone()).unwrap();
+    assert!(
+        asked.starts_with("CONNECT thence.invalid:443 HTTP/1.1\r\nhost: thence.invalid:443\r\n"),
+        "{asked}"
+    );
+    assert!(asked.contains("proxy-authorization: Basic dXNlcjpTRUNSRVQ=\r\n") && !asked.contains("PRIVATE"));
+    assert!(origin.last().starts_with("GET /a HTTP/1.1\r\n") && origin.last().contains("cookie: PRIVATE"));
+    assert!(!origin.last().contains("proxy-authorization"));
+    assert_eq!(origin.connections(), 1);
+}
+
 /// Behind a proxy the origin gets the user's headers, but not the proxy's.
 #[tokio::test]
 async fn net_07_the_origin_sees_no_proxy_credentials() {
@@ -81,16 +113,20 @@ async fn a_dead_proxy_does_not_count_as_a_refusal_of_the_origin() {
     assert!(matches!(result, Err(Failure::Connect(text)) if text.contains("proxy")));
 }
 
-/// A SOCKS proxy that leads every connection to `origin` and notes what it was asked for.
+/// A SOCKS proxy that leads one connection to `origin`, and gives what it was asked for.
 fn socks(origin: &Server, version: u8) -> (String, Arc<Mutex<Vec<u8>>>) {
+    relay(origin, if version == 5 { socks5 } else { socks4 })
+}
+
+/// Leads one connection to `origin` once it has greeted.
+fn relay(origin: &Server, greet: fn(&mut TcpStream) -> Vec<u8>) -> (String, Arc<Mutex<Vec<u8>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (asked, to) = (Arc::new(Mutex::new(Vec::new())), origin.address);
     let noted = asked.clone();
     thread::spawn(move || {
         let (mut tcp, _) = listener.accept().unwrap();
-        let request = if version == 5 { socks5(&mut tcp) } else { socks4(&mut tcp) };
-        *noted.lock().unwrap() = request;
+        *noted.lock().unwrap() = greet(&mut tcp);
         let mut onward = TcpStream::connect(to).unwrap();
         let (mut back, mut reply) = (tcp.try_clone().unwrap(), onward.try_clone().unwrap());
         thread::spawn(move || std::io::copy(&mut reply, &mut back));

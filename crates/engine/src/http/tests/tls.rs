@@ -1,8 +1,9 @@
 //! Trust, truncation, and servers that speak HTTP/2 only.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream};
@@ -18,13 +19,13 @@ use super::{Client, Got, Server, Stream, Then, fetch, get, ok, options, redirect
 use crate::options::Options;
 
 /// An authority of our own, and its PEM file.
-struct Authority {
+pub(super) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     file: NamedTempFile,
 }
 
 impl Authority {
-    fn new() -> Authority {
+    pub(super) fn new() -> Authority {
         Authority::named("ours")
     }
 
@@ -40,7 +41,12 @@ impl Authority {
 
     /// A client that trusts this authority alone.
     fn client(&self) -> Client {
-        Client::new(&Options { cacert: Some(self.file.path().into()), ..options() }).unwrap()
+        self.client_with(options())
+    }
+
+    /// ... with these options.
+    pub(super) fn client_with(&self, options: Options) -> Client {
+        Client::new(&Options { cacert: Some(self.file.path().into()), ..options }).unwrap()
     }
 
     /// A server's configuration with a certificate for `name`, changed by `change`.
@@ -52,7 +58,7 @@ impl Authority {
         server_config(certificate, &key)
     }
 
-    fn server(
+    pub(super) fn server(
         &self,
         name: &str,
         script: impl Fn(&str, usize) -> (Vec<u8>, Then) + Send + Sync + 'static,
@@ -178,9 +184,49 @@ async fn frm_14_a_cut_stream_is_never_whole() {
     assert_eq!(fetch(&authority.client(), get(local(&counted))).await.unwrap().ending, Ending::Message);
 }
 
+/// A TLS record that takes several stall times to come gives no chunk in between, and is alive all the same.
+#[tokio::test]
+async fn net_01_a_slow_record_is_not_silent() {
+    let authority = Authority::new();
+    // Two records of 16 KiB; whatever the handshake takes, the second is the slow one.
+    let server = authority.server("localhost", |_, _| (ok(&"x".repeat(32_000)), Then::Keep));
+    let port = dribble(server.address, 20_000);
+    let mut options = options();
+    options.limits.stall = Duration::from_millis(300);
+    let client = authority.client_with(options);
+    let began = Instant::now();
+    let got = fetch(&client, get(format!("https://localhost:{port}/"))).await.unwrap();
+    assert_eq!(got.body.len(), 32_000);
+    assert!(began.elapsed() > Duration::from_millis(600), "{:?}", began.elapsed());
+}
+
+/// Relays one connection to `to`; what comes back beyond `fast` bytes comes by 100, 8 ms apart.
+fn dribble(to: SocketAddr, fast: usize) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let mut server = TcpStream::connect(to).unwrap();
+        let (mut onward, mut asking) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+        std::thread::spawn(move || std::io::copy(&mut asking, &mut onward));
+        let (mut bytes, mut passed) = ([0; 1_000], 0);
+        while let Ok(len @ 1..) = server.read(&mut bytes) {
+            passed += len;
+            let step = if passed > fast { 100 } else { len };
+            for piece in bytes[..len].chunks(step) {
+                std::thread::sleep(Duration::from_millis(if passed > fast { 8 } else { 0 }));
+                if client.write_all(piece).is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    port
+}
+
 #[tokio::test]
 async fn what_is_no_tls_is_said() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
@@ -254,7 +300,7 @@ async fn r48_a_stream_that_was_given_up_is_not_whole() {
         for query in ["", "?9"] {
             let say = move |mut body: SendStream<Bytes>| async move {
                 body.send_data("part".into(), false).unwrap();
-                tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+                tokio::time::sleep(Duration::from_millis(30)).await;
                 body.send_reset(reason);
             };
             let result = fetch_http2(query, say).await.map(drop);
@@ -282,9 +328,28 @@ async fn frm_16_frames_without_data_are_no_life() {
             if body.send_data(Bytes::new(), false).is_err() {
                 return;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
     let result = fetch_http2("", say).await.map(drop);
     assert_eq!(result, Err(Failure::Stalled(Phase::Body)));
+}
+
+/// Over HTTP/2 every piece of data stops the clock.
+#[tokio::test]
+async fn net_01_slow_data_is_not_silent() {
+    let say = |mut body: SendStream<Bytes>| async move {
+        for _ in 0..10 {
+            body.send_data("x".into(), false).unwrap();
+            tokio::time::sleep(Duration::from_millis(60)).await;
+        }
+        body.send_data(Bytes::new(), true).unwrap();
+    };
+    let authority = Authority::new();
+    let port = http2(&authority, say).await;
+    let mut options = options();
+    options.limits.stall = Duration::from_millis(300);
+    let client = authority.client_with(options);
+    let got = fetch(&client, get(format!("https://localhost:{port}/"))).await.unwrap();
+    assert_eq!(got.body.len(), 10);
 }
