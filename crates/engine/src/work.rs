@@ -75,6 +75,8 @@ pub(crate) struct Work {
     pub(crate) appending: bool,
     pub(crate) next: Option<Next>,
     pub(crate) cancelled: bool,
+    /// How it ended, until its last records are appended.
+    pub(crate) ending: Option<Result<Done, Error>>,
 }
 
 impl Work {
