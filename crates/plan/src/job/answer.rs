@@ -102,7 +102,7 @@ impl Job {
         let Some(lane) = self.lanes.get(&id) else { return };
         let source = lane.source;
         let asked_range = lane.ask.range.is_some();
-        if self.spec.stream && !whole && answer.end < identity.total && !identity.is_strong() {
+        if self.spec.stream && !whole && answer.end < identity.total && identity.strong_tag().is_none() {
             // Nothing could tie the rest to it, and a stream cannot be compared: one answer must bring all.
             self.source(source).unranged = true;
             return self.close(id, turn);
