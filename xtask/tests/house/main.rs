@@ -137,9 +137,13 @@ fn every_dependency_has_its_reason() {
     let (_, table) = manifest.split_once("[workspace.dependencies]").unwrap();
     let lines =
         table.lines().take_while(|line| !line.starts_with('[')).filter(|line| !line.contains("path ="));
-    let names = lines.filter_map(|line| Some(line.split_once(" = ")?.0));
-    let missing = names.filter(|name| !reasons.contains(&format!("`{name}`")));
+    let names: Vec<&str> = lines.filter_map(|line| Some(line.split_once(" = ")?.0)).collect();
+    let missing = names.iter().filter(|name| !reasons.contains(&format!("`{name}`")));
     none(missing.map(|name| format!("docs/dependencies.md has no line for `{name}`")).collect());
+    let cells = reasons.lines().filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
+    let told = cells.flat_map(|cell| cell.split([',', ' ', '`'])).filter(|name| !name.is_empty());
+    let stale = told.filter(|name| !names.contains(name) && !name.starts_with("thence-"));
+    none(stale.map(|name| format!("docs/dependencies.md tells of `{name}`, which is not used")).collect());
 }
 
 #[test]
