@@ -463,7 +463,8 @@ impl Reader {
         let left = match &self.place {
             Place::Part { block_size, .. } => {
                 let begun = self.control.begun.get();
-                let inside = !begun.is_multiple_of(u64::from(*block_size));
+                // A lane that only compared has no state of the block it ended in: another's must not be replaced.
+                let inside = !begun.is_multiple_of(u64::from(*block_size)) && self.open.upto() > 0;
                 inside.then(|| ((begun / u64::from(*block_size)) as u32, self.open))
             }
             Place::Sink(_) => None,
