@@ -104,9 +104,10 @@ impl Scene {
         calm.wrong.map_or(Ok(scene), |wrong| Err(format!("without any kill: {wrong}")))
     }
 
-    /// What one kill may cost.
+    /// What one kill may cost: the traffic of a second. That is twice the rate: nginx counts in whole seconds and
+    /// lets every answer have its first two at once, and a resume is all first answers.
     pub fn bound(&self) -> u64 {
-        self.rate.min(BOUND_MAX)
+        (2 * self.rate).min(BOUND_MAX)
     }
 
     /// Attempts, `jobs` at a time and each with a server of its own, until there were `kills` kills.

@@ -158,11 +158,10 @@ impl Running {
         Ended { code, out, said: self.words(), took: self.start.elapsed() }
     }
 
-    /// What it said so far on standard error, at most its last 20 lines.
+    /// What it said so far on standard error, but for how far it was.
     pub fn words(&self) -> String {
         let words = String::from_utf8_lossy(&fs::read(&self.said).unwrap_or_default()).into_owned();
-        let lines: Vec<&str> = words.lines().collect();
-        lines[lines.len().saturating_sub(20)..].join("\n")
+        words.lines().filter(|line| !line.contains(" % of ")).collect::<Vec<&str>>().join("\n")
     }
 
     /// Its exit code if it ends within `time`; `Some(None)` after a signal.

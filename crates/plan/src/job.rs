@@ -105,6 +105,7 @@ pub(crate) struct Job {
     overlap: bool,
     /// The body is being decoded: one lane, and a break starts over.
     coded: bool,
+    told_no_ranges: bool,
     unproven: bool,
     length_unknown: bool,
     paused: bool,
@@ -149,6 +150,7 @@ impl Job {
             retire: false,
             overlap: false,
             coded: false,
+            told_no_ranges: false,
             unproven: false,
             length_unknown: false,
             paused: false,
@@ -337,6 +339,10 @@ impl Job {
                 }
             }
             Ok(Ending::Message | Ending::Close) if missing == 0 || lane.stored >= lane.due => {}
+            // A whole message that told no length, and is shorter than the file was.
+            Ok(Ending::Message) if !lane.told && lane.source == self.lead => {
+                self.change(None, "it is shorter than it was", turn);
+            }
             Ok(Ending::Message | Ending::Close) => self.on_failure(&lane, Failure::Truncated, turn),
             Err(failure) => self.on_failure(&lane, failure, turn),
         }
@@ -390,6 +396,7 @@ impl Job {
     fn take(&mut self, id: LaneId, turn: &mut Turn<'_>) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         let State::Ready(answer) = lane.state.clone() else { return };
+        lane.told = answer.end.is_some();
         lane.due = answer.end.unwrap_or(u64::MAX).min(lane.end).max(lane.start);
         if lane.purpose == Purpose::Store {
             let keeps = self.blocks.boundary(lane.due).min(lane.end);

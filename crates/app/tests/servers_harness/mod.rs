@@ -1,7 +1,7 @@
 //! Words of the tests that run the real binary against real servers.
 
 // Each test program uses some of these.
-#![allow(dead_code, clippy::unwrap_used)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use std::path::PathBuf;
 use std::sync::OnceLock;

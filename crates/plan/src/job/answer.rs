@@ -102,7 +102,7 @@ impl Job {
         let Some(lane) = self.lanes.get(&id) else { return };
         let source = lane.source;
         let asked_range = lane.ask.range.is_some();
-        if self.spec.stream && !whole && answer.end < identity.total && !identity.is_strong() {
+        if self.spec.stream && !whole && answer.end < identity.total && identity.strong_tag().is_none() {
             // Nothing could tie the rest to it, and a stream cannot be compared: one answer must bring all.
             self.source(source).unranged = true;
             return self.close(id, turn);
@@ -113,7 +113,7 @@ impl Job {
         }
         self.settle_codings(head, &mut answer, source, turn);
         if whole && asked_range {
-            self.source(source).ranges = Ranges::No;
+            self.no_ranges(source, turn);
         } else if !whole {
             self.source(source).ranges = Ranges::Yes;
         }
@@ -222,7 +222,7 @@ impl Job {
         let Some(lane) = self.lanes.get(&id) else { return };
         let (source, overlapping) =
             (lane.source, lane.ask.range.is_none_or(|(a, _)| a < lane.start || a == 0));
-        let lane_start = lane.start;
+        let (lane_start, window) = (lane.start, self.window(source, turn.limits.overlap));
         if source != self.lead {
             return self.accept_mirror(id, offer, turn);
         }
@@ -241,6 +241,8 @@ impl Job {
             }
             Same::OtherTag if !self.joins_other_tags() => self.doubt(id, head, offer, turn),
             Same::Different => self.change_to(id, head, offer, "its length or validators differ", turn),
+            // A stream cannot be compared; a digest proves it all the same.
+            _ if self.spec.stream && self.spec.digest => self.join(id, offer, false, turn),
             _ if self.spec.stream && self.streamed > 0 => {
                 let failure =
                     breach("R21", "the stream broke off, and nothing proves what would go on with it");
@@ -249,7 +251,7 @@ impl Job {
             Same::Unproven | Same::OtherTag if self.overlap && overlapping => {
                 self.join(id, offer, true, turn)
             }
-            Same::Unproven | Same::OtherTag if self.overlap && lane_start > 0 => {
+            Same::Unproven | Same::OtherTag if self.overlap && lane_start > 0 && window == 0 => {
                 self.refuse(id, breach("R21", "nothing of it can be compared with what is held"), turn);
             }
             // The tag that came with every other answer is missing: another node may yet send it.
@@ -275,7 +277,7 @@ impl Job {
     }
 
     fn joins_other_tags(&self) -> bool {
-        self.spec.trust_overlap || self.spec.digest
+        (self.spec.trust_overlap && !self.spec.stream) || self.spec.digest
     }
 
     fn may_doubt(&self, source: SourceId, turn: &Turn<'_>) -> bool {
@@ -339,8 +341,8 @@ impl Job {
     }
 
     fn no_ranges(&mut self, source: SourceId, turn: &mut Turn<'_>) {
-        if self.sources[usize::from(source.0)].ranges != Ranges::No {
-            self.source(source).ranges = Ranges::No;
+        self.source(source).ranges = Ranges::No;
+        if !std::mem::replace(&mut self.told_no_ranges, true) {
             turn.tell(Event::NoRanges);
         }
     }
