@@ -167,7 +167,7 @@ impl Job {
         // What is compared must leave room for something new in an answer that gives less than was asked.
         let most = source.grant.map_or(u64::MAX, |grant| grant / 2);
         let overlap = if self.overlap && !self.spec.stream { turn.limits.overlap.min(most) } else { 0 };
-        if overlap > 0 {
+        if overlap > 0 || (whole && !self.spec.stream) {
             let compared =
                 if whole { (0, self.blocks.held_until(0)) } else { (start.saturating_sub(overlap), start) };
             if let Some(block) = self.blocks.unread(compared.0, compared.1) {
