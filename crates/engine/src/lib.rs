@@ -2,6 +2,28 @@
 //!
 //! [`fetch`] is the short way; [`Engine`] runs many downloads at once, each a [`Download`] that can be
 //! watched, paused and cancelled. Dropping either at any moment leaves a part that the next run goes on from.
+//!
+//! ```no_run
+//! # async fn example(sha_256: Vec<u8>) -> Result<(), thence::Error> {
+//! use thence::{Checksum, Engine, Event, Options, Request};
+//!
+//! let engine = Engine::new(Options::default())?;
+//! let mut request = Request::new("https://example.org/big.iso", "downloads");
+//! request.lanes = 4;
+//! request.checksum = Some(Checksum { algorithm: "sha-256".into(), bytes: sha_256 });
+//! let mut download = engine.start(request);
+//! while let Some(event) = download.event().await {
+//!     let progress = download.progress();
+//!     println!("{event:?}, {} of {:?} bytes", progress.held, progress.total);
+//!     if let Event::Changed { .. } = event {
+//!         download.cancel(); // what is held stays; starting the same request again goes on from there
+//!     }
+//! }
+//! println!("saved and verified: {:?}", download.wait().await?.path);
+//! engine.close().await;
+//! # Ok(())
+//! # }
+//! ```
 
 mod decode;
 mod download;
