@@ -29,7 +29,7 @@ pub(crate) enum Word {
     /// For the planner.
     Input(Input),
     /// The lane is gone; the hash state of the block it stopped in, if it stopped inside one.
-    Ended { lane: LaneId, left: Option<(u32, OpenBlock)>, result: Result<Ending, Failure> },
+    Ended { lane: LaneId, left: Option<Box<(u32, OpenBlock)>>, result: Result<Ending, Failure> },
 }
 
 /// What all lanes of a run share. One thread owns it.
@@ -123,7 +123,7 @@ impl Port {
         let _ = self.words.send((self.job, Word::Input(input)));
     }
 
-    fn end(&self, left: Option<(u32, OpenBlock)>, result: Result<Ending, Failure>) {
+    fn end(&self, left: Option<Box<(u32, OpenBlock)>>, result: Result<Ending, Failure>) {
         let _ = self.words.send((self.job, Word::Ended { lane: self.lane, left, result }));
     }
 }
@@ -181,6 +181,7 @@ async fn word(control: &Control) -> Option<Taking> {
 }
 
 /// What a reader waits for next.
+#[allow(clippy::large_enum_variant, reason = "one at a time, on the stack; a box would cost every hand-over")]
 enum Event {
     Woken,
     Due,
@@ -462,10 +463,10 @@ impl Reader {
         let result = handed.and(settled).and(result);
         let left = match &self.place {
             Place::Part { block_size, .. } => {
-                let begun = self.control.begun.get();
-                // A lane that only compared has no state of the block it ended in: another's must not be replaced.
-                let inside = !begun.is_multiple_of(u64::from(*block_size)) && self.open.upto() > 0;
-                inside.then(|| ((begun / u64::from(*block_size)) as u32, self.open))
+                let (begun, size) = (self.control.begun.get(), u64::from(*block_size));
+                // A lane that only compared stands inside a block of which it has no state.
+                let inside = begun % size > 0 && u64::from(self.open.upto()) == begun % size;
+                inside.then(|| Box::new(((begun / size) as u32, self.open)))
             }
             Place::Sink(_) => None,
         };

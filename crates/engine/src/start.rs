@@ -6,20 +6,23 @@ use std::sync::{Arc, Mutex};
 use percent_encoding::percent_decode_str;
 use thence_plan::{DiskFault, JobSpec, Name};
 
-use crate::download::Done;
 use crate::error::Error;
 use crate::find::{self, Found, Wanted};
-use crate::http::check_headers;
+use crate::http::{USER_AGENT, check_headers};
 use crate::lane::Shared;
 use crate::options::{Options, Request, Target};
+use crate::orders::Done;
 use crate::sink::Sink;
 use crate::verify::Checker;
 use crate::work::{Aim, Asking, Files};
 
 /// Fields whose values may be kept in the journal without being asked for.
-const KEPT: [&str; 3] = ["user-agent", "accept", "accept-language"];
+const KEPT: [&str; 3] = [AGENT, "accept", "accept-language"];
+
+const AGENT: &str = "user-agent";
 
 /// How a download begins.
+#[allow(clippy::large_enum_variant, reason = "made once a download, and boxed on its way")]
 pub(crate) enum Started {
     /// It has a job for the planner.
     Begin { spec: Box<JobSpec>, asking: Asking, aim: Aim, files: Option<Files>, sink: Option<Sink> },
@@ -42,7 +45,16 @@ async fn begin(mut request: Request, options: &Options, shared: &Shared) -> Resu
     let user = clean_urls(&mut request)?;
     let name = chosen(&request)?;
     let mut asking = Asking { urls: request.urls.clone(), headers: Arc::default(), user: user.map(Arc::new) };
-    let (kept, secret) = split(&request);
+    if let Some(agent) = &options.user_agent
+        && !names(&request.headers, AGENT)
+    {
+        request.headers.push((AGENT.to_owned(), agent.clone()));
+    }
+    let (mut kept, secret) = split(&request);
+    if !names(&kept, AGENT) {
+        // R12: a later run, of another version of ours too, asks as this one did.
+        kept.push((AGENT.to_owned(), USER_AGENT.to_owned()));
+    }
     let mut spec = JobSpec {
         urls: request.urls.clone(),
         name,
@@ -189,8 +201,9 @@ fn split(request: &Request) -> (Fields, Fields) {
 
 /// Kept fields of an earlier run that this one was not given: the representation may depend on them (R12).
 fn missing(kept: &Fields, given: &Fields) -> Fields {
-    kept.iter()
-        .filter(|(name, _)| !given.iter().any(|(g, _)| g.eq_ignore_ascii_case(name)))
-        .cloned()
-        .collect()
+    kept.iter().filter(|(name, _)| !names(given, name)).cloned().collect()
+}
+
+fn names(fields: &[(String, String)], name: &str) -> bool {
+    fields.iter().any(|(given, _)| given.eq_ignore_ascii_case(name))
 }

@@ -4,11 +4,13 @@
 //! happen now. Nothing is remembered as "to do" that the state does not show.
 //!
 //! Rooms: `answer` (heads to verdicts to deeds), `assign` (opening, cutting, handing over), `settle` (storing,
-//! syncing, checking, finishing), `trouble` (failures, changes, ends), `audit` (the books, for tests).
+//! syncing, checking, finishing), `pending` (what the disk owes), `trouble` (failures, changes, ends), `audit`
+//! (the books, for tests).
 
 mod answer;
 mod assign;
 mod audit;
+mod pending;
 mod settle;
 mod trouble;
 
@@ -26,7 +28,7 @@ use crate::machine::{Action, Command, Ending, Input, JobId, JobSpec, LaneId, Sou
 use crate::name::Name;
 use crate::record::Record;
 use crate::source::Source;
-use settle::Settle;
+use pending::Settle;
 
 /// A seeded sequence (splitmix64): all the chance there is.
 #[derive(Clone, Debug)]
@@ -103,6 +105,7 @@ pub(crate) struct Job {
     overlap: bool,
     /// The body is being decoded: one lane, and a break starts over.
     coded: bool,
+    told_no_ranges: bool,
     unproven: bool,
     length_unknown: bool,
     paused: bool,
@@ -147,6 +150,7 @@ impl Job {
             retire: false,
             overlap: false,
             coded: false,
+            told_no_ranges: false,
             unproven: false,
             length_unknown: false,
             paused: false,
@@ -335,6 +339,10 @@ impl Job {
                 }
             }
             Ok(Ending::Message | Ending::Close) if missing == 0 || lane.stored >= lane.due => {}
+            // A whole message that told no length, and is shorter than the file was.
+            Ok(Ending::Message) if !lane.told && lane.source == self.lead => {
+                self.change(None, "it is shorter than it was", turn);
+            }
             Ok(Ending::Message | Ending::Close) => self.on_failure(&lane, Failure::Truncated, turn),
             Err(failure) => self.on_failure(&lane, failure, turn),
         }
@@ -388,6 +396,7 @@ impl Job {
     fn take(&mut self, id: LaneId, turn: &mut Turn<'_>) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         let State::Ready(answer) = lane.state.clone() else { return };
+        lane.told = answer.end.is_some();
         lane.due = answer.end.unwrap_or(u64::MAX).min(lane.end).max(lane.start);
         if lane.purpose == Purpose::Store {
             let keeps = self.blocks.boundary(lane.due).min(lane.end);

@@ -1,6 +1,6 @@
 //! The planner against lying servers, slow disks, kills and power cuts, in virtual time.
 //!
-//! `THENCE_SIM_SEED=n` replays one seed and prints what happened; `THENCE_SIM_RUNS=n` runs so many.
+//! `THENCE_SIM_SEED=n` replays one seed and prints what happened; `THENCE_SIM_RUNS=m` runs so many, from there on.
 
 #![allow(unreachable_pub)] // Every item here is another module's.
 
@@ -65,9 +65,10 @@ fn one() {
 #[test]
 fn many() {
     let Some(runs) = asked("THENCE_SIM_RUNS") else { return };
+    let first = asked("THENCE_SIM_SEED").unwrap_or(0);
     let begun = moment();
     let (mut steps, mut failed) = (0, 0);
-    for seed in 0..runs {
+    for seed in first..first + runs {
         match play(seed, false) {
             Ok(n) => steps += n,
             Err(wrong) => {

@@ -134,6 +134,7 @@ fn scene(plan: &Plan, task: &Task, durable: bool) -> Result<Vec<Row>, String> {
     for run in 0..plan.runs {
         for (peer, costs) in peers.iter().zip(&mut costs) {
             clear(&task.file);
+            warm(&task.file, plan.size).map_err(|error| format!("{}: {error}", task.file.display()))?;
             let command = (peer.command)(task, &plan.binary);
             // thence syncs before it renames; the others are synced inside the timed part.
             let sync = durable && !peer.ours;
@@ -168,6 +169,18 @@ fn clear(file: &Path) {
         let _gone_already = fs::remove_file(entry.path());
     }
     let _no_disk = fs::File::open(dir).and_then(|dir| Ok(rustix::fs::syncfs(dir)?));
+}
+
+/// Uses as much memory as the run will and lets it go again. A virtual machine's host takes free memory back, and
+/// whoever is the first to touch it again pays for it: up to ten times the price of the write itself, by chance.
+fn warm(file: &Path, size: u64) -> std::io::Result<()> {
+    let path = file.with_extension("warm");
+    let mut scratch = fs::File::create(&path)?;
+    let piece = vec![0; 1 << 20];
+    for _ in 0..size.div_ceil(piece.len() as u64) {
+        scratch.write_all(&piece)?;
+    }
+    fs::remove_file(path)
 }
 
 /// The file that is served, a day old, made once and then read so that it is in the page cache.

@@ -36,6 +36,9 @@ pub(crate) struct Answer {
     pub(crate) body: Body,
 }
 
+/// What asks, where the user says nothing else.
+pub(crate) const USER_AGENT: &str = concat!("thence/", env!("CARGO_PKG_VERSION"));
+
 /// Makes requests; clones share idle connections and the TLS configuration.
 #[derive(Clone)]
 pub(crate) struct Client(Arc<Shared>);
@@ -61,8 +64,7 @@ impl Client {
     ///
     /// [`Error::Option`] for a proxy or user agent that cannot be used.
     pub(crate) fn new(options: &Options) -> Result<Client, Error> {
-        let usual = concat!("thence/", env!("CARGO_PKG_VERSION"));
-        let user_agent = options.user_agent.as_deref().unwrap_or(usual);
+        let user_agent = options.user_agent.as_deref().unwrap_or(USER_AGENT);
         let unsendable = |_| Error::Option("the user agent holds a control character".into());
         Ok(Client(Arc::new(Shared {
             user_agent: HeaderValue::try_from(user_agent).map_err(unsendable)?,

@@ -19,5 +19,5 @@ mod tests;
 mod tls;
 
 pub(crate) use body::Body;
-pub(crate) use client::{Answer, Client};
+pub(crate) use client::{Answer, Client, USER_AGENT};
 pub(crate) use request::{Get, check_headers};

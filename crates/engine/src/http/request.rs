@@ -165,7 +165,10 @@ fn own_fields(fields: &mut HeaderMap, get: &Get, way: &Way<'_>) -> Result<(), Fa
     let host = HeaderValue::try_from(way.target.authority());
     let host = host.map_err(|_| Failure::Connect(format!("{} cannot be asked for", way.target)))?;
     fields.entry(header::HOST).or_insert(host);
-    fields.entry(header::USER_AGENT).or_insert_with(|| way.user_agent.clone());
+    // The same one to every origin of a chain: servers choose the bytes by it (R12).
+    let named = get.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("user-agent"));
+    let agent = named.and_then(|(_, value)| HeaderValue::from_bytes(value.as_bytes()).ok());
+    fields.entry(header::USER_AGENT).or_insert_with(|| agent.unwrap_or_else(|| way.user_agent.clone()));
     fields.entry(header::ACCEPT).or_insert(HeaderValue::from_static("*/*"));
     fields.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     fields.insert("want-repr-digest", HeaderValue::from_static("sha-256=10"));

@@ -102,7 +102,7 @@ impl Job {
         let Some(lane) = self.lanes.get(&id) else { return };
         let source = lane.source;
         let asked_range = lane.ask.range.is_some();
-        if self.spec.stream && !whole && answer.end < identity.total && !identity.is_strong() {
+        if self.spec.stream && !whole && answer.end < identity.total && identity.strong_tag().is_none() {
             // Nothing could tie the rest to it, and a stream cannot be compared: one answer must bring all.
             self.source(source).unranged = true;
             return self.close(id, turn);
@@ -113,7 +113,7 @@ impl Job {
         }
         self.settle_codings(head, &mut answer, source, turn);
         if whole && asked_range {
-            self.source(source).ranges = Ranges::No;
+            self.no_ranges(source, turn);
         } else if !whole {
             self.source(source).ranges = Ranges::Yes;
         }
@@ -222,7 +222,7 @@ impl Job {
         let Some(lane) = self.lanes.get(&id) else { return };
         let (source, overlapping) =
             (lane.source, lane.ask.range.is_none_or(|(a, _)| a < lane.start || a == 0));
-        let lane_start = lane.start;
+        let (lane_start, window) = (lane.start, self.window(source, turn.limits.overlap));
         if source != self.lead {
             return self.accept_mirror(id, offer, turn);
         }
@@ -241,6 +241,8 @@ impl Job {
             }
             Same::OtherTag if !self.joins_other_tags() => self.doubt(id, head, offer, turn),
             Same::Different => self.change_to(id, head, offer, "its length or validators differ", turn),
+            // A stream cannot be compared; a digest proves it all the same.
+            _ if self.spec.stream && self.spec.digest => self.join(id, offer, false, turn),
             _ if self.spec.stream && self.streamed > 0 => {
                 let failure =
                     breach("R21", "the stream broke off, and nothing proves what would go on with it");
@@ -249,7 +251,7 @@ impl Job {
             Same::Unproven | Same::OtherTag if self.overlap && overlapping => {
                 self.join(id, offer, true, turn)
             }
-            Same::Unproven | Same::OtherTag if self.overlap && lane_start > 0 => {
+            Same::Unproven | Same::OtherTag if self.overlap && lane_start > 0 && window == 0 => {
                 self.refuse(id, breach("R21", "nothing of it can be compared with what is held"), turn);
             }
             // The tag that came with every other answer is missing: another node may yet send it.
@@ -275,7 +277,7 @@ impl Job {
     }
 
     fn joins_other_tags(&self) -> bool {
-        self.spec.trust_overlap || self.spec.digest
+        (self.spec.trust_overlap && !self.spec.stream) || self.spec.digest
     }
 
     fn may_doubt(&self, source: SourceId, turn: &Turn<'_>) -> bool {
@@ -303,21 +305,25 @@ impl Job {
         if !offer.whole {
             self.learn_grant(id, &offer);
             self.source(source).ranges = Ranges::Yes;
-            offer.answer.compare = compare && offer.answer.from < start;
+            let from = offer.answer.from;
+            // R18: what comes from below what was asked is compared with what is known to be held there.
+            let known = self.blocks.held_until(from) >= start && self.blocks.unread(from, start).is_none();
+            offer.answer.compare = from < start && (compare || known);
             return self.accept(id, offer.answer, turn);
         }
         // R27: a 200 to a range. Either it dislikes the ETag in If-Range, or it has no ranges.
-        if conditional && !self.sources[usize::from(source.0)].plain {
+        // Several lanes may learn the former at once.
+        if conditional {
             self.source(source).plain = true;
             return self.close(id, turn);
         }
         self.no_ranges(source, turn);
         // What a lane that is on its way out still owns must be settled first, and what is compared read back.
-        let unread = compare && self.blocks.unread(0, self.blocks.held_until(0)).is_some();
+        let unread = self.blocks.unread(0, self.blocks.held_until(0)).is_some();
         if self.lanes.len() > 1 || self.settle.awaits_prefixes() || unread {
             return self.close(id, turn);
         }
-        self.stream_whole(id, offer.answer, compare, turn);
+        self.stream_whole(id, offer.answer, turn);
     }
 
     /// A server may give less of a range than was asked (R18); then it does so each time.
@@ -335,21 +341,22 @@ impl Job {
     }
 
     fn no_ranges(&mut self, source: SourceId, turn: &mut Turn<'_>) {
-        if self.sources[usize::from(source.0)].ranges != Ranges::No {
-            self.source(source).ranges = Ranges::No;
+        self.source(source).ranges = Ranges::No;
+        if !std::mem::replace(&mut self.told_no_ranges, true) {
             turn.tell(Event::NoRanges);
         }
     }
 
     /// One response brings the whole file: what is held before the first gap is kept, the rest comes again.
-    fn stream_whole(&mut self, id: LaneId, mut answer: Answer, compare: bool, turn: &mut Turn<'_>) {
+    fn stream_whole(&mut self, id: LaneId, mut answer: Answer, turn: &mut Turn<'_>) {
         let total = self.total();
         let from = if self.spec.stream { self.streamed } else { self.blocks.held_until(0) };
         self.drop_from(from, turn);
         if let Some(lane) = self.lanes.get_mut(&id) {
             (lane.start, lane.stored, lane.read, lane.end) = (from, from, 0, total.unwrap_or(u64::MAX));
         }
-        answer.compare = compare && from > 0 && !self.spec.stream;
+        // Some servers answer 200 and send a part all the same: whatever is read past is compared.
+        answer.compare = from > 0 && !self.spec.stream;
         self.accept(id, answer, turn);
     }
 
