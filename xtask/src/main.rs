@@ -1,2 +1,48 @@
-//! x
-fn main() {}
+//! Developer commands. `cargo xtask` without arguments lists them.
+
+use std::process::ExitCode;
+
+mod bench;
+mod crash;
+mod options;
+mod packages;
+mod picture;
+mod rows;
+mod shell;
+mod sim;
+mod test;
+
+use options::Options;
+
+const HELP: &str = "\
+cargo xtask test                        everything CI checks; stops at the first step that fails
+cargo xtask sim [--runs N] [--seed S]   the planner in the simulator; a fresh seed unless one is given
+cargo xtask crash [--kills N] [--lanes 1,4,16] [--size 64M] [--seconds 2.5] [--jobs 4] [--seed S]
+                                        SIGKILL at random instants, resumed, until N kills for each number of lanes
+cargo xtask bench [--runs 5] [--size 1G] [--lanes 1,4,16] [--to disk,tmpfs] [--over plain,tls]
+                                        beside aria2, curl, wget and axel; writes docs/bench.md
+cargo xtask rows                        which test cases have a test of their id
+cargo xtask picture                     records the README's picture anew (docs/picture.svg)
+`--binary PATH` makes crash, bench and picture try another build.
+";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let command = args.next().unwrap_or_default();
+    let done = Options::parse(args).and_then(|options| match command.as_str() {
+        "test" => test::run(&options),
+        "bench" => bench::run(&options),
+        "crash" => crash::run(&options),
+        "picture" => picture::run(&options),
+        "rows" => rows::run(&options),
+        "sim" => sim::run(&options),
+        _ => Err(format!("usage:\n{HELP}")),
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}

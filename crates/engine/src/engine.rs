@@ -1,29 +1,80 @@
 //! The engine: one thread that plans and talks, two that write, one that syncs and checks.
 
 use std::path::Path;
+use std::thread::JoinHandle;
 
-use crate::download::{Done, Download};
+use tokio::sync::mpsc;
+
+use crate::download::Download;
+use crate::drive;
 use crate::error::Error;
-use crate::options::{Options, Request};
+use crate::options::{Options, Request, Target};
+use crate::orders::{Done, Order};
 
 /// Runs downloads. It owns its threads; any async runtime, or none, may hold it.
+///
+/// Dropping it stops every download where it is, which is as safe as a kill; [`Engine::close`] brings them to
+/// rest first.
 pub struct Engine {
-    _private: (),
+    orders: mpsc::UnboundedSender<Order>,
+    thread: JoinHandle<()>,
 }
 
 impl Engine {
     /// Starts the engine's threads.
-    pub fn new(_options: Options) -> Result<Engine, Error> {
-        Ok(Engine { _private: () })
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] when an option cannot be used, or the system gives no thread.
+    pub fn new(options: Options) -> Result<Engine, Error> {
+        let (orders, inbox) = mpsc::unbounded_channel();
+        let (started, start) = std::sync::mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("thence".into())
+            .spawn(move || drive::serve(options, inbox, &started))
+            .map_err(|error| Error::Option(format!("no thread for the engine: {error}")))?;
+        start.recv().map_err(|_| Error::Cancelled)??;
+        Ok(Engine { orders, thread })
     }
 
-    /// Starts a download.
-    pub fn start(&self, _request: Request) -> Download {
-        unimplemented!("drive comes with the next slice")
+    /// Starts a download; its events and its end come through the [`Download`].
+    pub fn start(&self, request: Request) -> Download {
+        let (download, order) = Download::new(request, self.orders.clone());
+        // Without a driver the download ends at once with `Error::Cancelled`.
+        let _ = self.orders.send(order);
+        download
+    }
+
+    /// Brings every download to rest on the disk and ends the engine's threads.
+    pub async fn close(self) {
+        let (rested, rest) = tokio::sync::oneshot::channel();
+        let _ = self.orders.send(Order::Close(rested));
+        let _ = rest.await;
+        // The driver has said its last word, so this does not wait.
+        let _ = self.thread.join();
     }
 }
 
-/// Fetches `url` to the file `path` with default options.
-pub async fn fetch(_url: &str, _path: impl AsRef<Path>) -> Result<Done, Error> {
-    Err(Error::Cancelled)
+/// Fetches `url` to the file `path` with default options, over as many connections as 8, going on from what an
+/// earlier call left.
+///
+/// # Errors
+///
+/// See [`Error`]. What was held is kept, and the next call goes on from there.
+pub async fn fetch(url: &str, path: impl AsRef<Path>) -> Result<Done, Error> {
+    let path = path.as_ref();
+    let name = path.file_name().and_then(|name| name.to_str());
+    let Some(name) = name else {
+        return Err(Error::Option(format!("{} is no file name", path.display())));
+    };
+    let dir = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let engine = Engine::new(Options::default())?;
+    let mut request = Request::new(url, dir);
+    request.target = Target::File { dir: dir.to_owned(), name: Some(name.to_owned()) };
+    let done = engine.start(request).wait().await;
+    engine.close().await;
+    done
 }

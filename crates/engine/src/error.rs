@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use thence_plan::{DiskFault, Failure};
+use thence_plan::{DiskFault, Failure, mask};
 
 /// Why there is no file. What was held is kept unless the text says otherwise.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,9 +75,50 @@ pub enum Error {
     Cancelled,
 }
 
+impl Error {
+    /// How a job of the planner ended, for its caller. `part` is where its bytes are.
+    pub(crate) fn of_job(error: thence_plan::Error, part: Option<PathBuf>) -> Error {
+        use thence_plan::Error as Job;
+        let path = part.unwrap_or_default();
+        match error {
+            Job::Source { url, failure } => Error::Source { url: mask(&url), failure },
+            Job::Disk((fault, why)) => Error::Disk { path, fault, why },
+            Job::Changed { url } => Error::Changed { url: mask(&url) },
+            Job::Digest { want, got } => Error::Digest { path, want, got },
+            Job::LengthUnknown => Error::LengthUnknown,
+            Job::Unproven => Error::Unproven,
+            Job::TooLarge { size } => Error::TooLarge { size },
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self:?}")
+        match self {
+            Error::Url { url, why } => write!(f, "{url}: {why}"),
+            Error::Option(why) => f.write_str(why),
+            Error::Source { url, failure } => write!(f, "{url}: {failure}"),
+            Error::Disk { path, fault, why } if path.as_os_str().is_empty() => write!(f, "{why} ({fault})"),
+            Error::Disk { path, fault, why } => write!(f, "{}: {why} ({fault})", path.display()),
+            Error::NeedsHeaders { path, names } => write!(
+                f,
+                "{}: its bytes were asked for with other values of {}; give these headers again",
+                path.display(),
+                names.join(", ")
+            ),
+            Error::Journal { path, why } => write!(f, "{}: {why}", path.display()),
+            Error::Changed { url } => write!(f, "{url}: the file keeps changing; ask again when it is at rest"),
+            Error::Digest { path, want, got } => {
+                write!(f, "{}: the digest is {got}, not {want}; the file was not published", path.display())
+            }
+            Error::LengthUnknown => f.write_str("nothing proves where the file ends, and --strict refuses that"),
+            Error::Unproven => f.write_str(
+                "the server gives no strong validator, so what is held cannot be proven to belong to the rest, \
+                 and --strict refuses that",
+            ),
+            Error::TooLarge { size } => write!(f, "the file is {size} bytes, more than was allowed"),
+            Error::Cancelled => f.write_str("the download was stopped; what is held is kept"),
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! What a caller may choose. Every bound stands in [`Limits`]; everything else here.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thence_plan::{Exists, Limits, WantedDigest};
+
+use crate::error::Error;
 
 /// A digest that the whole file must have.
 pub type Checksum = WantedDigest;
@@ -94,5 +96,18 @@ impl Request {
             exists: Exists::default(),
             mode: 0o644,
         }
+    }
+
+    /// The download that `path` (`NAME.part`, `NAME.thence`, or `NAME`) holds, in the directory it is in now.
+    /// `urls` and the target are the journal's; everything else is as in [`Request::new`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Journal`] or [`Error::Disk`] when there is no such pair or its journal cannot be read.
+    pub fn resume(path: &Path) -> Result<Request, Error> {
+        let (dir, name, url) = crate::inspect::source_of(path)?;
+        let mut request = Request::new(url, dir.clone());
+        request.target = Target::File { dir, name: Some(name) };
+        Ok(request)
     }
 }

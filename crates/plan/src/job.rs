@@ -4,11 +4,13 @@
 //! happen now. Nothing is remembered as "to do" that the state does not show.
 //!
 //! Rooms: `answer` (heads to verdicts to deeds), `assign` (opening, cutting, handing over), `settle` (storing,
-//! syncing, checking, finishing), `trouble` (failures, changes, ends), `audit` (the books, for tests).
+//! syncing, checking, finishing), `pending` (what the disk owes), `trouble` (failures, changes, ends), `audit`
+//! (the books, for tests).
 
 mod answer;
 mod assign;
 mod audit;
+mod pending;
 mod settle;
 mod trouble;
 
@@ -26,7 +28,7 @@ use crate::machine::{Action, Command, Ending, Input, JobId, JobSpec, LaneId, Sou
 use crate::name::Name;
 use crate::record::Record;
 use crate::source::Source;
-use settle::Settle;
+use pending::Settle;
 
 /// A seeded sequence (splitmix64): all the chance there is.
 #[derive(Clone, Debug)]

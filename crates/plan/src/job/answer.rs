@@ -325,21 +325,25 @@ impl Job {
         if !offer.whole {
             self.learn_grant(id, &offer);
             self.source(source).ranges = Ranges::Yes;
-            offer.answer.compare = compare && offer.answer.from < start;
+            let from = offer.answer.from;
+            // R18: what comes from below what was asked is compared with what is known to be held there.
+            let known = self.blocks.held_until(from) >= start && self.blocks.unread(from, start).is_none();
+            offer.answer.compare = from < start && (compare || known);
             return self.accept(id, offer.answer, turn);
         }
         // R27: a 200 to a range. Either it dislikes the ETag in If-Range, or it has no ranges.
-        if conditional && !self.sources[usize::from(source.0)].plain {
+        // Several lanes may learn the former at once.
+        if conditional {
             self.source(source).plain = true;
             return self.close(id, turn);
         }
         self.no_ranges(source, turn);
         // What a lane that is on its way out still owns must be settled first, and what is compared read back.
-        let unread = compare && self.blocks.unread(0, self.blocks.held_until(0)).is_some();
+        let unread = self.blocks.unread(0, self.blocks.held_until(0)).is_some();
         if self.lanes.len() > 1 || self.settle.awaits_prefixes() || unread {
             return self.close(id, turn);
         }
-        self.stream_whole(id, offer.answer, compare, turn);
+        self.stream_whole(id, offer.answer, turn);
     }
 
     /// A server may give less of a range than was asked (R18); then it does so each time.
@@ -364,14 +368,15 @@ impl Job {
     }
 
     /// One response brings the whole file: what is held before the first gap is kept, the rest comes again.
-    fn stream_whole(&mut self, id: LaneId, mut answer: Answer, compare: bool, turn: &mut Turn<'_>) {
+    fn stream_whole(&mut self, id: LaneId, mut answer: Answer, turn: &mut Turn<'_>) {
         let total = self.total();
         let from = if self.spec.stream { self.streamed } else { self.blocks.held_until(0) };
         self.drop_from(from, turn);
         if let Some(lane) = self.lanes.get_mut(&id) {
             (lane.start, lane.stored, lane.read, lane.end) = (from, from, 0, total.unwrap_or(u64::MAX));
         }
-        answer.compare = compare && from > 0 && !self.spec.stream;
+        // Some servers answer 200 and send a part all the same: whatever is read past is compared.
+        answer.compare = from > 0 && !self.spec.stream;
         self.accept(id, answer, turn);
     }
 

@@ -165,7 +165,7 @@ impl Job {
         let source = &self.sources[usize::from(id.0)];
         let (unranged, whole) = (source.unranged, !source.may_range());
         let overlap = self.window(id, turn.limits.overlap);
-        if overlap > 0 {
+        if overlap > 0 || (whole && !self.spec.stream) {
             let compared =
                 if whole { (0, self.blocks.held_until(0)) } else { (start.saturating_sub(overlap), start) };
             if let Some(block) = self.blocks.unread(compared.0, compared.1) {

@@ -45,6 +45,7 @@ impl Job {
         }
         let id = lane.source;
         let siblings = self.lanes.values().filter(|l| l.source == id && l.is_reading()).count() as u32;
+        let hopeful = self.lanes.values().any(|l| l.source == id && l.is_asking());
         // A host that is full of other jobs' lanes has nothing against this one either.
         let crowded = failure.is_refusal() && turn.hosts.is_serving(&lane.host);
         let attempt = self.source(id).failures;
@@ -56,8 +57,9 @@ impl Job {
                 self.source(id).target = None;
                 self.source(id).failures += 1;
             }
-            // A one-time link, or a host that wants one connection: what reads goes on alone.
-            Advice::Elsewhere if siblings > 0 => turn.hosts.limit(&lane.host, siblings, turn.now),
+            // A one-time link, or a host that wants one connection: what reads goes on alone. Of several that
+            // ask at once the last may be the one that is served.
+            Advice::Elsewhere if siblings > 0 || hopeful => turn.hosts.limit(&lane.host, siblings, turn.now),
             Advice::Elsewhere | Advice::GiveUp => self.drop_source(id, failure, turn),
         }
     }

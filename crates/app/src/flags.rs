@@ -1,0 +1,222 @@
+//! The option table: what may be *said*. What it means is settled in `meant.rs`.
+//!
+//! Values are taken as text here, so that every complaint about one is worded in `values.rs`, in one voice, and none
+//! echoes a credential.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::exit::Trouble;
+use crate::list::Placed;
+use crate::printable::reason;
+use crate::secret::Secret;
+
+const EXAMPLES: &str = "\
+Run the same command again after any interruption, or `thence NAME.part`, and it goes on from where it stopped.
+
+  thence https://example.org/big.iso           fetch it here
+  thence big.iso.part                          go on without the URL
+  thence -o - https://example.org/a | tar xz   stream it
+  thence URL1 --mirror MIRROR1 URL2            two files, one with a mirror
+
+Exit codes: docs/exit-codes.md. The lines of --json: docs/events.md.";
+
+const USAGE: &str = "\
+thence [OPTIONS] URL|PART...
+       thence status [PATH]
+       thence verify PART|FILE [--checksum ALGO:HEX]";
+
+/// Fetches files over HTTP and never starts over.
+#[derive(Parser)]
+#[command(name = "thence", version, override_usage = USAGE, after_help = EXAMPLES, max_term_width = 100, disable_help_subcommand = true)]
+pub(crate) struct Said {
+    /// Files to fetch, or parts (NAME.part, NAME.thence) to go on with; each is a download of its own
+    #[arg(value_name = "URL|PART")]
+    pub(crate) urls: Vec<OsString>,
+
+    /// Another URL of the same bytes as the URL before it
+    #[arg(long, value_name = "URL")]
+    pub(crate) mirror: Vec<String>,
+
+    /// Write to FILE (with one URL); `-` streams to standard output in order
+    #[arg(short = 'o', long = "out", alias = "output", value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+
+    /// Write into DIR, which must exist
+    #[arg(short = 'd', long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+
+    /// Connections a file
+    #[arg(short = 'x', long = "lanes", value_name = "N", default_value = "8")]
+    pub(crate) lanes: String,
+
+    /// What to do when the final name is taken: rename, error, skip or overwrite [default: rename; with -o: error]
+    #[arg(long, value_name = "HOW")]
+    pub(crate) exists: Option<String>,
+
+    /// The whole file must have this digest: sha-256, sha-512, sha-1, md5 or blake3
+    #[arg(long, value_name = "ALGO:HEX")]
+    pub(crate) checksum: Option<String>,
+
+    /// Take no file whose end or whose joins nothing proves
+    #[arg(long)]
+    pub(crate) strict: bool,
+
+    /// Join parts under different strong ETags when a comparison of 64 KiB finds them equal
+    #[arg(long)]
+    pub(crate) trust_overlap: bool,
+
+    /// Store a body with a content coding as it was sent
+    #[arg(long)]
+    pub(crate) raw: bool,
+
+    /// A request field; sent to the origins named on the command line and no others
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = Secret::parse)]
+    pub(crate) header: Vec<Secret>,
+
+    /// Keep this -H field in the journal, so that a resume need not repeat it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) keep_header: Vec<String>,
+
+    /// Name for the server; the password is best left away: netrc, then $THENCE_PASSWORD, then a prompt
+    #[arg(long, value_name = "NAME[:PASSWORD]", value_parser = Secret::parse)]
+    pub(crate) user: Option<Secret>,
+
+    /// User-Agent to send
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) user_agent: Option<String>,
+
+    /// Referer to send
+    #[arg(long, value_name = "URL")]
+    pub(crate) referer: Option<String>,
+
+    /// Proxy to use, or none [default: http_proxy, https_proxy, all_proxy, no_proxy of the environment]
+    #[arg(long, value_name = "URL|none", value_parser = Secret::parse)]
+    pub(crate) proxy: Option<Secret>,
+
+    /// Trust the authorities of this PEM file instead of the system's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cacert: Option<PathBuf>,
+
+    /// Accept any certificate, in this run; anyone on the way can then read and change what comes
+    #[arg(long)]
+    pub(crate) insecure: bool,
+
+    /// Most bytes a second over everything, with K, M or G; 0 for no limit
+    #[arg(long, value_name = "RATE")]
+    pub(crate) limit_rate: Option<String>,
+
+    /// Largest file to begin, with K, M or G
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_size: Option<String>,
+
+    /// Longest silence of a connection, in seconds [default: 30]
+    #[arg(long, value_name = "SEC")]
+    pub(crate) timeout: Option<String>,
+
+    /// Longest wait for a connection, in seconds [default: 15]
+    #[arg(long, value_name = "SEC")]
+    pub(crate) connect_timeout: Option<String>,
+
+    /// Failures in a row without progress that are borne [default: 8]
+    #[arg(long, value_name = "N")]
+    pub(crate) retry: Option<String>,
+
+    /// One JSON object a line on standard output (on standard error with -o -)
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// Say nothing but errors
+    #[arg(short = 'q', long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+
+    /// Say what happens on the way: retries, stalls, refusals
+    #[arg(short = 'v', long, global = true)]
+    pub(crate) verbose: bool,
+
+    #[command(subcommand)]
+    pub(crate) verb: Option<Verb>,
+}
+
+/// The words that may stand where the first URL does.
+#[derive(Subcommand)]
+pub(crate) enum Verb {
+    /// Show what a part, or every part in a directory, holds, of what, and from where
+    Status {
+        /// A part or a directory
+        #[arg(default_value = ".")]
+        path: PathBuf,
+    },
+    /// Read a part's held blocks back, or check a finished file against its digest
+    Verify {
+        /// A part or a finished file
+        #[arg(value_name = "PART|FILE")]
+        path: PathBuf,
+        /// Check the whole file against this digest
+        #[arg(long, value_name = "ALGO:HEX")]
+        checksum: Option<String>,
+    },
+}
+
+/// What was said, and the places of URLs and mirrors on the command line.
+pub(crate) struct Words {
+    pub(crate) said: Said,
+    pub(crate) urls: Vec<Placed<OsString>>,
+    pub(crate) mirrors: Vec<Placed<String>>,
+}
+
+/// Why nothing was said that can be acted on.
+pub(crate) enum Unsaid {
+    /// `--help` or `--version`: the text to print, which is a success.
+    Asked(String),
+    Wrong(Trouble),
+}
+
+/// Reads a command line, the program's name first.
+pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Words, Unsaid> {
+    let matches = Said::command().try_get_matches_from(words).map_err(unsaid)?;
+    let said = Said::from_arg_matches(&matches).map_err(unsaid)?;
+    if said.verb.is_some() {
+        no_stray_options(&matches).map_err(Unsaid::Wrong)?;
+    }
+    let urls = places(&matches, "urls").zip(said.urls.iter().cloned()).collect();
+    let mirrors = places(&matches, "mirror").zip(said.mirror.iter().cloned()).collect();
+    Ok(Words { said, urls, mirrors })
+}
+
+fn places<'a>(matches: &'a ArgMatches, id: &str) -> impl Iterator<Item = usize> + use<'a> {
+    matches.indices_of(id).into_iter().flatten()
+}
+
+/// An option of a download that `status` and `verify` would not heed is better refused than ignored.
+fn no_stray_options(matches: &ArgMatches) -> Result<(), Trouble> {
+    let heeded = ["json", "quiet", "verbose"];
+    let typed = |id: &&str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    match matches.ids().map(clap::Id::as_str).filter(|id| !heeded.contains(id)).find(typed) {
+        Some(id) => {
+            let option = format!("--{}", id.replace('_', "-"));
+            Err(Trouble::usage(
+                &option,
+                "means nothing to this command",
+                "leave it away, or put it after the command",
+            ))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Clap's complaint in our form. It may name a word of the command line, so it is masked like any other text.
+fn unsaid(error: clap::Error) -> Unsaid {
+    let text = error.to_string();
+    if !error.use_stderr() {
+        return Unsaid::Asked(text);
+    }
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default();
+    let what = reason(first.strip_prefix("error: ").unwrap_or(first));
+    let tip = lines.find_map(|line| line.strip_prefix("tip: ")).map(reason);
+    Unsaid::Wrong(Trouble::usage("", what, tip.as_deref().unwrap_or("see thence --help")))
+}

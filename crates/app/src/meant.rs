@@ -1,0 +1,307 @@
+//! What was said, checked and given its meaning. Everything that can be wrong about a command line is found here,
+//! before a file or a socket is touched.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use thence::{Checksum, Exists, Limits, Options};
+
+use crate::exit::Trouble;
+use crate::flags::{Said, Verb, Words};
+use crate::list::{self, Origin, Wanted};
+use crate::secret::{Secret, User};
+use crate::sys;
+use crate::values;
+
+/// Over this many lanes a note says that servers tend to refuse.
+const MANY_LANES: u32 = 32;
+
+/// What is to be done, and how it is talked about.
+pub(crate) struct Meant {
+    pub(crate) act: Act,
+    pub(crate) talk: Talk,
+}
+
+/// What is to be done.
+pub(crate) enum Act {
+    Get(Box<Get>),
+    Status(PathBuf),
+    Verify(PathBuf, Option<Checksum>),
+}
+
+/// How much is said, and in which form.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Talk {
+    pub(crate) json: bool,
+    pub(crate) quiet: bool,
+    pub(crate) verbose: bool,
+    /// Standard output carries the file.
+    pub(crate) stdout_taken: bool,
+}
+
+/// Where files go.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Place {
+    /// Into a directory; `None`: this one, or wherever a part lies.
+    Dir(Option<PathBuf>),
+    /// To this file.
+    File { dir: PathBuf, name: String },
+    /// To standard output.
+    Stdout,
+    /// To a device or pipe that exists, which has no final name.
+    Device(PathBuf),
+}
+
+/// Files to fetch and all choices for them.
+pub(crate) struct Get {
+    pub(crate) wanted: Vec<Wanted>,
+    pub(crate) place: Place,
+    pub(crate) lanes: u32,
+    pub(crate) headers: Vec<(String, Secret)>,
+    pub(crate) keep_headers: Vec<String>,
+    pub(crate) user: Option<User>,
+    pub(crate) checksum: Option<Checksum>,
+    pub(crate) strict: bool,
+    pub(crate) trust_overlap: bool,
+    pub(crate) raw: bool,
+    /// `None` when nothing was said: then a part goes on as it was begun.
+    pub(crate) exists: Option<Exists>,
+    pub(crate) options: Options,
+    /// What a person should hear before anything begins.
+    pub(crate) notes: Vec<String>,
+}
+
+/// Gives `words` their meaning; `limits` are the defaults that options change.
+pub(crate) fn meant(words: Words, limits: Limits) -> Result<Meant, Trouble> {
+    let Words { mut said, urls, mirrors } = words;
+    let mut talk = Talk { json: said.json, quiet: said.quiet, verbose: said.verbose, stdout_taken: false };
+    let act = match said.verb.take() {
+        Some(Verb::Status { path }) => Act::Status(path),
+        Some(Verb::Verify { path, checksum }) => {
+            Act::Verify(path, checksum.as_deref().map(values::checksum).transpose()?)
+        }
+        None => {
+            let get = get(&said, list::wanted(urls, mirrors)?, limits)?;
+            talk.stdout_taken = get.place == Place::Stdout;
+            Act::Get(Box::new(get))
+        }
+    };
+    Ok(Meant { act, talk })
+}
+
+fn get(said: &Said, wanted: Vec<Wanted>, limits: Limits) -> Result<Get, Trouble> {
+    if wanted.is_empty() {
+        return Err(Trouble::usage("", "there is no URL to fetch", "write thence URL, or see thence --help"));
+    }
+    let place = place(said)?;
+    agree(said, &wanted, &place)?;
+    let lanes = values::count("-x", &said.lanes, 1)?;
+    let mut headers = said.header.iter().map(values::header).collect::<Result<Vec<_>, _>>()?;
+    if let Some(referer) = &said.referer {
+        headers.push(("Referer".into(), Secret::new(values::field("--referer", referer)?)));
+    }
+    Ok(Get {
+        wanted,
+        lanes,
+        keep_headers: keep_headers(said, &headers)?,
+        headers,
+        user: said.user.as_ref().map(values::user).transpose()?,
+        checksum: said.checksum.as_deref().map(values::checksum).transpose()?,
+        strict: said.strict,
+        trust_overlap: said.trust_overlap,
+        raw: said.raw,
+        exists: exists(said, &place)?,
+        options: options(said, limits)?,
+        notes: notes(said, lanes),
+        place,
+    })
+}
+
+/// With a name chosen, another name would be a surprise; without one, an error would.
+fn exists(said: &Said, place: &Place) -> Result<Option<Exists>, Trouble> {
+    match (&said.exists, place) {
+        (Some(how), _) => values::exists(how).map(Some),
+        (None, Place::File { .. }) => Ok(Some(Exists::Error)),
+        (None, _) => Ok(None),
+    }
+}
+
+fn keep_headers(said: &Said, headers: &[(String, Secret)]) -> Result<Vec<String>, Trouble> {
+    let given = |name: &str| headers.iter().any(|(header, _)| header.eq_ignore_ascii_case(name));
+    let keep = |name: &String| match values::field_name("--keep-header", name)? {
+        name if given(&name) => Ok(name),
+        name => {
+            Err(Trouble::usage("--keep-header", format!("{name} is not given"), "give it with -H as well"))
+        }
+    };
+    said.keep_header.iter().map(keep).collect()
+}
+
+fn options(said: &Said, mut limits: Limits) -> Result<Options, Trouble> {
+    let Said { timeout, connect_timeout, retry, max_size, limit_rate, .. } = said;
+    if let Some(text) = timeout {
+        limits.stall = values::seconds("--timeout", text)?;
+    }
+    if let Some(text) = connect_timeout {
+        limits.connect = values::seconds("--connect-timeout", text)?;
+    }
+    if let Some(text) = retry {
+        limits.retries = values::count("--retry", text, 0)?;
+    }
+    if let Some(text) = max_size {
+        limits.max_size = Some(values::size("--max-size", text)?);
+    }
+    let rate = limit_rate.as_deref().map(|text| values::size("--limit-rate", text)).transpose()?;
+    let agent = said.user_agent.as_deref().map(|text| values::field("--user-agent", text)).transpose()?;
+    Ok(Options {
+        limits,
+        proxy: said.proxy.as_ref().map(values::proxy).transpose()?.unwrap_or_default(),
+        cacert: said.cacert.as_deref().map(cacert).transpose()?,
+        insecure: said.insecure,
+        limit_rate: rate.filter(|rate| *rate > 0),
+        user_agent: agent,
+    })
+}
+
+fn cacert(path: &Path) -> Result<PathBuf, Trouble> {
+    match std::fs::metadata(path) {
+        Ok(meta) if meta.is_file() => Ok(path.to_owned()),
+        Ok(_) => Err(Trouble::usage("--cacert", format!("{} is no file", path.display()), "give a PEM file")),
+        Err(why) => Err(Trouble::usage("--cacert", format!("{}: {why}", path.display()), "give a PEM file")),
+    }
+}
+
+fn place(said: &Said) -> Result<Place, Trouble> {
+    let Some(out) = &said.out else { return Ok(Place::Dir(said.dir.clone())) };
+    if out.as_os_str() == "-" {
+        return Ok(Place::Stdout);
+    }
+    let path = said.dir.as_deref().unwrap_or(Path::new("")).join(out);
+    let wrong = |what: &str| Err(Trouble::usage("-o", what, "write -o FILE, -o DIR/FILE, or -o -"));
+    if sys::is_device(&path) {
+        return Ok(Place::Device(path));
+    }
+    // A trailing slash or dot names a directory, which file_name() would quietly drop.
+    let ends_in_name = path
+        .file_name()
+        .is_some_and(|name| path.as_os_str().as_encoded_bytes().ends_with(name.as_encoded_bytes()));
+    match path.file_name().map(OsString::from).map(OsString::into_string) {
+        Some(Ok(name)) if ends_in_name && !path.is_dir() => {
+            let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            Ok(Place::File { dir: dir.to_owned(), name })
+        }
+        Some(Err(_)) => wrong("is not UTF-8"),
+        _ => wrong("names a directory"),
+    }
+}
+
+/// Options that only make sense together, or not together.
+fn agree(said: &Said, wanted: &[Wanted], place: &Place) -> Result<(), Trouble> {
+    let parts = wanted.iter().filter(|w| matches!(w.origin, Origin::Part(_))).count();
+    let one = "give each URL a command of its own";
+    if wanted.len() > 1 && said.out.is_some() {
+        return Err(Trouble::usage("-o", "names one file, and there are several URLs", "use -d, or one URL"));
+    }
+    if wanted.len() > 1 && said.checksum.is_some() {
+        return Err(Trouble::usage("--checksum", "is of one file, and there are several URLs", one));
+    }
+    if parts > 0 && (said.out.is_some() || said.dir.is_some()) {
+        return Err(Trouble::usage("", "a part is gone on with where it lies", "leave -o and -d away"));
+    }
+    if matches!(place, Place::Dir(Some(dir)) if dir.as_os_str().is_empty()) {
+        return Err(Trouble::usage("-d", "is empty", "name a directory"));
+    }
+    Ok(())
+}
+
+fn notes(said: &Said, lanes: u32) -> Vec<String> {
+    let mut notes = Vec::new();
+    if said.insecure {
+        notes.push(
+            "warning: certificates are not verified (--insecure); what comes may be anyone's".to_owned(),
+        );
+    }
+    if lanes > MANY_LANES {
+        notes.push(format!("note: many servers refuse {lanes} connections; 8 to 16 are mostly as fast"));
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::flags;
+
+    const URL: &str = "http://h/a";
+
+    fn get(words: &[&str]) -> Get {
+        let words = std::iter::once("thence").chain(words.iter().copied()).map(OsString::from);
+        let words = flags::parse(words).ok().unwrap();
+        match meant(words, Limits::default()).unwrap_or_else(|trouble| panic!("{trouble}")).act {
+            Act::Get(get) => *get,
+            _ => panic!("no download"),
+        }
+    }
+
+    #[test]
+    fn a_name_may_carry_its_directory() {
+        let file = |dir: &str, name: &str| Place::File { dir: dir.into(), name: name.into() };
+        assert_eq!(get(&["-o", "b", URL]).place, file(".", "b"));
+        assert_eq!(get(&["-o", "none/b", "-d", "/x", URL]).place, file("/x/none", "b"));
+        assert_eq!(get(&["-o", "/none/b", "-d", "/x", URL]).place, file("/none", "b"));
+        assert_eq!(get(&["-o", "-", URL]).place, Place::Stdout);
+        assert_eq!(get(&["-d", "/x", URL]).place, Place::Dir(Some("/x".into())));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_device_has_no_final_name() {
+        assert_eq!(get(&["-o", "/dev/null", URL]).place, Place::Device("/dev/null".into()));
+    }
+
+    #[test]
+    fn a_chosen_name_is_not_changed_unless_asked() {
+        assert_eq!(get(&["-o", "b", URL]).exists, Some(Exists::Error));
+        assert_eq!(get(&["-o", "b", "--exists=rename", URL]).exists, Some(Exists::Rename));
+        assert_eq!(get(&[URL]).exists, None);
+    }
+
+    #[test]
+    fn options_change_the_limits_they_name() {
+        let words = ["--timeout", "2", "--connect-timeout", ".5", "--retry", "0", "--max-size", "1K", URL];
+        let limits = get(&words).options.limits;
+        assert_eq!((limits.stall, limits.connect), (Duration::from_secs(2), Duration::from_millis(500)));
+        assert_eq!((limits.retries, limits.max_size), (0, Some(1024)));
+    }
+
+    #[test]
+    fn a_rate_of_0_is_no_limit() {
+        assert_eq!(get(&["--limit-rate", "0", URL]).options.limit_rate, None);
+        assert_eq!(get(&["--limit-rate", "2M", URL]).options.limit_rate, Some(2 << 20));
+    }
+
+    #[test]
+    fn many_lanes_and_no_verification_are_remarked_on() {
+        assert!(get(&["-x", "32", URL]).notes.is_empty());
+        assert!(get(&["-x", "33", URL]).notes[0].contains("33 connections"));
+        assert!(get(&["--insecure", URL]).notes[0].starts_with("warning"));
+    }
+
+    #[test]
+    fn order_ties_a_mirror_to_its_url() {
+        let get = get(&[
+            "--strict",
+            URL,
+            "--mirror=http://m/",
+            "-x4",
+            "http://h/b",
+            "--raw",
+            "--mirror",
+            "http://n/",
+        ]);
+        let mirrors: Vec<_> = get.wanted.iter().map(|wanted| wanted.mirrors.join(" ")).collect();
+        assert_eq!((mirrors, get.lanes), (vec!["http://m/".to_owned(), "http://n/".to_owned()], 4));
+    }
+}

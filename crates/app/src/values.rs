@@ -1,0 +1,254 @@
+//! Reads the values of options: sizes, times, header fields, checksums. Each says what it wanted when it fails.
+
+use std::time::Duration;
+
+use thence::{Checksum, Exists, Proxy};
+
+use crate::exit::Trouble;
+use crate::secret::{Secret, User};
+
+/// Fields that decide what an answer means; a second opinion on them would break P1.
+const OURS: [&str; 16] = [
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "keep-alive",
+    "range",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// `10`, `512K`, `20M`, `4G`, `1T`: powers of 1024, as aria2 and curl read them.
+pub(crate) fn size(option: &str, text: &str) -> Result<u64, Trouble> {
+    let split = text.trim_end_matches(|c: char| c.is_ascii_alphabetic()).len();
+    let (digits, suffix) = text.split_at(split);
+    let shift = match suffix.to_ascii_uppercase().as_str() {
+        "" | "B" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return Err(no_size(option)),
+    };
+    let number = if digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse::<u64>().ok() } else { None };
+    number.and_then(|n| n.checked_mul(1 << shift)).ok_or_else(|| no_size(option))
+}
+
+fn no_size(option: &str) -> Trouble {
+    Trouble::usage(option, "is no size in bytes", "write a whole number and K, M, G or T, for example 20M")
+}
+
+/// Seconds, whole or with a fraction, above 0 and at most a year.
+pub(crate) fn seconds(option: &str, text: &str) -> Result<Duration, Trouble> {
+    let fits = |s: &f64| (0.001..=31_536_000.0).contains(s);
+    let wrong = || Trouble::usage(option, "is no time in seconds", "write a number above 0, for example 30");
+    text.parse().ok().filter(fits).map(Duration::from_secs_f64).ok_or_else(wrong)
+}
+
+/// A count of at least `least`.
+pub(crate) fn count(option: &str, text: &str, least: u32) -> Result<u32, Trouble> {
+    let wrong = || Trouble::usage(option, format!("is no whole number of at least {least}"), "");
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    // More than fits is as good as the most that does.
+    let number = if digits { Some(text.parse().unwrap_or(u32::MAX)) } else { None };
+    number.filter(|n| *n >= least).ok_or_else(wrong)
+}
+
+/// `Name: value`. The value is never part of a message.
+pub(crate) fn header(line: &Secret) -> Result<(String, Secret), Trouble> {
+    let wrong = |what: &str| Trouble::usage("-H", what, "write -H 'Name: value'");
+    let (name, value) = line.reveal().split_once(':').ok_or_else(|| wrong("has no colon"))?;
+    let (name, value) = (name.trim_end(), value.trim_matches([' ', '\t']));
+    if !is_token(name) {
+        return Err(wrong("has no field name before the colon"));
+    }
+    if has_control(value) {
+        return Err(wrong(&format!("{name} has a line end or control character in its value")));
+    }
+    if OURS.iter().any(|ours| ours.eq_ignore_ascii_case(name)) {
+        return Err(Trouble::usage("-H", format!("{name} is set by thence itself"), "leave it away"));
+    }
+    Ok((name.to_owned(), Secret::new(value)))
+}
+
+/// A value for a field of its own option (`--referer`, `--user-agent`).
+pub(crate) fn field(option: &str, text: &str) -> Result<String, Trouble> {
+    if has_control(text) {
+        return Err(Trouble::usage(option, "has a line end or control character in it", "take it out"));
+    }
+    Ok(text.to_owned())
+}
+
+/// The name of a header field.
+pub(crate) fn field_name(option: &str, text: &str) -> Result<String, Trouble> {
+    if is_token(text) { Ok(text.to_owned()) } else { Err(Trouble::usage(option, "is no field name", "")) }
+}
+
+fn is_token(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+fn has_control(value: &str) -> bool {
+    value.chars().any(|c| c.is_control() && c != '\t')
+}
+
+/// `ALGO:HEX` or, as aria2 writes it, `ALGO=HEX`; `sha256` and `sha-256` alike.
+pub(crate) fn checksum(text: &str) -> Result<Checksum, Trouble> {
+    let wrong = |what: String| Trouble::usage("--checksum", what, "write for example --checksum sha-256:HEX");
+    let (name, hex) = text.split_once([':', '=']).ok_or_else(|| wrong("has no colon".into()))?;
+    let plain = name.to_ascii_lowercase().replace(['-', '_'], "");
+    let (algorithm, length) = match plain.as_str() {
+        "sha256" => ("sha-256", 32),
+        "sha512" => ("sha-512", 64),
+        "sha1" => ("sha-1", 20),
+        "md5" => ("md5", 16),
+        "blake3" => ("blake3", 32),
+        _ => return Err(wrong(format!("{name} is not one of sha-256, sha-512, sha-1, md5, blake3"))),
+    };
+    let digit = |c: char| c.to_digit(16).and_then(|d| u8::try_from(d).ok());
+    let digits = hex.trim().chars().map(digit).collect::<Option<Vec<u8>>>();
+    let digits = digits.ok_or_else(|| wrong("is not written in hex digits".into()))?;
+    if digits.len() != 2 * length {
+        return Err(wrong(format!("{algorithm} has {} hex digits, not {}", 2 * length, digits.len())));
+    }
+    let bytes = digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+    Ok(Checksum { algorithm: algorithm.into(), bytes })
+}
+
+/// `NAME` or `NAME:PASSWORD`.
+pub(crate) fn user(given: &Secret) -> Result<User, Trouble> {
+    let (name, password) = match given.reveal().split_once(':') {
+        Some((name, password)) => (name, Some(Secret::new(password))),
+        None => (given.reveal(), None),
+    };
+    if name.is_empty() || has_control(given.reveal()) {
+        return Err(Trouble::usage(
+            "--user",
+            "has no name, or a control character in it",
+            "write --user NAME",
+        ));
+    }
+    Ok(User { name: name.to_owned(), password })
+}
+
+/// A proxy's URL, `HOST:PORT` for `http://HOST:PORT`, or `none`.
+pub(crate) fn proxy(given: &Secret) -> Result<Proxy, Trouble> {
+    let text = given.reveal();
+    if text.is_empty() || text == "none" {
+        return Ok(Proxy::Direct);
+    }
+    let full = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let parsed = url::Url::parse(&full).ok().filter(|u| u.has_host() && !has_control(text));
+    let scheme = parsed.as_ref().map_or("", url::Url::scheme);
+    if !["http", "socks4", "socks5", "socks5h"].contains(&scheme) {
+        let advice = "write http://, socks4://, socks5:// or socks5h:// and HOST:PORT, or none";
+        return Err(Trouble::usage("--proxy", "is no proxy's URL", advice));
+    }
+    Ok(Proxy::Url(full))
+}
+
+/// `rename`, `error`, `skip` or `overwrite`.
+pub(crate) fn exists(text: &str) -> Result<Exists, Trouble> {
+    match text {
+        "rename" => Ok(Exists::Rename),
+        "error" => Ok(Exists::Error),
+        "skip" => Ok(Exists::Skip),
+        "overwrite" => Ok(Exists::Overwrite),
+        _ => Err(Trouble::usage(
+            "--exists",
+            format!("does not know {text}"),
+            "say rename, error, skip or overwrite",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_powers_of_1024_and_never_overflow() {
+        let got = ["0", "7", "2k", "20M", "4G", "1T"].map(|t| size("-", t).unwrap());
+        assert_eq!(got, [0, 7, 2048, 20 << 20, 4 << 30, 1 << 40]);
+        for text in ["", "K", "-1", "+1", "1.5M", "1 M", "1KK", "99999999999999T", "18446744073709551616"] {
+            assert!(size("-", text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_above_zero() {
+        assert_eq!(seconds("-", "0.5").unwrap(), Duration::from_millis(500));
+        for text in ["0", "-1", "nan", "inf", "1e300", "", "5s"] {
+            assert!(seconds("-", text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn any_number_of_lanes_from_one_is_taken() {
+        assert_eq!(count("-x", "99999999999", 1).unwrap(), u32::MAX);
+        assert!(["0", "", "-3", "x"].iter().all(|t| count("-x", t, 1).is_err()));
+    }
+
+    #[test]
+    fn url_06_a_header_cannot_carry_a_second_one() {
+        let parse = |text| header(&Secret::new(text)).map(|(n, v)| (n, v.reveal().to_owned()));
+        assert_eq!(parse("X-Key:  a b "), Ok(("X-Key".into(), "a b".into())));
+        for text in ["none", ": v", "A B: v", "A: x\r\nB: y", "A: \0", "Range: bytes=1-", "If-range: x"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn log_01_a_bad_header_is_not_echoed() {
+        for text in ["SECRET", "A: SECRET\n", "Range: SECRET", "SE CRET: SECRET"] {
+            let told = header(&Secret::new(text)).err().map(|t| t.to_string()).unwrap_or_default();
+            assert!(!told.is_empty() && !told.contains("SECRET"), "{told}");
+        }
+    }
+
+    #[test]
+    fn checksums_are_taken_with_and_without_dash() {
+        let hex = "ab".repeat(32);
+        for name in ["sha-256", "SHA256", "sha_256"] {
+            assert_eq!(checksum(&format!("{name}:{hex}")).unwrap().algorithm, "sha-256");
+        }
+        assert_eq!(checksum(&format!("md5={}", "0F".repeat(16))).unwrap().bytes, [15; 16]);
+    }
+
+    #[test]
+    fn a_checksum_of_the_wrong_length_says_both_lengths() {
+        let told = checksum("sha-256:abcd").unwrap_err();
+        assert_eq!((told.code as u8, told.what.as_str()), (28, "sha-256 has 64 hex digits, not 4"));
+        assert!(
+            checksum(&format!("md5:{}", "a".repeat(31)))
+                .is_err_and(|t| t.what.ends_with("32 hex digits, not 31"))
+        );
+        assert!(checksum("sha-256:xy").is_err_and(|t| t.what.contains("hex")));
+        assert!(checksum("crc32:00").is_err_and(|t| t.what.contains("not one of")));
+    }
+
+    #[test]
+    fn a_user_is_split_at_the_first_colon() {
+        let both = user(&Secret::new("me:a:b")).ok().unwrap();
+        assert_eq!((both.name.as_str(), both.password.unwrap().reveal()), ("me", "a:b"));
+        assert!(user(&Secret::new("me")).is_ok_and(|u| u.password.is_none()));
+        assert!(user(&Secret::new(":pw")).is_err() && user(&Secret::new("a\nb")).is_err());
+    }
+
+    #[test]
+    fn a_proxy_without_scheme_is_http_as_in_curl() {
+        assert_eq!(proxy(&Secret::new("h:3128")).unwrap(), Proxy::Url("http://h:3128".into()));
+        assert_eq!(proxy(&Secret::new("none")).unwrap(), Proxy::Direct);
+        let told = proxy(&Secret::new("ftp://u:SECRET@h")).unwrap_err().to_string();
+        assert!(!told.contains("SECRET"), "{told}");
+    }
+}

@@ -1,0 +1,153 @@
+//! Events in plain words.
+
+use std::path::Path;
+
+use thence::{Done, Event};
+
+use crate::exit::what_of;
+use crate::printable::{printable, reason, url};
+use crate::progress::{bytes, clock};
+
+/// Who hears of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Weight {
+    /// Everyone but those who said `-q`: it bears on what the file is worth, or on what a person may do.
+    Always,
+    /// Those who said `-v`.
+    Verbose,
+}
+
+/// What `event` means; `None` for what other lines say already.
+pub(crate) fn event(event: &Event) -> Option<(Weight, String)> {
+    use Weight::{Always, Verbose};
+    let text = match event {
+        Event::Started { held: 0, total: None, .. } => {
+            return Some((Verbose, "begins, length unknown".into()));
+        }
+        Event::Started { held: 0, total: Some(total), .. } => {
+            return Some((Verbose, format!("begins, {}", bytes(*total))));
+        }
+        Event::Started { held, .. } => format!("goes on, {} held from earlier", bytes(*held)),
+        Event::Retry { url: from, failure, after } => {
+            let wait = after.as_secs_f64();
+            return Some((Verbose, format!("{}: {}; again in {wait:.1} s", url(from), what_of(failure))));
+        }
+        Event::Stalled { url: from } => {
+            return Some((Verbose, format!("{}: a connection fell silent and is replaced", url(from))));
+        }
+        Event::Narrowed { host, lanes } => {
+            return Some((Verbose, format!("{} allows {lanes} at a time", reason(host))));
+        }
+        Event::Changed { url: from, what } => {
+            format!("changed: {} is another file now ({}); begun anew", url(from), reason(what))
+        }
+        Event::Unproven { compared } => {
+            format!("unproven join: {} were compared and equal", bytes(*compared))
+        }
+        Event::LengthUnknown => "length unknown: nothing proves where it ends".into(),
+        Event::Coded { undone: true } => "came compressed though nobody asked; undone while storing".into(),
+        Event::Coded { undone: false } => "came compressed; stored as it was sent".into(),
+        Event::NoRanges => {
+            "the server gives no ranges: one connection, and an interruption starts over".into()
+        }
+        Event::Damaged { bytes: bad } => {
+            format!("{} on the disk were damaged and are fetched again", bytes(*bad))
+        }
+        Event::SourceDropped { url: from, failure } => {
+            format!("{}: dropped: {}", url(from), what_of(failure))
+        }
+        Event::Verified => return Some((Verbose, "all bytes are held and verified".into())),
+        Event::Paused => return None,
+    };
+    Some((Always, text))
+}
+
+/// The last line of a download that succeeded.
+pub(crate) fn done(done: &Done, seconds: f64) -> String {
+    if done.already {
+        return "already complete; nothing fetched".into();
+    }
+    let mut text = match done.path {
+        Some(_) => format!("saved, {}", bytes(done.bytes)),
+        None => format!("done, {}", bytes(done.bytes)),
+    };
+    let rate = if seconds > 0.0 { done.wire_bytes as f64 / seconds } else { 0.0 };
+    text += &format!(" in {} ({}/s)", clock(seconds as u64), bytes(rate as u64));
+    if let Some((algorithm, _)) = &done.digest {
+        text += &format!(", {algorithm} right");
+    }
+    if done.unproven {
+        text += ", unproven join";
+    }
+    if done.length_unknown {
+        text += ", length unknown";
+    }
+    text
+}
+
+/// The command that goes on with `parts`.
+pub(crate) fn command(parts: &[&Path]) -> String {
+    let quoted = parts.iter().map(|part| quoted(part));
+    std::iter::once("thence".to_owned()).chain(quoted).collect::<Vec<_>>().join(" ")
+}
+
+/// A path as a shell takes it back. A leading dash would be read as an option, `NAME` alone as itself.
+fn quoted(path: &Path) -> String {
+    let path = path.strip_prefix(".").unwrap_or(path).display().to_string();
+    let path = if path.starts_with('-') { format!("./{path}") } else { path };
+    let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
+    if path.chars().all(plain) {
+        return path;
+    }
+    printable(&format!("'{}'", path.replace('\'', "'\\''"))).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_lowers_a_files_worth_is_said_to_everyone() {
+        for e in [Event::Unproven { compared: 65536 }, Event::LengthUnknown, Event::NoRanges] {
+            assert_eq!(event(&e).map(|(weight, _)| weight), Some(Weight::Always));
+        }
+        assert!(event(&Event::Unproven { compared: 1 }).is_some_and(|(_, t)| t.starts_with("unproven join")));
+        assert!(event(&Event::LengthUnknown).is_some_and(|(_, t)| t.starts_with("length unknown")));
+    }
+
+    #[test]
+    fn log_01_events_mask_their_urls() {
+        let (url, failure) = ("https://u:SECRET@h/?t=SECRET".to_owned(), thence::Failure::Truncated);
+        let after = Duration::from_millis(1500);
+        let (weight, text) = event(&Event::Retry { url, failure, after }).unwrap();
+        assert_eq!(weight, Weight::Verbose);
+        assert_eq!(text, "https://h/?t=***: the answer ended before it was whole; again in 1.5 s");
+    }
+
+    #[test]
+    fn an_unproven_file_says_so_in_its_last_line() {
+        let file =
+            Done { path: Some("a".into()), bytes: 1024, wire_bytes: 1024, unproven: true, ..Done::default() };
+        assert_eq!(done(&file, 2.0), "saved, 1.00 KiB in 0:02 (512 B/s), unproven join");
+    }
+
+    #[test]
+    fn a_finished_file_is_not_said_to_be_fetched() {
+        assert_eq!(
+            done(&Done { already: true, ..Done::default() }, 0.0),
+            "already complete; nothing fetched"
+        );
+    }
+
+    #[test]
+    fn pth_18_the_command_that_continues_survives_a_shell() {
+        assert_eq!(
+            command(&[Path::new("./a.iso.part"), Path::new("d/ü b.part")]),
+            "thence a.iso.part 'd/ü b.part'"
+        );
+        assert_eq!(command(&[Path::new("-rf.part")]), "thence ./-rf.part");
+        assert_eq!(command(&[Path::new("a'$(x);.part")]), "thence 'a'\\''$(x);.part'");
+    }
+}

@@ -1,0 +1,715 @@
+//! The driver: owns the planner, does what its outputs say, and tells it what came of it.
+//!
+//! One mutation, then a full drain. Everything that waits (sockets, disks) is a task or another thread that
+//! answers with a [`Message`]; the driver itself never waits for anything else.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use thence_plan::{
+    Action, Ask, Bucket, Command, Event, Failure, Hash, Input, JobId, LaneId, Output, Placement, Record, Run,
+    SourceId, Take, WantedDigest,
+};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant as Moment;
+
+use crate::error::Error;
+use crate::file::{self, Draft, Pair};
+use crate::find;
+use crate::http::{Client, Get};
+use crate::lane::{self, Control, Port, Shared, Taking, Word};
+use crate::options::Options;
+use crate::orders::{Done, Order, Start, Ticket};
+use crate::publish::{self, Finish};
+use crate::start::{self, Started};
+use crate::sys::DiskError;
+use crate::verify::{self, Checker, Digester, Disk};
+use crate::work::{Caller, Files, Next, Work};
+use crate::write::{OpenBlock, Pool, Writers};
+
+/// Callers' windows are refreshed this often, while anything happens at all.
+const SHOW: Duration = Duration::from_millis(100);
+
+/// What came of something the driver set going.
+enum Message {
+    Prepared(Box<Started>, Caller),
+    Lane(Word),
+    Placed(Result<(Box<Pair>, Box<Placement>), DiskError>),
+    Already(Done),
+    Appended(Result<(), DiskError>),
+    Synced(Result<(), DiskError>),
+    Checked { block: u32, hash: Hash, found: Result<Option<OpenBlock>, DiskError> },
+    Finished(Result<Done, Failure>),
+}
+
+/// Runs the driver on this thread until every handle of the engine is gone.
+pub(crate) fn serve(
+    options: Options,
+    orders: mpsc::UnboundedReceiver<Order>,
+    started: &std::sync::mpsc::Sender<Result<(), Error>>,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let ready = runtime.map_err(|e| Error::Option(format!("no runtime for the engine: {e}")));
+    let ready = ready.and_then(|runtime| Ok((runtime, Driver::new(options)?)));
+    match ready {
+        Ok((runtime, driver)) => {
+            let _ = started.send(Ok(()));
+            tokio::task::LocalSet::new().block_on(&runtime, driver.run(orders));
+        }
+        Err(error) => {
+            let _ = started.send(Err(error));
+        }
+    }
+}
+
+struct Driver {
+    run: Run,
+    shared: Rc<Shared>,
+    options: Rc<Options>,
+    works: BTreeMap<JobId, Work>,
+    /// Downloads being prepared, and whether they were cancelled meanwhile.
+    preparing: Vec<(Ticket, bool)>,
+    words: mpsc::UnboundedSender<(JobId, Word)>,
+    inbox: mpsc::UnboundedReceiver<(JobId, Word)>,
+    messages: mpsc::UnboundedSender<(JobId, Message)>,
+    post: mpsc::UnboundedReceiver<(JobId, Message)>,
+    /// Answers known at once, handled after the drain.
+    at_once: VecDeque<(JobId, Input)>,
+    /// When the oldest record in a batch must be appended.
+    flush: Option<Moment>,
+    /// When the planner wants to look again.
+    wake: Option<Instant>,
+    shown: Instant,
+    closing: Option<oneshot::Sender<()>>,
+}
+
+/// A message that belongs to no job yet.
+const NO_JOB: JobId = JobId(u32::MAX);
+
+impl Driver {
+    fn new(options: Options) -> Result<Driver, Error> {
+        let limits = options.limits.clone();
+        let thread = |e: std::io::Error| Error::Option(format!("no thread for the disk: {e}"));
+        let shared = Shared {
+            client: Client::new(&options)?,
+            pool: Pool::new(limits.slabs, limits.slab),
+            writers: Writers::start().map_err(thread)?,
+            disk: Disk::start().map_err(thread)?,
+            bucket: options.limit_rate.map(|rate| RefCell::new(Bucket::new(rate))),
+            limits: limits.clone(),
+        };
+        let (words, inbox) = mpsc::unbounded_channel();
+        let (messages, post) = mpsc::unbounded_channel();
+        let mut seed = [0; 8];
+        // Without system randomness back-off is not jittered; nothing else depends on it.
+        let _ = getrandom::fill(&mut seed);
+        Ok(Driver {
+            run: Run::new(limits, u64::from_ne_bytes(seed)),
+            shared: Rc::new(shared),
+            options: Rc::new(options),
+            works: BTreeMap::new(),
+            preparing: Vec::new(),
+            words,
+            inbox,
+            messages,
+            post,
+            at_once: VecDeque::new(),
+            flush: None,
+            wake: None,
+            shown: Instant::now(),
+            closing: None,
+        })
+    }
+
+    async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
+        loop {
+            let wake = self.drain();
+            if self.works.is_empty()
+                && self.preparing.is_empty()
+                && let Some(closing) = self.closing.take()
+            {
+                let _ = closing.send(());
+                return;
+            }
+            let until = [wake.map(Moment::from_std), self.flush].into_iter().flatten().min();
+            tokio::select! {
+                biased;
+                Some((job, word)) = self.inbox.recv() => self.on_word(job, word),
+                Some((job, message)) = self.post.recv() => self.on_message(job, message),
+                order = orders.recv() => match order {
+                    Some(order) => self.on_order(order),
+                    // Nobody can hear of these downloads any more.
+                    None => return,
+                },
+                () = sleep_until(until), if until.is_some() => {}
+            }
+            if self.flush.is_some_and(|at| at <= Moment::now()) {
+                self.append_all();
+            }
+        }
+    }
+
+    /// Does everything the planner wants now. Returns when it wants to look again.
+    fn drain(&mut self) -> Option<Instant> {
+        let now = Instant::now();
+        if self.wake.is_some_and(|at| at <= now) {
+            self.run.wake(now);
+        }
+        loop {
+            match self.run.poll(now) {
+                Output::Job(job, action) => self.act(job, action),
+                Output::Idle(at) => match self.at_once.pop_front() {
+                    Some((job, input)) => self.run.handle(now, job, input),
+                    None => {
+                        self.show(now);
+                        self.wake = at;
+                        return at;
+                    }
+                },
+            }
+        }
+    }
+
+    fn show(&mut self, now: Instant) {
+        if now.duration_since(self.shown) < SHOW {
+            return;
+        }
+        self.shown = now;
+        for (&job, work) in &self.works {
+            if let Some(progress) = self.run.progress(job) {
+                work.show(progress);
+            }
+        }
+    }
+
+    fn input(&mut self, job: JobId, input: Input) {
+        self.run.handle(Instant::now(), job, input);
+    }
+
+    fn on_order(&mut self, order: Order) {
+        match order {
+            Order::Start(start) => self.prepare(*start),
+            Order::Command(ticket, command) => {
+                if let Some(job) = self.job_of(&ticket) {
+                    if let Command::Source(url) = &command
+                        && let Some(work) = self.works.get_mut(&job)
+                    {
+                        work.asking.urls.push(url.clone());
+                    }
+                    self.input(job, Input::Command(command));
+                }
+            }
+            Order::Cancel(ticket) => self.cancel(&ticket),
+            Order::Close(rested) => {
+                self.closing = Some(rested);
+                let tickets: Vec<Ticket> = self.works.values().map(|w| w.caller.ticket.clone()).collect();
+                for ticket in tickets {
+                    self.cancel(&ticket);
+                }
+            }
+        }
+    }
+
+    fn job_of(&self, ticket: &Ticket) -> Option<JobId> {
+        self.works.iter().find(|(_, work)| work.caller.ticket == *ticket).map(|(&job, _)| job)
+    }
+
+    /// A cancelled download first comes to rest, as in a pause.
+    fn cancel(&mut self, ticket: &Ticket) {
+        if let Some(preparing) = self.preparing.iter_mut().find(|(t, _)| t == ticket) {
+            preparing.1 = true;
+        }
+        let Some(job) = self.job_of(ticket) else { return };
+        if let Some(work) = self.works.get_mut(&job) {
+            work.cancelled = true;
+        }
+        self.input(job, Input::Command(Command::Pause));
+    }
+
+    /// Looks for held work before anything is asked; the answer is `Message::Prepared`.
+    fn prepare(&mut self, start: Start) {
+        let Start { ticket, request, tell, done, window } = start;
+        self.preparing.push((ticket.clone(), false));
+        let caller = Caller { ticket, tell, done: Some(done), window };
+        let (shared, options, messages) = (self.shared.clone(), self.options.clone(), self.messages.clone());
+        tokio::task::spawn_local(async move {
+            let started = start::prepare(request, &options, &shared).await;
+            let _ = messages.send((NO_JOB, Message::Prepared(Box::new(started), caller)));
+        });
+    }
+
+    fn on_prepared(&mut self, started: Started, mut caller: Caller) {
+        let cancelled = self.preparing.iter().any(|(t, cancelled)| *t == caller.ticket && *cancelled);
+        self.preparing.retain(|(t, _)| *t != caller.ticket);
+        let over = match started {
+            Started::Begin { spec, asking, aim, files, sink } if !cancelled && self.closing.is_none() => {
+                let job = self.run.add(Instant::now(), *spec);
+                let work = Work {
+                    asking,
+                    aim,
+                    caller,
+                    files,
+                    sink: sink.map(Rc::new),
+                    lanes: BTreeMap::new(),
+                    open: BTreeMap::new(),
+                    batch: Vec::new(),
+                    appending: false,
+                    next: None,
+                    cancelled: false,
+                    ending: None,
+                };
+                self.works.insert(job, work);
+                return;
+            }
+            Started::Begin { .. } => Err(Error::Cancelled),
+            Started::Already(done) => Ok(done),
+            Started::Failed(error) => Err(error),
+        };
+        if let Some(done) = caller.done.take() {
+            let _ = done.send(over);
+        }
+    }
+
+    fn on_word(&mut self, job: JobId, word: Word) {
+        match word {
+            Word::Input(input) => self.input(job, input),
+            Word::Ended { lane, left, result } => {
+                if let Some(work) = self.works.get_mut(&job) {
+                    work.lanes.remove(&lane);
+                    work.open.extend(left.map(|left| *left));
+                }
+                self.input(job, Input::Ended { lane, result });
+            }
+        }
+    }
+
+    fn on_message(&mut self, job: JobId, message: Message) {
+        match message {
+            Message::Prepared(started, caller) => self.on_prepared(*started, caller),
+            Message::Lane(word) => self.on_word(job, word),
+            Message::Placed(result) => self.on_placed(job, result),
+            Message::Already(done) => self.over(job, Ok(done)),
+            Message::Appended(result) => self.on_appended(job, result),
+            Message::Synced(result) => self.input(job, Input::Synced(result.map_err(Failure::from))),
+            Message::Checked { block, hash, found } => self.on_checked(job, block, hash, found),
+            Message::Finished(Ok(done)) => {
+                self.input(job, Input::Finished(Ok(())));
+                let completion = self.run.completion(job).unwrap_or_default();
+                let done = Done {
+                    bytes: completion.bytes,
+                    wire_bytes: completion.wire,
+                    unproven: completion.unproven,
+                    length_unknown: completion.length_unknown,
+                    ..done
+                };
+                self.over(job, Ok(done));
+            }
+            Message::Finished(Err(failure)) => self.input(job, Input::Finished(Err(failure))),
+        }
+    }
+
+    fn act(&mut self, job: JobId, action: Action) {
+        match action {
+            Action::Open { lane, source, url, ask } => self.open(job, lane, source, url, ask),
+            Action::Take(lane, take) => self.take(job, lane, take),
+            Action::Narrow { lane, end } => self.narrow(job, lane, end),
+            Action::Close { lane } => self.close(job, lane),
+            Action::Place(placement) => self.place(job, *placement),
+            Action::Note(record) => self.note(job, record),
+            Action::Check { block, len, hash } => self.check(job, block, len, hash),
+            Action::Sync => self.after_records(job, Next::Sync),
+            Action::Finish { total } => self.after_records(job, Next::Finish { total }),
+            Action::Tell(event) => self.tell(job, event),
+            Action::Fail(error) => self.fail(job, error),
+        }
+    }
+
+    fn open(&mut self, job: JobId, id: LaneId, source: SourceId, url: String, ask: Ask) {
+        let Some(work) = self.works.get_mut(&job) else { return };
+        let control = Control::new();
+        work.lanes.insert(id, control.clone());
+        let given_for = work.asking.urls.get(usize::from(source.0)).unwrap_or(&url).clone();
+        let get = Get {
+            url,
+            given_for,
+            headers: work.asking.headers.clone(),
+            user: work.asking.user.clone().filter(|_| source.0 == 0),
+            range: ask.range,
+            condition: ask.condition,
+            fresh: ask.fresh,
+        };
+        let port = Port { job, lane: id, words: self.words.clone() };
+        let task = tokio::task::spawn_local(lane::run(self.shared.clone(), control, port, get));
+        // A lane that panics is a lane that broke: the planner hears of it as of any other failure.
+        let messages = self.messages.clone();
+        tokio::task::spawn_local(async move {
+            if let Err(error) = task.await {
+                let result = Err(Failure::Defect(error.to_string()));
+                let _ = messages.send((job, Message::Lane(Word::Ended { lane: id, left: None, result })));
+            }
+        });
+    }
+
+    fn take(&mut self, job: JobId, lane: LaneId, take: Take) {
+        let Some(work) = self.works.get_mut(&job) else { return };
+        let (Some(place), Some(control)) = (work.place(), work.lanes.get(&lane).cloned()) else { return };
+        let compares_only = take.end == Some(take.at);
+        let open = if compares_only { OpenBlock::new() } else { work.open_at(take.at) };
+        control.take(Taking { take, place, open });
+    }
+
+    fn narrow(&mut self, job: JobId, lane: LaneId, end: u64) {
+        let control = self.works.get(&job).and_then(|work| work.lanes.get(&lane));
+        if let Some(control) = control {
+            let end = control.narrow(end);
+            self.at_once.push_back((job, Input::Narrowed { lane, end }));
+        }
+    }
+
+    fn close(&mut self, job: JobId, lane: LaneId) {
+        if let Some(control) = self.works.get(&job).and_then(|work| work.lanes.get(&lane)) {
+            control.close();
+        }
+    }
+
+    /// Makes the files on the disk's thread; a finished file of the same source is recognised first (R57).
+    fn place(&mut self, job: JobId, placement: Placement) {
+        let Some(work) = self.works.get_mut(&job) else { return };
+        let aim = &work.aim;
+        let draft = Draft {
+            dir: aim.dir.clone(),
+            name: placement.name.as_str().to_owned(),
+            exists: aim.exists,
+            url: placement.url.clone(),
+            headers: aim.kept.clone(),
+            secrets: aim.secret.clone(),
+            identity: placement.identity.clone(),
+            block_size: placement.block_size,
+            journal: placement.journal,
+            digest: aim.checksum.clone(),
+            insecure: self.options.insecure,
+            limits: self.shared.limits.clone(),
+        };
+        // The retired pair keeps its lock until it has its other name.
+        let old = work.files.take().filter(|_| placement.retire).map(|files| Pair::clone(&files.pair));
+        work.open.clear();
+        work.batch.clear();
+        let (messages, shared) = (self.messages.clone(), self.shared.clone());
+        tokio::task::spawn_local(async move {
+            let placed = shared.disk.call(move || {
+                if let Some(old) = old {
+                    file::retire(old, &draft.limits)?;
+                } else if let Some(bytes) = find::finished(&draft.dir.join(&draft.name), &draft.url) {
+                    let path = Some(draft.dir.join(&draft.name));
+                    return Ok(Err(Done { path, bytes, already: true, ..Done::default() }));
+                }
+                file::place(&draft).map(Ok)
+            });
+            let message = match placed.await.unwrap_or_else(|_| Err(DiskError::gone())) {
+                Ok(Ok(pair)) => Message::Placed(Ok((Box::new(pair), Box::new(placement)))),
+                Ok(Err(done)) => Message::Already(done),
+                Err(error) => Message::Placed(Err(error)),
+            };
+            let _ = messages.send((job, message));
+        });
+    }
+
+    fn on_placed(&mut self, job: JobId, result: Result<(Box<Pair>, Box<Placement>), DiskError>) {
+        let result = match (result, self.works.get_mut(&job)) {
+            (Ok((pair, placement)), Some(work)) => {
+                work.files = Some(Files {
+                    checker: Arc::new(Mutex::new(Checker::new(pair.part.clone(), placement.block_size))),
+                    pair: Arc::new(*pair),
+                    block_size: placement.block_size,
+                    total: placement.identity.total,
+                    identity: placement.identity,
+                });
+                if let Some(progress) = self.run.progress(job) {
+                    work.show(progress);
+                }
+                self.anchor(job);
+                Ok(())
+            }
+            (Ok(_), None) => return,
+            (Err(error), _) => Err(error.into()),
+        };
+        self.input(job, Input::Placed(result));
+    }
+
+    /// Syncs a new journal once, behind everybody's back: until then a power cut can leave a part that nothing
+    /// tells anything of. If this sync fails, so will the next one, and that is the planner's.
+    fn anchor(&self, job: JobId) {
+        let Some(pair) = self.works.get(&job).and_then(|w| w.files.as_ref()).map(|files| files.pair.clone())
+        else {
+            return;
+        };
+        if pair.journal.is_some() {
+            drop(self.shared.disk.call(move || verify::sync(&pair)));
+        }
+    }
+
+    fn note(&mut self, job: JobId, record: Record) {
+        let Some(work) = self.works.get_mut(&job) else { return };
+        if let (Record::Learnt(identity), Some(files)) = (&record, &mut work.files) {
+            files.total = identity.total;
+            files.identity = identity.clone();
+        }
+        if work.files.as_ref().is_some_and(|files| files.pair.journal.is_some()) {
+            work.batch.push(record);
+            self.flush.get_or_insert(Moment::now() + self.shared.limits.batch);
+        }
+    }
+
+    fn append_all(&mut self) {
+        self.flush = None;
+        let jobs: Vec<JobId> = self.works.keys().copied().collect();
+        for job in jobs {
+            self.append(job);
+        }
+    }
+
+    /// Appends a job's batch. One append is under way at most, so records keep their order.
+    fn append(&mut self, job: JobId) {
+        let Some(work) = self.works.get_mut(&job) else { return };
+        if work.appending || work.batch.is_empty() {
+            return;
+        }
+        let Some(pair) = work.files.as_ref().map(|files| files.pair.clone()) else { return };
+        let Some(journal) = pair.journal.clone() else { return };
+        work.appending = true;
+        let appended = self.shared.writers.append(&pair.part, journal, std::mem::take(&mut work.batch));
+        let messages = self.messages.clone();
+        tokio::task::spawn_local(async move {
+            let result = appended.await.unwrap_or_else(|_| Err(DiskError::gone()));
+            let _ = messages.send((job, Message::Appended(result)));
+        });
+    }
+
+    fn on_appended(&mut self, job: JobId, result: Result<(), DiskError>) {
+        let Some(work) = self.works.get_mut(&job) else { return };
+        work.appending = false;
+        if let Err(error) = result {
+            work.batch.clear();
+            if work.ending.is_none() {
+                return self.input(job, Input::Unwritten(error.into()));
+            }
+        }
+        self.append(job);
+        if let Some(work) = self.works.get_mut(&job)
+            && !work.appending
+            && let Some(result) = work.ending.take()
+        {
+            return self.end(job, result);
+        }
+        self.go_on(job);
+    }
+
+    /// Does `next` once every record noted so far is appended.
+    fn after_records(&mut self, job: JobId, next: Next) {
+        let Some(work) = self.works.get_mut(&job) else { return };
+        work.next = Some(next);
+        self.append(job);
+        self.go_on(job);
+    }
+
+    fn go_on(&mut self, job: JobId) {
+        let Some(work) = self.works.get_mut(&job) else { return };
+        if work.appending {
+            return;
+        }
+        match work.next.take() {
+            Some(Next::Sync) => self.sync(job),
+            Some(Next::Finish { total }) => self.finish(job, total),
+            None => {}
+        }
+    }
+
+    fn sync(&mut self, job: JobId) {
+        let Some(files) = self.works.get(&job).and_then(|work| work.files.as_ref()) else { return };
+        let pair = files.pair.clone();
+        let (messages, shared) = (self.messages.clone(), self.shared.clone());
+        tokio::task::spawn_local(async move {
+            let synced = shared.disk.call(move || verify::sync(&pair)).await;
+            let _ = messages.send((job, Message::Synced(synced.unwrap_or_else(|_| Err(DiskError::gone())))));
+        });
+    }
+
+    fn check(&mut self, job: JobId, block: u32, len: u32, hash: Hash) {
+        let Some(files) = self.works.get(&job).and_then(|work| work.files.as_ref()) else { return };
+        let (checker, messages, shared) = (files.checker.clone(), self.messages.clone(), self.shared.clone());
+        tokio::task::spawn_local(async move {
+            let found = shared.disk.call(move || {
+                checker.lock().unwrap_or_else(PoisonError::into_inner).check(block, len, |_| {})
+            });
+            let found = found.await.unwrap_or_else(|_| Err(DiskError::gone()));
+            let _ = messages.send((job, Message::Checked { block, hash, found }));
+        });
+    }
+
+    fn on_checked(
+        &mut self,
+        job: JobId,
+        block: u32,
+        hash: Hash,
+        found: Result<Option<OpenBlock>, DiskError>,
+    ) {
+        let same = match found {
+            Ok(Some(open)) if open.hash() == hash => {
+                if let Some(work) = self.works.get_mut(&job) {
+                    work.open.insert(block, open);
+                }
+                true
+            }
+            // What cannot be read back is not held (CRH-17, CRH-18).
+            Ok(_) | Err(_) => false,
+        };
+        self.input(job, Input::Checked { block, same });
+    }
+
+    fn finish(&mut self, job: JobId, total: u64) {
+        let Some(work) = self.works.get(&job) else { return };
+        let (messages, shared) = (self.messages.clone(), self.shared.clone());
+        let checksum = work.aim.checksum.clone();
+        if let Some(sink) = work.sink.clone() {
+            tokio::task::spawn_local(async move {
+                let finished = sink.finish().await.and_then(|digest| right(checksum.as_ref(), digest));
+                let done = finished.map(|digest| Done { digest: shown(digest), ..Done::default() });
+                let _ = messages.send((job, Message::Finished(done)));
+            });
+            return;
+        }
+        let Some(files) = &work.files else { return };
+        let finish = Finish {
+            total,
+            mode: work.aim.mode,
+            mtime: None,
+            url: work.asking.urls.first().cloned().unwrap_or_default(),
+            identity: files.identity.clone(),
+            digest: None,
+            exists: work.aim.exists,
+            limits: self.shared.limits.clone(),
+        };
+        let pair = files.pair.clone();
+        tokio::task::spawn_local(async move {
+            let result = publish_checked(&shared, &pair, finish, checksum).await;
+            let _ = messages.send((job, Message::Finished(result)));
+        });
+    }
+
+    fn tell(&mut self, job: JobId, event: Event) {
+        let progress = self.run.progress(job);
+        let Some(work) = self.works.get_mut(&job) else { return };
+        if let Some(progress) = progress {
+            work.show(progress);
+        }
+        let at_rest = event == Event::Paused;
+        work.tell(event);
+        if !at_rest {
+            return;
+        }
+        self.note_clean(job);
+        if self.works.get(&job).is_some_and(|work| work.cancelled) {
+            self.over(job, Err(Error::Cancelled));
+        }
+    }
+
+    /// The last record of a run that ends in order: the next one need not doubt what was synced.
+    fn note_clean(&mut self, job: JobId) {
+        let files = self.works.get(&job).and_then(|work| work.files.as_ref());
+        if let Some(record) = files.and_then(|files| files.pair.part.clean().ok()) {
+            self.note(job, record);
+        }
+    }
+
+    fn fail(&mut self, job: JobId, error: thence_plan::Error) {
+        if !matches!(error, thence_plan::Error::Disk(_)) {
+            self.note_clean(job);
+        }
+        let path = self.works.get(&job).and_then(|w| w.files.as_ref()).map(|files| files.pair.part_path());
+        self.over(job, Err(Error::of_job(error, path)));
+    }
+
+    /// The job's last word. Its last records are appended before its files are let go.
+    fn over(&mut self, job: JobId, result: Result<Done, Error>) {
+        self.append(job);
+        if let Some(work) = self.works.get_mut(&job)
+            && work.appending
+        {
+            work.ending = Some(result);
+            return;
+        }
+        self.end(job, result);
+    }
+
+    fn end(&mut self, job: JobId, result: Result<Done, Error>) {
+        if let Some(progress) = self.run.progress(job)
+            && let Some(work) = self.works.get(&job)
+        {
+            work.show(progress);
+        }
+        let Some(mut work) = self.works.remove(&job) else { return };
+        for control in work.lanes.values() {
+            control.close();
+        }
+        self.run.remove(job);
+        work.end(result);
+    }
+}
+
+/// Sleeps until a moment; for ever without one.
+async fn sleep_until(until: Option<Moment>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Reads the whole file once for its digest, if one is wanted, then walks the finish sequence.
+async fn publish_checked(
+    shared: &Shared,
+    pair: &Arc<Pair>,
+    mut finish: Finish,
+    checksum: Option<WantedDigest>,
+) -> Result<Done, Failure> {
+    if let Some(wanted) = &checksum {
+        let got = digest(shared, pair, &wanted.algorithm, finish.total).await?;
+        finish.digest = right(Some(wanted), Some(got))?;
+    }
+    let digest = finish.digest.clone();
+    let target = pair.clone();
+    let published = shared.disk.call(move || publish::publish(&target, &finish)).await;
+    let path = published.map_err(|_| DiskError::gone())??;
+    Ok(Done { path: Some(path), digest: shown(digest), ..Done::default() })
+}
+
+async fn digest(shared: &Shared, pair: &Pair, algorithm: &str, total: u64) -> Result<WantedDigest, Failure> {
+    let mut digester = Digester::new(algorithm)
+        .ok_or_else(|| Failure::Defect(format!("{algorithm} is no digest that was accepted")))?;
+    // In bites, so that other downloads' syncs are not kept waiting.
+    while digester.at() < total {
+        let part = pair.part.clone();
+        let fed = shared.disk.call(move || digester.feed(&part, total).map(|()| digester));
+        digester = fed.await.map_err(|_| DiskError::gone())??;
+    }
+    Ok(digester.finish())
+}
+
+fn right(wanted: Option<&WantedDigest>, got: Option<WantedDigest>) -> Result<Option<WantedDigest>, Failure> {
+    match (wanted, got) {
+        (Some(wanted), Some(got)) if wanted.bytes != got.bytes => {
+            Err(Failure::Digest { want: hex(&wanted.bytes), got: hex(&got.bytes) })
+        }
+        (_, got) => Ok(got),
+    }
+}
+
+fn shown(digest: Option<WantedDigest>) -> Option<(String, String)> {
+    digest.map(|digest| (digest.algorithm, hex(&digest.bytes)))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

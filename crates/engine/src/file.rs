@@ -1,0 +1,505 @@
+//! The pair: `NAME.part`, locked, and its journal `NAME.thence`.
+//!
+//! Whoever holds the lock of `NAME.part` owns both files, and nobody else writes, renames or removes
+//! either. A part that is there and is not known to be ours is never truncated: its name is taken, and
+//! `Exists` says what follows from that.
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::fs::File;
+use std::io::{self, ErrorKind, IoSlice};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use thence_plan::{Begin, DiskFault, Exists, Identity, Limits, Record, WantedDigest};
+
+use crate::journal::{self, Journal, Replayed, Unreadable};
+use crate::lock::{Lock, lock};
+use crate::mark::Mark;
+use crate::sys::{self, DiskError, Facts, FileId};
+
+/// Names tried by `Exists::Rename`.
+const NUMBERS: u32 = 10_000;
+
+/// Longest name, as R56 has it: with the suffixes of a pair it stays below 255 bytes.
+const NAME_BYTES: usize = 240;
+
+/// A file below this has no journal, whatever its block size.
+const SMALLEST_BLOCK: u64 = 256 << 10;
+
+/// How long a part that somebody has just made is looked at to learn whose it is.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// `NAME.part`, open and locked as long as any clone of its `Arc` lives.
+#[derive(Debug)]
+pub(crate) struct PartFile {
+    path: PathBuf,
+    file: File,
+    id: FileId,
+    /// Its name and its journal's are on stable storage.
+    entered: AtomicBool,
+    _lock: Lock,
+}
+
+impl PartFile {
+    fn new(path: &Path, file: File, id: FileId, lock: Lock) -> PartFile {
+        PartFile { path: path.into(), file, id, entered: AtomicBool::new(false), _lock: lock }
+    }
+
+    /// Writes all of `slices`, one after the other, at `offset`.
+    pub(crate) fn write_at(&self, offset: u64, slices: &mut [IoSlice<'_>]) -> Result<(), DiskError> {
+        sys::write_at(&self.file, offset, slices).map_err(|e| self.failed(&e))
+    }
+
+    /// Reads at `offset` until `buffer` is full or the part ends; returns how much.
+    pub(crate) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, DiskError> {
+        sys::read_at(&self.file, offset, buffer).map_err(|e| self.failed(&e))
+    }
+
+    /// Brings everything written to stable storage, and the first time the directory's entries as well.
+    pub(crate) fn sync(&self) -> Result<(), DiskError> {
+        self.file.sync_data().map_err(|e| self.failed(&e))?;
+        if !self.entered.load(Ordering::Relaxed) {
+            self.path.parent().map_or(Ok(()), sys::sync_dir)?;
+            self.entered.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Makes the next read of this stretch come from the disk; `sync` first.
+    pub(crate) fn drop_cache(&self, offset: u64, len: u64) {
+        sys::drop_cache(&self.file, offset, len);
+    }
+
+    /// The record `Clean` as the part is now; the last one of a run that ends in order.
+    pub(crate) fn clean(&self) -> Result<Record, DiskError> {
+        let Facts { size, mtime, ctime, id, .. } = self.facts()?;
+        Ok(Record::Clean { size, mtime, ctime, inode: id.inode })
+    }
+
+    /// What the part is now.
+    pub(crate) fn facts(&self) -> Result<Facts, DiskError> {
+        sys::facts(&self.file).map_err(|e| self.failed(&e))
+    }
+
+    /// Which file it is.
+    pub(crate) fn id(&self) -> FileId {
+        self.id
+    }
+
+    /// The open file, for what only some of its keepers do.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Somebody asked for what must not be done.
+    pub(crate) fn refuse(&self, why: &str) -> DiskError {
+        DiskError::new(&self.path, DiskFault::Io, why)
+    }
+
+    fn failed(&self, error: &io::Error) -> DiskError {
+        DiskError::at(&self.path, error)
+    }
+}
+
+/// What one generation stands in.
+#[derive(Clone, Debug)]
+pub(crate) struct Pair {
+    /// The directory.
+    pub(crate) dir: PathBuf,
+    /// The settled final name.
+    pub(crate) name: String,
+    /// The data.
+    pub(crate) part: Arc<PartFile>,
+    /// The journal; none for a file below one block.
+    pub(crate) journal: Option<Arc<Journal>>,
+}
+
+impl Pair {
+    /// `DIR/NAME.part`.
+    pub(crate) fn part_path(&self) -> PathBuf {
+        part_path(&self.dir, &self.name)
+    }
+}
+
+/// `DIR/NAME.part`.
+pub(crate) fn part_path(dir: &Path, name: &str) -> PathBuf {
+    dir.join(format!("{name}.part"))
+}
+
+/// `DIR/NAME.thence`.
+pub(crate) fn journal_path(dir: &Path, name: &str) -> PathBuf {
+    dir.join(format!("{name}.thence"))
+}
+
+/// The name of the pair that `retire` makes of NAME's.
+pub(crate) fn old_name(name: &str) -> String {
+    format!("{name}.old")
+}
+
+/// `name` with `.number` before its extension; `name` itself for 0. Never over 240 bytes.
+pub(crate) fn numbered(name: &str, number: u32) -> String {
+    if number == 0 {
+        return name.to_owned();
+    }
+    let (stem, extension) = match name.rfind('.') {
+        Some(dot) if dot > 0 && name.len() - dot <= 32 => name.split_at(dot),
+        _ => (name, ""),
+    };
+    let tail = format!(".{number}{extension}");
+    let mut end = stem.len().min(NAME_BYTES.saturating_sub(tail.len()));
+    while !stem.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{tail}", &stem[..end])
+}
+
+/// What `place` is to make. Not `Debug`: `secrets` are in it.
+#[derive(Clone)]
+pub(crate) struct Draft {
+    /// The directory; it must exist.
+    pub(crate) dir: PathBuf,
+    /// The final name that is wanted.
+    pub(crate) name: String,
+    /// What to do when it is taken.
+    pub(crate) exists: Exists,
+    /// The source's original URL without userinfo.
+    pub(crate) url: String,
+    /// Request headers whose values are kept.
+    pub(crate) headers: Vec<(String, String)>,
+    /// Request headers of which only the name and a keyed hash of the value are kept.
+    pub(crate) secrets: Vec<(String, String)>,
+    /// What is known of the file; `total` is preallocated.
+    pub(crate) identity: Identity,
+    /// Size of a block in bytes, a power of two of 4 KiB to 16 MiB.
+    pub(crate) block_size: u32,
+    /// False for a file below one block. Where it could not be told from a stranger's, it gets one anyway.
+    pub(crate) journal: bool,
+    /// The digest the user gave.
+    pub(crate) digest: Option<WantedDigest>,
+    /// The certificate is not verified.
+    pub(crate) insecure: bool,
+    /// For `journal_bytes`, when a journal that stands in the way is read.
+    pub(crate) limits: Limits,
+}
+
+/// Makes and locks a new pair, under another name if `exists` says so. May wait up to a second.
+///
+/// The part is empty until the journal's `Begin` is written, so a crash at any point leaves something
+/// that `find` knows for nothing held, and that the next `place` takes over.
+pub(crate) fn place(draft: &Draft) -> Result<Pair, DiskError> {
+    let numbers = if draft.exists == Exists::Rename { NUMBERS } else { 1 };
+    for number in 0..numbers {
+        let name = numbered(&draft.name, number);
+        if let Some(pair) = claim(draft, &name)? {
+            return Ok(pair);
+        }
+    }
+    Err(DiskError::new(&draft.dir.join(&draft.name), DiskFault::Exists, "the name is taken"))
+}
+
+/// Makes the pair under this very name; `None` if the name is taken.
+fn claim(draft: &Draft, name: &str) -> Result<Option<Pair>, DiskError> {
+    if final_taken(draft, name)? {
+        return Ok(None);
+    }
+    let Some(part) = claim_part(draft, name)? else { return Ok(None) };
+    let part = Arc::new(part);
+    // The part is ours and holds nothing. Whoever published this name did so before he let go of his part.
+    let pair = match final_taken(draft, name) {
+        Ok(false) => furnish(draft, name, &part),
+        Ok(true) => Ok(None),
+        Err(e) => Err(e),
+    };
+    // Removed while it is locked: once let go, it may be another's.
+    if !matches!(pair, Ok(Some(_))) {
+        sys::remove(&part_path(&draft.dir, name))?;
+    }
+    pair
+}
+
+fn final_taken(draft: &Draft, name: &str) -> Result<bool, DiskError> {
+    let path = draft.dir.join(name);
+    match sys::facts_at(&path)? {
+        None => Ok(false),
+        // What `rename` cannot replace is better known now than when everything is fetched.
+        Some(facts) if draft.exists == Exists::Overwrite && facts.regular => Ok(false),
+        Some(_) => Ok(true),
+    }
+}
+
+/// A locked part that holds nothing; `None` if the name is taken by one that does.
+fn claim_part(draft: &Draft, name: &str) -> Result<Option<PartFile>, DiskError> {
+    let path = part_path(&draft.dir, name);
+    let since = Instant::now();
+    loop {
+        if let Some(part) = make_part(&path)? {
+            return Ok(Some(part));
+        }
+        match open_part(&path)? {
+            Opening::Absent => {}
+            Opening::Ours(part) => match inherit(draft, name, part)? {
+                Inheritance::Empty(part) => return Ok(Some(part)),
+                Inheritance::Taken => return Ok(None),
+                Inheritance::Moved => {}
+            },
+            Opening::Theirs => match whose(&draft.dir, name, &draft.url)? {
+                Some(false) => return Ok(None),
+                None if since.elapsed() < LOOK => std::thread::sleep(LOOK / 20),
+                _ => return Err(in_use(&path)),
+            },
+        }
+    }
+}
+
+/// Whether the pair that somebody else has locked is of this URL; `None` if it does not tell yet.
+pub(crate) fn whose(dir: &Path, name: &str, url: &str) -> Result<Option<bool>, DiskError> {
+    let path = journal_path(dir, name);
+    if let Some((file, _)) = sys::open_regular(&path, false)?
+        && let Ok(begin) = journal::peek(&file).map_err(|e| DiskError::at(&path, &e))?
+    {
+        return Ok(Some(begin.url == url));
+    }
+    let part = sys::open_regular(&part_path(dir, name), false)?;
+    Ok(part.and_then(|(file, _)| Mark::of(&file)).map(|mark| mark.is_of(url)))
+}
+
+fn in_use(path: &Path) -> DiskError {
+    DiskError::new(path, DiskFault::InUse, "another download works on it")
+}
+
+/// A new part, locked; `None` if there is one.
+fn make_part(path: &Path) -> Result<Option<PartFile>, DiskError> {
+    let at = |e: io::Error| DiskError::at(path, &e);
+    let file = match sys::create_new(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(None),
+        Err(e) => return Err(at(e)),
+    };
+    let id = sys::facts(&file).map_err(at)?.id;
+    // Somebody else may have found and locked it first; then it is his, as it holds nothing.
+    let Some(lock) = lock(&file, path)? else { return Ok(None) };
+    Ok(still_there(path, id)?.then(|| PartFile::new(path, file, id, lock)))
+}
+
+/// How opening a part went.
+pub(crate) enum Opening {
+    /// There is none.
+    Absent,
+    /// Somebody else has it.
+    Theirs,
+    /// It is locked for us.
+    Ours(PartFile),
+}
+
+/// Opens and locks a part that is there. Whatever is no regular file, or has a second name through which
+/// it may be somebody's, is `Strange`.
+pub(crate) fn open_part(path: &Path) -> Result<Opening, DiskError> {
+    // Each turn is another holder who renamed or removed the part between our open and our lock.
+    for _ in 0..16 {
+        let Some((file, Facts { id, .. })) = sys::open_regular(path, true)? else {
+            return Ok(Opening::Absent);
+        };
+        let Some(lock) = lock(&file, path)? else { return Ok(Opening::Theirs) };
+        if still_there(path, id)? {
+            return Ok(Opening::Ours(PartFile::new(path, file, id, lock)));
+        }
+    }
+    Ok(Opening::Theirs)
+}
+
+fn still_there(path: &Path, id: FileId) -> Result<bool, DiskError> {
+    Ok(sys::facts_at(path)?.is_some_and(|now| now.id == id))
+}
+
+/// What to make of a part that was there and nobody works on.
+enum Inheritance {
+    /// It holds nothing: ours.
+    Empty(PartFile),
+    /// It holds something that is not for this download.
+    Taken,
+    /// It was moved aside: try again.
+    Moved,
+}
+
+fn inherit(draft: &Draft, name: &str, part: PartFile) -> Result<Inheritance, DiskError> {
+    if part.facts()?.links > 1 {
+        return Err(DiskError::new(&part.path, DiskFault::Strange, "it has another name as well"));
+    }
+    match read_journal(&draft.dir, name, &draft.limits)? {
+        Some(Ok(held)) if held.begin.url != draft.url => {
+            if draft.exists != Exists::Overwrite {
+                return Ok(Inheritance::Taken);
+            }
+            remove_old(&draft.dir, name, &draft.limits)?;
+            move_aside(&draft.dir, name)?;
+            Ok(Inheritance::Moved)
+        }
+        Some(Ok(held)) if held.blocks.is_empty() => empty(draft, name, part),
+        // Made and left by another run since ours looked for held work: the next run goes on with it.
+        Some(Ok(_)) => Err(in_use(&part.path)),
+        Some(Err(Unreadable::Empty | Unreadable::Torn)) if nothing_in(&part, &draft.url)? => {
+            empty(draft, name, part)
+        }
+        Some(Err(_)) => Ok(Inheritance::Taken),
+        None if complete_retire(&draft.dir, name, &draft.limits)? => Ok(Inheritance::Moved),
+        None if nothing_in(&part, &draft.url)? => empty(draft, name, part),
+        None => Ok(Inheritance::Taken),
+    }
+}
+
+/// Whether a part whose journal tells nothing is ours and nothing is lost with it: never written to, or a
+/// part below one block of the same source, which never had a journal.
+fn nothing_in(part: &PartFile, url: &str) -> Result<bool, DiskError> {
+    let small = |mark: &Mark| match mark {
+        Mark::Part { .. } => true,
+        Mark::File { bytes, .. } => *bytes < SMALLEST_BLOCK,
+    };
+    let known = || Mark::of(&part.file).is_some_and(|mark| mark.is_of(url) && small(&mark));
+    Ok(!sys::holds_data(&part.file).map_err(|e| part.failed(&e))? || known())
+}
+
+/// Makes a part new again. The journal goes last: without one the part would not be known for ours.
+fn empty(draft: &Draft, name: &str, part: PartFile) -> Result<Inheritance, DiskError> {
+    part.file.set_len(0).map_err(|e| part.failed(&e))?;
+    sys::remove(&journal_path(&draft.dir, name))?;
+    Ok(Inheritance::Empty(part))
+}
+
+/// Gives a new part its journal and its length; `None` if the journal's name is taken.
+fn furnish(draft: &Draft, name: &str, part: &Arc<PartFile>) -> Result<Option<Pair>, DiskError> {
+    let journal = if draft.journal || !Mark::part(&part.file, &draft.url) {
+        let Some(journal) = make_journal(draft, name)? else { return Ok(None) };
+        Some(Arc::new(journal))
+    } else {
+        None
+    };
+    let pair = Pair { dir: draft.dir.clone(), name: name.to_owned(), part: Arc::clone(part), journal };
+    if let (true, Some(total)) = (draft.journal, draft.identity.total)
+        && let Err(e) = allocate(draft, &pair, total)
+    {
+        sys::remove(&journal_path(&draft.dir, name))?;
+        return Err(e);
+    }
+    Ok(Some(pair))
+}
+
+/// Reserves the whole length; a retired generation makes room if that is what is wanting.
+fn allocate(draft: &Draft, pair: &Pair, total: u64) -> Result<(), DiskError> {
+    let attempt = || sys::preallocate(&pair.part.file, total).map_err(|e| pair.part.failed(&e));
+    match attempt() {
+        Err(e) if e.fault == DiskFault::Full => {
+            remove_old(&pair.dir, &pair.name, &draft.limits)?;
+            attempt()
+        }
+        done => done,
+    }
+}
+
+fn make_journal(draft: &Draft, name: &str) -> Result<Option<Journal>, DiskError> {
+    let path = journal_path(&draft.dir, name);
+    let file = match sys::create_new(&path) {
+        Err(e) if e.kind() == ErrorKind::AlreadyExists && orphaned(draft, name)? => {
+            sys::remove(&path)?;
+            sys::create_new(&path)
+        }
+        made => made,
+    };
+    let file = match file {
+        Ok(file) => file,
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(None),
+        Err(e) => return Err(DiskError::at(&path, &e)),
+    };
+    let salt = sys::random().map_err(|e| DiskError::at(&path, &e))?;
+    let made = Journal::create(path.clone(), file, &begin(draft, name, salt), salt);
+    made.map(Some).inspect_err(|_| _ = sys::remove(&path))
+}
+
+/// Whether the journal that stands beside our new, empty part is worth nothing: its part is gone.
+fn orphaned(draft: &Draft, name: &str) -> Result<bool, DiskError> {
+    Ok(match read_journal(&draft.dir, name, &draft.limits)? {
+        None | Some(Err(Unreadable::Empty | Unreadable::Torn)) => true,
+        Some(Ok(held)) => held.begin.url == draft.url || held.whole.is_some(),
+        Some(Err(_)) => false,
+    })
+}
+
+fn begin(draft: &Draft, name: &str, salt: u64) -> Begin {
+    let hashed = |(name, value): &(String, String)| (name.clone(), journal::header_hash(salt, name, value));
+    Begin {
+        url: draft.url.clone(),
+        name: name.to_owned(),
+        headers: draft.headers.clone(),
+        secrets: draft.secrets.iter().map(hashed).collect(),
+        block_size: draft.block_size,
+        identity: draft.identity.clone(),
+        digest: draft.digest.clone(),
+        insecure: draft.insecure,
+    }
+}
+
+/// Reads the journal of `name`, if there is one. Anything but a regular file is `Strange`.
+pub(crate) fn read_journal(
+    dir: &Path,
+    name: &str,
+    limits: &Limits,
+) -> Result<Option<Result<Replayed, Unreadable>>, DiskError> {
+    let path = journal_path(dir, name);
+    let Some((file, _)) = sys::open_regular(&path, false)? else { return Ok(None) };
+    journal::read(&file, limits).map(Some).map_err(|e| DiskError::at(&path, &e))
+}
+
+/// Moves the pair aside to `NAME.old.part` and `NAME.old.thence`; `place` may follow under the same name.
+/// A pair without journal holds nothing that could be gone on with, and is removed.
+pub(crate) fn retire(pair: Pair, limits: &Limits) -> Result<(), DiskError> {
+    if pair.journal.is_none() {
+        return sys::remove(&pair.part_path());
+    }
+    remove_old(&pair.dir, &pair.name, limits)?;
+    move_aside(&pair.dir, &pair.name)
+}
+
+/// The journal goes first: what a crash leaves, a part without journal beside `NAME.old.thence`, is like
+/// nothing else, and `complete_retire` knows it.
+fn move_aside(dir: &Path, name: &str) -> Result<(), DiskError> {
+    let old = old_name(name);
+    move_new(&journal_path(dir, name), &journal_path(dir, &old))?;
+    move_new(&part_path(dir, name), &part_path(dir, &old))?;
+    sys::sync_dir(dir)
+}
+
+fn move_new(from: &Path, to: &Path) -> Result<(), DiskError> {
+    sys::rename_new(from, to).map_err(|e| DiskError::at(to, &e))
+}
+
+/// Goes on with a `retire` that was cut off between its two renames; false if there was none. The part's
+/// lock must be ours.
+pub(crate) fn complete_retire(dir: &Path, name: &str, limits: &Limits) -> Result<bool, DiskError> {
+    let old = old_name(name);
+    let begun = matches!(read_journal(dir, &old, limits)?, Some(Ok(held)) if held.begin.name == name);
+    if !begun || sys::facts_at(&part_path(dir, &old))?.is_some() {
+        return Ok(false);
+    }
+    move_new(&part_path(dir, name), &part_path(dir, &old))?;
+    sys::sync_dir(dir)?;
+    Ok(true)
+}
+
+/// Removes what `retire` left of `name`. A download whose own name is `NAME.old` is not that, and stays.
+/// The part goes first: the journal alone is nothing, the part alone would be a stranger's.
+pub(crate) fn remove_old(dir: &Path, name: &str, limits: &Limits) -> Result<(), DiskError> {
+    let old = old_name(name);
+    let ours = matches!(read_journal(dir, &old, limits)?, Some(Ok(held)) if held.begin.name == name);
+    if !ours {
+        return Ok(());
+    }
+    match open_part(&part_path(dir, &old))? {
+        Opening::Theirs => return Ok(()),
+        Opening::Ours(part) => sys::remove(&part.path)?,
+        Opening::Absent => {}
+    }
+    sys::remove(&journal_path(dir, &old))
+}

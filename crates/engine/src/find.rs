@@ -1,0 +1,304 @@
+//! Finds what an earlier run left, before anything is asked.
+//!
+//! Looking changes nothing that is held. What is changed: steps of `retire` and `publish` that a crash cut
+//! off are completed, and a pair that is gone on with gets its journal cut to the last good record and a
+//! new run begun.
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use thence_plan::{Begin, Held, Limits, choose_name};
+
+use crate::error::Error;
+use crate::file::{self, Opening, Pair, PartFile};
+use crate::journal::{self, Journal, Replayed, Unreadable, Whole};
+use crate::mark::Mark;
+use crate::publish;
+use crate::sys::{self, DiskError};
+
+/// A finished file is looked for under this many numbered names.
+const NUMBERS: u32 = 100;
+
+/// What to look for.
+pub(crate) struct Wanted<'a> {
+    /// The directory.
+    pub(crate) dir: &'a Path,
+    /// The name the user chose.
+    pub(crate) name: Option<&'a str>,
+    /// The source's original URL without userinfo.
+    pub(crate) url: &'a str,
+    /// Request headers given in this run.
+    pub(crate) headers: &'a [(String, String)],
+    /// Bounds: `journal_bytes`, `directory_entries`.
+    pub(crate) limits: &'a Limits,
+}
+
+/// What there is.
+pub(crate) enum Found {
+    /// Nothing that can be gone on with.
+    Nothing,
+    /// A pair; locked, and its journal open for this run.
+    Pair(Box<Work>),
+    /// The finished file of the same source, as it was when it was finished.
+    Finished {
+        /// The file.
+        path: PathBuf,
+        /// Its length in bytes.
+        bytes: u64,
+    },
+    /// Another process, or another download of this one, works on it.
+    InUse {
+        /// Its part.
+        path: PathBuf,
+    },
+    /// The chosen name belongs to a part of another URL.
+    OtherUrl {
+        /// Its part.
+        path: PathBuf,
+    },
+}
+
+/// Held work that can be gone on with.
+pub(crate) struct Work {
+    /// The pair.
+    pub(crate) pair: Pair,
+    /// What it was begun with: URL, headers, digest.
+    pub(crate) begin: Begin,
+    /// For the planner.
+    pub(crate) held: Held,
+}
+
+/// Looks for held work or the finished file of `wanted.url`.
+///
+/// An error is a reason to stop: what stands at the name is strange, needs headers, or cannot be read.
+pub(crate) fn find(wanted: &Wanted<'_>) -> Result<Found, Error> {
+    let Wanted { dir, limits, .. } = *wanted;
+    let chosen = wanted.name.is_some();
+    let name = wanted.name.map_or_else(|| choose_name(None, wanted.url).as_str().to_owned(), str::to_owned);
+    match by_name(wanted, &name)? {
+        // A name that nobody chose may well be another's; ours is then a numbered one.
+        Found::OtherUrl { .. } if !chosen => {}
+        Found::Nothing => {}
+        found => return Ok(found),
+    }
+    for number in 0..if chosen { 1 } else { NUMBERS } {
+        let path = dir.join(file::numbered(&name, number));
+        if let Some(bytes) = finished(&path, wanted.url) {
+            return Ok(Found::Finished { path, bytes });
+        }
+        if sys::facts_at(&path)?.is_none() {
+            break;
+        }
+    }
+    if chosen {
+        return Ok(Found::Nothing);
+    }
+    for name in journals_of(dir, wanted.url, limits)? {
+        match by_name(wanted, &name)? {
+            Found::Nothing | Found::OtherUrl { .. } => {}
+            found => return Ok(found),
+        }
+    }
+    Ok(Found::Nothing)
+}
+
+/// The directory and name that `DIR/NAME.part` or `DIR/NAME.thence` stands for.
+pub(crate) fn pair_of(path: &Path) -> Option<(PathBuf, String)> {
+    let file_name = path.file_name()?.to_str()?;
+    let name = file_name.strip_suffix(".part").or_else(|| file_name.strip_suffix(".thence"))?;
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    (!name.is_empty()).then(|| (dir.to_owned(), name.to_owned()))
+}
+
+/// The length in bytes of the file at `path`, if it is the finished one of this source and was not
+/// written to since.
+pub(crate) fn finished(path: &Path, url: &str) -> Option<u64> {
+    let (file, facts) = sys::open_regular(path, false).ok()??;
+    let mark = Mark::of(&file).filter(|mark| mark.is_of(url))?;
+    let Mark::File { bytes, mtime, .. } = mark else { return None };
+    (facts.size == bytes && facts.mtime == mtime).then_some(bytes)
+}
+
+fn by_name(wanted: &Wanted<'_>, name: &str) -> Result<Found, Error> {
+    let Wanted { dir, url, limits, .. } = *wanted;
+    let path = file::part_path(dir, name);
+    Ok(match examine(dir, name, limits)? {
+        Seen::Work(_, held) if held.begin.url != url => Found::OtherUrl { path },
+        Seen::Work(part, held) => return go_on(dir, name, wanted.headers, part, *held),
+        Seen::Theirs if file::whose(dir, name, url)? == Some(false) => Found::OtherUrl { path },
+        Seen::Theirs => Found::InUse { path },
+        Seen::Unreadable(why @ (Unreadable::Newer | Unreadable::TooLarge)) => {
+            return Err(Error::Journal { path: file::journal_path(dir, name), why: why.why().into() });
+        }
+        Seen::Finished { path, bytes } => Found::Finished { path, bytes },
+        // A part of which nothing is known is kept aside: `place` takes it over if it holds nothing, and
+        // finds the name taken if it does.
+        Seen::Unreadable(_) | Seen::Lost | Seen::Nothing => Found::Nothing,
+    })
+}
+
+/// What stands at a name.
+enum Seen {
+    /// Nothing, or what is left of something finished or moved aside.
+    Nothing,
+    /// A part that somebody else has locked.
+    Theirs,
+    /// A part whose journal is missing.
+    Lost,
+    /// A part whose journal does not tell what it holds.
+    Unreadable(Unreadable),
+    /// A pair.
+    Work(PartFile, Box<Replayed>),
+    /// A publication that was cut off, and is completed now.
+    Finished { path: PathBuf, bytes: u64 },
+}
+
+/// Locks and reads what stands at `name`, and completes what a crash cut off.
+fn examine(dir: &Path, name: &str, limits: &Limits) -> Result<Seen, DiskError> {
+    let part = match file::open_part(&file::part_path(dir, name))? {
+        Opening::Theirs => return Ok(Seen::Theirs),
+        Opening::Absent => return orphan(dir, name, limits),
+        Opening::Ours(part) => part,
+    };
+    match file::read_journal(dir, name, limits)? {
+        None if file::complete_retire(dir, name, limits)? => Ok(Seen::Nothing),
+        None => Ok(Seen::Lost),
+        Some(Err(why)) => Ok(Seen::Unreadable(why)),
+        Some(Ok(mut held)) => {
+            let facts = part.facts()?;
+            // Only the very file that was found whole is whole: not a copy, not one cut short or written to since.
+            let untouched = match Mark::of(part.file()) {
+                Some(Mark::File { bytes, mtime, .. }) => (bytes, mtime) == (facts.size, facts.mtime),
+                _ => held.identity.total.is_none_or(|total| total == facts.size),
+            };
+            let same = |whole: &mut Whole| (whole.dev, whole.inode) == (facts.id.dev, facts.id.inode);
+            held.whole = held.whole.take_if(|whole| untouched && same(whole));
+            if let Some(clean) = held.clean
+                && (clean.size, clean.mtime, clean.inode) == (facts.size, facts.mtime, facts.id.inode)
+            {
+                // Nothing was written since the last run ended in order: nothing is more doubtful than the rest.
+                held.blocks.iter_mut().for_each(|block| block.synced = true);
+            }
+            if facts.links > 1 {
+                linked(dir, name, limits, &part)
+            } else {
+                Ok(Seen::Work(part, Box::new(held)))
+            }
+        }
+    }
+}
+
+/// A journal without a part: an orphan, if the part is now the finished file.
+fn orphan(dir: &Path, name: &str, limits: &Limits) -> Result<Seen, DiskError> {
+    let Some(Ok(held)) = file::read_journal(dir, name, limits)? else { return Ok(Seen::Nothing) };
+    let Some(whole) = &held.whole else { return Ok(Seen::Nothing) };
+    match numbered_file(dir, name, |facts| (facts.id.dev, facts.id.inode) == (whole.dev, whole.inode))? {
+        Some((path, bytes)) => {
+            complete(dir, name, limits)?;
+            Ok(Seen::Finished { path, bytes })
+        }
+        None => Ok(Seen::Nothing),
+    }
+}
+
+/// A part with a second name: published, if that is the final one, by a link whose other end is left.
+fn linked(dir: &Path, name: &str, limits: &Limits, part: &PartFile) -> Result<Seen, DiskError> {
+    let path = file::part_path(dir, name);
+    match numbered_file(dir, name, |facts| facts.id == part.id())? {
+        Some((published, bytes)) => {
+            sys::remove(&path)?;
+            complete(dir, name, limits)?;
+            Ok(Seen::Finished { path: published, bytes })
+        }
+        None => Err(DiskError::new(&path, thence_plan::DiskFault::Strange, "it has another name as well")),
+    }
+}
+
+/// The steps of `publish` after the rename.
+fn complete(dir: &Path, name: &str, limits: &Limits) -> Result<(), DiskError> {
+    sys::sync_dir(dir)?;
+    publish::clear(dir, name, limits)?;
+    sys::sync_dir(dir)
+}
+
+/// The first of NAME, NAME.1, ... that is such a file.
+fn numbered_file(
+    dir: &Path,
+    name: &str,
+    such: impl Fn(&sys::Facts) -> bool,
+) -> Result<Option<(PathBuf, u64)>, DiskError> {
+    for number in 0..NUMBERS {
+        let path = dir.join(file::numbered(name, number));
+        match sys::facts_at(&path)? {
+            None => return Ok(None),
+            Some(facts) if facts.regular && such(&facts) => return Ok(Some((path, facts.size))),
+            Some(_) => {}
+        }
+    }
+    Ok(None)
+}
+
+/// Opens the journal for this run, once the headers are there that the held bytes were asked with.
+fn go_on(
+    dir: &Path,
+    name: &str,
+    headers: &[(String, String)],
+    part: PartFile,
+    held: Replayed,
+) -> Result<Found, Error> {
+    let missing = missing_headers(&held.begin, headers);
+    if !missing.is_empty() {
+        return Err(Error::NeedsHeaders { path: file::part_path(dir, name), names: missing });
+    }
+    let path = file::journal_path(dir, name);
+    let Some((file, _)) = sys::open_regular(&path, true)? else {
+        let gone = std::io::ErrorKind::NotFound.into();
+        return Err(DiskError::at(&path, &gone).into());
+    };
+    let journal = Journal::reopen(path, file, &held)?;
+    let pair = Pair { dir: dir.into(), name: name.into(), part: part.into(), journal: Some(journal.into()) };
+    let Replayed { begin, identity, blocks, whole, unproven, .. } = held;
+    let held = Held {
+        url: begin.url.clone(),
+        name: name.into(),
+        identity,
+        block_size: begin.block_size,
+        blocks,
+        whole: whole.is_some(),
+        unproven,
+    };
+    Ok(Found::Pair(Box::new(Work { pair, begin, held })))
+}
+
+/// Names of the headers that the held bytes were asked with and that are not given now. Another value is
+/// as good: it may be a renewed token, and the server will say.
+fn missing_headers(begin: &Begin, headers: &[(String, String)]) -> Vec<String> {
+    let given = |name: &str| headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name));
+    begin.secrets.iter().map(|(name, _)| name).filter(|name| !given(name)).cloned().collect()
+}
+
+/// Names of the pairs in `dir` that were begun with this URL, in order. Retired ones are not among them.
+fn journals_of(dir: &Path, url: &str, limits: &Limits) -> Result<Vec<String>, DiskError> {
+    let mut names: Vec<String> = journals_in(dir, limits)?
+        .into_iter()
+        .filter(|(name, begin)| begin.url == url && *name != file::old_name(&begin.name))
+        .map(|(name, _)| name)
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
+/// Every readable journal among the first entries of `dir`: its pair's name and its first record.
+pub(crate) fn journals_in(dir: &Path, limits: &Limits) -> Result<Vec<(String, Begin)>, DiskError> {
+    let entries = sys::names_in(dir, limits.directory_entries)?;
+    let names =
+        entries.iter().filter_map(|name| name.strip_suffix(".thence")).filter(|name| !name.is_empty());
+    // One that cannot be opened or read is none of ours, and no reason to stop.
+    let begin = |name: &str| {
+        let (file, _) = sys::open_regular(&file::journal_path(dir, name), false).ok()??;
+        journal::peek(&file).ok()?.ok()
+    };
+    Ok(names.filter_map(|name| Some((name.to_owned(), begin(name)?))).collect())
+}

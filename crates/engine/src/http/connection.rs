@@ -1,0 +1,268 @@
+//! One connection that speaks HTTP.
+//!
+//! Whoever holds it moves its bytes: there is no task behind an HTTP/1 connection, so nothing is read while a
+//! lane waits for a buffer, a chunk costs no switch between tasks, and dropping it closes the socket at once.
+
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Empty;
+use hyper::body::{Body as _, Frame, Incoming};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::TokioIo;
+use thence_plan::{Failure, Limits, Phase};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinSet;
+
+use super::deadline::Stall;
+use super::fault;
+
+/// Bytes of hyper's read buffer over HTTP/1: a slab's size, the most that one read can hand over.
+const READ_BUFFER: usize = 256 << 10;
+/// Bytes of HTTP/2 windows of all connections together, and of one of them.
+const WINDOWS: usize = 16 << 20;
+const WINDOW: usize = 4 << 20;
+/// The window of a connection that finds the budget spent: HTTP/2's own default.
+const SMALL_WINDOW: usize = 65_535;
+
+type Nothing = Empty<Bytes>;
+type Answered = Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>> + Send>>;
+type Moving = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
+
+/// An open connection.
+pub(super) struct Connection {
+    sender: Sender,
+    /// Moves the bytes; `None` once the connection is closed.
+    moving: Option<Moving>,
+    /// Bytes read from the socket.
+    read: Arc<AtomicU64>,
+}
+
+enum Sender {
+    Http1(http1::SendRequest<Nothing>),
+    Http2(http2::SendRequest<Nothing>, #[expect(dead_code, reason = "held for its drop")] (Tasks, Window)),
+}
+
+impl Connection {
+    /// HTTP/1.1 over `io`. HTTP/0.9, folded lines and spaces before colons stay refused (R42, R47), which are
+    /// hyper's defaults.
+    pub(super) async fn http1<T>(io: T, read: Arc<AtomicU64>, limits: &Limits) -> Result<Connection, Failure>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let shaken = http1_builder(limits).handshake(TokioIo::new(io)).await;
+        let (sender, moving) = shaken.map_err(|error| fault::head(&error))?;
+        Ok(Connection { sender: Sender::Http1(sender), moving: Some(Box::pin(moving)), read })
+    }
+
+    /// HTTP/2 over `io`, one lane to a connection. Windows are fixed: an adaptive one pings, and servers drop
+    /// clients for it.
+    pub(super) async fn http2<T>(
+        io: T,
+        read: Arc<AtomicU64>,
+        limits: &Limits,
+        budget: &Windows,
+    ) -> Result<Connection, Failure>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let tasks = Tasks::default();
+        let window = budget.take();
+        let shaken = http2::Builder::new(tasks.spawner())
+            .initial_stream_window_size(window.bytes as u32)
+            .initial_connection_window_size(window.bytes as u32)
+            .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+            .handshake(TokioIo::new(io))
+            .await;
+        let (sender, moving) = shaken.map_err(|error| fault::head(&error))?;
+        let sender = Sender::Http2(sender, (tasks, window));
+        Ok(Connection { sender, moving: Some(Box::pin(moving)), read })
+    }
+
+    /// True when requests go out as HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        matches!(self.sender, Sender::Http2(..))
+    }
+
+    /// Asks, and waits for the head of the final response. The whole head is due within the stall time, which
+    /// starts anew with each interim response; a head that trickles is no sign of life (DOS-01).
+    pub(super) async fn ask(
+        &mut self,
+        mut request: Request<Nothing>,
+        interim: &Arc<Interim>,
+        limits: &Limits,
+    ) -> Result<Response<Incoming>, Failure> {
+        interim.clone().watch(&mut request);
+        let mut answer = self.send(request);
+        let mut stall = Stall::new(limits.stall);
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(answer) = self.poll_with(cx, |cx| answer.as_mut().poll(cx)) {
+                return Poll::Ready(answer.map_err(|error| fault::head(&error)));
+            }
+            if interim.count() > limits.interim {
+                return Poll::Ready(Err(fault::breach("R32", "too many interim responses")));
+            }
+            let silent = stall.poll(cx, u64::from(interim.count()));
+            silent.map(|()| Err(Failure::Stalled(Phase::Head)))
+        })
+        .await
+    }
+
+    fn send(&mut self, request: Request<Nothing>) -> Answered {
+        match &mut self.sender {
+            Sender::Http1(sender) => Box::pin(sender.send_request(request)),
+            Sender::Http2(sender, _) => Box::pin(sender.send_request(request)),
+        }
+    }
+
+    /// The next frame of a response's body.
+    pub(super) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut Incoming,
+    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        self.poll_with(cx, |cx| Pin::new(&mut *body).poll_frame(cx))
+    }
+
+    /// Polls `wanted`, moves bytes, and polls it again: what just came is not left to another wake-up.
+    fn poll_with<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut wanted: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        if let Poll::Ready(done) = wanted(cx) {
+            return Poll::Ready(done);
+        }
+        self.poll_moving(cx);
+        wanted(cx)
+    }
+
+    fn poll_moving(&mut self, cx: &mut Context<'_>) {
+        if let Some(moving) = &mut self.moving
+            && moving.as_mut().poll(cx).is_ready()
+        {
+            // Its error, if any, is told to the request or body that it hit.
+            self.moving = None;
+        }
+    }
+
+    /// True when the connection is open and between messages. Bytes nobody asked for close it (R45).
+    pub(super) fn is_idle(&mut self) -> bool {
+        // Out of budget, tokio's sockets feign emptiness; what lies in this one must be seen.
+        let looking = tokio::task::coop::unconstrained(std::future::poll_fn(|cx| {
+            self.poll_moving(cx);
+            Poll::Ready(())
+        }));
+        let _ = pin!(looking).poll(&mut Context::from_waker(Waker::noop()));
+        self.moving.is_some()
+            && match &self.sender {
+                Sender::Http1(sender) => sender.is_ready(),
+                Sender::Http2(sender, _) => sender.is_ready(),
+            }
+    }
+
+    /// What counts as life while a body is waited for. Over HTTP/1 every byte read from the socket does. Over
+    /// HTTP/2 only data does: a peer can send PING and SETTINGS for ever (FRM-16).
+    pub(super) fn signs_of_life(&self) -> u64 {
+        if self.is_http2() { 0 } else { self.read.load(Ordering::Relaxed) }
+    }
+}
+
+/// How HTTP/1 is spoken, to origins and proxies alike.
+pub(super) fn http1_builder(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .max_buf_size(READ_BUFFER.max(limits.header_bytes))
+        .max_header_size(limits.header_bytes)
+        .max_headers(limits.header_fields);
+    builder
+}
+
+/// Interim (1xx) responses to one request (R32, R66).
+#[derive(Default)]
+pub(super) struct Interim {
+    count: AtomicU32,
+    /// Header bytes in them.
+    pub(super) bytes: AtomicUsize,
+    /// Header fields in them.
+    pub(super) fields: AtomicUsize,
+}
+
+impl Interim {
+    fn count(&self) -> u32 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// hyper tells HTTP/1's interim responses only; over HTTP/2 the stall time of the head bounds them.
+    fn watch(self: Arc<Self>, request: &mut Request<Nothing>) {
+        hyper::ext::on_informational(request, move |response| {
+            self.count.fetch_add(1, Ordering::Relaxed);
+            let size: usize = response.headers().iter().map(|(name, value)| field_size(name, value)).sum();
+            self.bytes.fetch_add(size, Ordering::Relaxed);
+            self.fields.fetch_add(response.headers().len(), Ordering::Relaxed);
+        });
+    }
+}
+
+/// Bytes of a field on the wire, colon, space and line end included.
+pub(super) fn field_size(name: &http::HeaderName, value: &http::HeaderValue) -> usize {
+    name.as_str().len() + value.len() + 4
+}
+
+/// The tasks of an HTTP/2 connection; they end with it.
+#[derive(Clone, Default)]
+struct Tasks(Arc<Mutex<JoinSet<()>>>);
+
+/// Starts those tasks. It does not keep them: a task may hold its spawner, and the two would hold each other.
+#[derive(Clone)]
+struct Spawner(Weak<Mutex<JoinSet<()>>>);
+
+impl Tasks {
+    fn spawner(&self) -> Spawner {
+        Spawner(Arc::downgrade(&self.0))
+    }
+}
+
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Spawner {
+    fn execute(&self, task: F) {
+        if let Some(tasks) = self.0.upgrade() {
+            tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(task);
+        }
+    }
+}
+
+/// What HTTP/2 windows of a client may hold together.
+pub(super) struct Windows(Arc<AtomicUsize>);
+
+/// The share of one connection, given back when it closes.
+struct Window {
+    bytes: usize,
+    taken: usize,
+    budget: Arc<AtomicUsize>,
+}
+
+impl Windows {
+    /// The whole budget.
+    pub(super) fn new() -> Windows {
+        Windows(Arc::new(AtomicUsize::new(WINDOWS)))
+    }
+
+    /// A full window while the budget lasts, which is for four connections; then a small one.
+    fn take(&self) -> Window {
+        let spend = |left: usize| left.checked_sub(WINDOW);
+        match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend) {
+            Ok(_) => Window { bytes: WINDOW, taken: WINDOW, budget: self.0.clone() },
+            Err(_) => Window { bytes: SMALL_WINDOW, taken: 0, budget: self.0.clone() },
+        }
+    }
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        self.budget.fetch_add(self.taken, Ordering::Relaxed);
+    }
+}

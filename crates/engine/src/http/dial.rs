@@ -1,0 +1,250 @@
+//! A TCP connection to a name: lookup, then happy eyeballs (RFC 8305).
+//!
+//! hyper-util's connector also races the two families, but inside a family it tries the next address only
+//! when the one before has failed or timed out, and it knows no bound on their number. A black hole among 16
+//! addresses must not cost the whole connect time (NET-05), so the race is our own.
+
+use std::io::{Error as IoError, ErrorKind, Result as IoResult};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use thence_plan::{Failure, Limits, Phase};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::deadline::Deadline;
+
+/// Addresses of one name that are tried (R70).
+const ADDRESSES: usize = 16;
+
+/// Connects to `name:port`.
+pub(super) async fn dial(
+    name: &str,
+    port: u16,
+    limits: &Limits,
+    deadline: Deadline,
+) -> Result<Wire, Failure> {
+    let addresses = deadline.within(Phase::Resolve, resolve(name, port)).await?;
+    let racing = async {
+        let tcp = race(addresses, limits.happy_eyeballs, TcpStream::connect).await;
+        tcp.map_err(|error| refused(name, port, &error))
+    };
+    let tcp = deadline.within(Phase::Connect, racing).await?;
+    prepare(&tcp, limits).map_err(|error| Failure::Connect(format!("{name}:{port}: {error}")))?;
+    Ok(Wire { tcp, read: Arc::default() })
+}
+
+/// The addresses of a name in the order they are tried. The lookup runs on a blocking thread and cannot be
+/// called off: after a timeout it ends by the resolver's own limits.
+pub(super) async fn resolve(name: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
+    match lookup_host((name, port)).await {
+        Ok(found) => Ok(interleave(found.collect())),
+        Err(error) => Err(Failure::Resolve(format!("{name}: {error}"))),
+    }
+}
+
+/// Alternates the families, the resolver's first choice first, so that a dead family delays by one step only.
+fn interleave(found: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let six = found.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) = found.into_iter().partition(|address| address.is_ipv6() == six);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut order = Vec::new();
+    while order.len() < ADDRESSES {
+        let before = order.len();
+        order.extend(first.next());
+        order.extend(second.next());
+        if order.len() == before {
+            break;
+        }
+    }
+    order.truncate(ADDRESSES);
+    order
+}
+
+/// The first address that answers wins and the others are dropped. The next one starts when the one before
+/// has failed or `delay` has passed. A refusal is reported before other errors: it lowers lanes (R34).
+async fn race<T, F>(
+    addresses: Vec<SocketAddr>,
+    delay: Duration,
+    dial: impl Fn(SocketAddr) -> F,
+) -> IoResult<T>
+where
+    T: Send + 'static,
+    F: Future<Output = IoResult<T>> + Send + 'static,
+{
+    let mut waiting = addresses.into_iter();
+    let mut attempts = JoinSet::new();
+    let mut worst = IoError::new(ErrorKind::NotFound, "the name has no address");
+    loop {
+        match waiting.next() {
+            Some(address) => drop(attempts.spawn(dial(address))),
+            None if attempts.is_empty() => return Err(worst),
+            None => {}
+        }
+        tokio::select! {
+            Some(done) = attempts.join_next() => match done.unwrap_or_else(|panic| Err(IoError::other(panic))) {
+                Ok(tcp) => return Ok(tcp),
+                Err(error) if worst.kind() == ErrorKind::ConnectionRefused => drop(error),
+                Err(error) => worst = error,
+            },
+            () = sleep(delay), if waiting.len() > 0 => {}
+        }
+    }
+}
+
+/// What could not be connected to, and why.
+fn refused(name: &str, port: u16, error: &IoError) -> Failure {
+    let text = format!("{name}:{port}: {error}");
+    match error.kind() {
+        ErrorKind::ConnectionRefused => Failure::Refused(text),
+        ErrorKind::NotFound => Failure::Resolve(text),
+        _ => Failure::Connect(text),
+    }
+}
+
+/// No delay for our small requests, and probes that keep a NAT's entry while we wait for our own limits.
+fn prepare(tcp: &TcpStream, limits: &Limits) -> IoResult<()> {
+    tcp.set_nodelay(true)?;
+    let probes = TcpKeepalive::new().with_time(limits.stall.max(Duration::from_secs(1)));
+    SockRef::from(tcp).set_tcp_keepalive(&probes)
+}
+
+/// A TCP connection that counts what it reads: a slow link may need longer than the stall time for one whole
+/// TLS record, and is alive all the same.
+pub(super) struct Wire {
+    tcp: TcpStream,
+    read: Arc<AtomicU64>,
+}
+
+impl Wire {
+    /// The count of bytes read so far, kept up to date.
+    pub(super) fn count(&self) -> Arc<AtomicU64> {
+        self.read.clone()
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<IoResult<()>> {
+        let before = buf.filled().len();
+        let done = Pin::new(&mut self.tcp).poll_read(cx, buf);
+        self.read.fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);
+        done
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<IoResult<usize>> {
+        Pin::new(&mut self.tcp).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<IoResult<()>> {
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<IoResult<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::{Arc, Mutex};
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    const STEP: Duration = Duration::from_millis(250);
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn r70_families_alternate_and_are_bounded() {
+        let found = ["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1"].map(address);
+        let order = ["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"].map(address);
+        assert_eq!(interleave(found.to_vec()), order);
+        let many = |n| (0..n).map(|i| SocketAddr::from(([10, 0, 0, i], 1)));
+        let six =
+            many(40).map(|v4| SocketAddr::new(std::net::Ipv6Addr::from(u128::from(v4.port())).into(), 1));
+        let order = interleave(six.chain(many(40)).collect());
+        assert_eq!(order.len(), ADDRESSES);
+        assert_eq!(order.iter().filter(|address| address.is_ipv4()).count(), ADDRESSES / 2);
+        assert!(interleave(Vec::new()).is_empty());
+    }
+
+    /// How each of the addresses 10.0.0.0, 10.0.0.1, ... answers.
+    #[derive(Clone, Copy)]
+    enum Answer {
+        Yes(u64),
+        No(u64, ErrorKind),
+        Never,
+    }
+
+    /// Who wins, after how many milliseconds, and who was dialled.
+    async fn run(answers: &[Answer]) -> (Result<u8, ErrorKind>, u128, Vec<u8>) {
+        let answers = answers.to_vec();
+        let addresses = (0..answers.len()).map(|i| SocketAddr::from(([10, 0, 0, i as u8], 1))).collect();
+        let dialled = Arc::new(Mutex::new(Vec::new()));
+        let (noted, began) = (dialled.clone(), Instant::now());
+        let winner = race(addresses, STEP, move |address: SocketAddr| {
+            let index = address.to_string().as_bytes()[7] - b'0';
+            noted.lock().unwrap().push(index);
+            let answer = answers[usize::from(index)];
+            async move {
+                let after = |ms| tokio::time::sleep(Duration::from_millis(ms));
+                match answer {
+                    Answer::Yes(ms) => after(ms).await,
+                    Answer::No(ms, kind) => {
+                        after(ms).await;
+                        return Err(kind.into());
+                    }
+                    Answer::Never => std::future::pending().await,
+                }
+                Ok(index)
+            }
+        });
+        let winner = winner.await.map_err(|error| error.kind());
+        let dialled = dialled.lock().unwrap().clone();
+        (winner, began.elapsed().as_millis(), dialled)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn net_05_a_black_hole_costs_one_step() {
+        assert_eq!(run(&[Answer::Never, Answer::Yes(10)]).await, (Ok(1), 260, vec![0, 1]));
+        let holes = [[Answer::Never; 8].as_slice(), &[Answer::Yes(10)]].concat();
+        assert_eq!(run(&holes).await.1, 8 * 250 + 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn net_05_a_failure_starts_the_next_at_once() {
+        let refused = Answer::No(5, ErrorKind::ConnectionRefused);
+        assert_eq!(run(&[refused, Answer::Yes(10), Answer::Yes(1)]).await, (Ok(1), 15, vec![0, 1]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn net_05_a_slow_first_may_still_win() {
+        assert_eq!(run(&[Answer::Yes(300), Answer::Yes(100)]).await, (Ok(0), 300, vec![0, 1]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn net_05_a_refusal_is_what_is_reported() {
+        let (refused, unreachable) = (ErrorKind::ConnectionRefused, ErrorKind::NetworkUnreachable);
+        let answers = [Answer::No(1, unreachable), Answer::No(1, refused), Answer::No(1, unreachable)];
+        assert_eq!(run(&answers).await.0, Err(refused));
+        assert_eq!(run(&[]).await.0, Err(ErrorKind::NotFound));
+    }
+}

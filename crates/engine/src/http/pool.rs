@@ -1,0 +1,106 @@
+//! Connections between two requests.
+//!
+//! The key holds scheme, host, port and proxy; TLS configuration and proxy credentials are the client's, so
+//! they need no place in it (R62). Credentials are no part of it either: they go with each request anew, and
+//! no scheme that binds them to the connection (NTLM, Negotiate, client certificates) is spoken.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+use super::connection::Connection;
+use super::target::Target;
+
+/// What two requests must have in common to use one connection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    /// Scheme, host and port.
+    pub(super) target: Target,
+    /// `scheme://host:port` of the proxy.
+    pub(super) proxy: Option<String>,
+}
+
+/// Idle connections, each kept for `Limits::keep_alive`.
+#[derive(Clone)]
+pub(super) struct Pool {
+    keep: Duration,
+    shelf: Arc<Mutex<Shelf>>,
+}
+
+#[derive(Default)]
+struct Shelf {
+    idle: HashMap<Key, Vec<(Instant, Connection)>>,
+    /// A task is under way that clears it.
+    swept: bool,
+}
+
+impl Pool {
+    /// An empty pool.
+    pub(super) fn new(keep: Duration) -> Pool {
+        Pool { keep, shelf: Arc::default() }
+    }
+
+    /// The connection that was used last, if it is still open and silent. The pause lets the runtime look at
+    /// the sockets first: else a close that came meanwhile would be seen only after the request is out.
+    pub(super) async fn take(&self, key: &Key) -> Option<Connection> {
+        if !lock(&self.shelf).idle.contains_key(key) {
+            return None;
+        }
+        tokio::task::yield_now().await;
+        let mut shelf = lock(&self.shelf);
+        shelf.sweep(self.keep);
+        let shelved = shelf.idle.get_mut(key)?;
+        while let Some((_, mut connection)) = shelved.pop() {
+            if connection.is_idle() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection that is between messages; any other is closed.
+    pub(super) fn put(&self, key: Key, mut connection: Connection) {
+        if !connection.is_idle() {
+            return;
+        }
+        let mut shelf = lock(&self.shelf);
+        shelf.idle.entry(key).or_default().push((Instant::now(), connection));
+        if !shelf.swept
+            && let Ok(runtime) = Handle::try_current()
+        {
+            shelf.swept = true;
+            runtime.spawn(sweep(Arc::downgrade(&self.shelf), self.keep));
+        }
+    }
+}
+
+impl Shelf {
+    fn sweep(&mut self, keep: Duration) {
+        self.idle.retain(|_, shelved| {
+            shelved.retain(|(since, _)| since.elapsed() < keep);
+            !shelved.is_empty()
+        });
+    }
+}
+
+/// Closes what was kept too long, and ends when nothing is kept.
+async fn sweep(shelf: Weak<Mutex<Shelf>>, keep: Duration) {
+    loop {
+        tokio::time::sleep(keep).await;
+        let Some(shelf) = shelf.upgrade() else { return };
+        let mut shelf = lock(&shelf);
+        shelf.sweep(keep);
+        if shelf.idle.is_empty() {
+            shelf.swept = false;
+            return;
+        }
+    }
+}
+
+/// A panic under this lock leaves a shelf that is whole: every change to it is one call.
+fn lock(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
+    shelf.lock().unwrap_or_else(PoisonError::into_inner)
+}

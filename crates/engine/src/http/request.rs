@@ -1,0 +1,253 @@
+//! The fields of a request: what is ours, what the user gave, and to whom the latter may go (R58).
+
+use std::sync::Arc;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Request, Uri};
+use http_body_util::Empty;
+use percent_encoding::percent_decode_str;
+use thence_plan::{Condition, Failure};
+use url::{Position, Url};
+
+use super::proxy::Hop;
+use super::target::Target;
+use crate::error::Error;
+
+/// One GET to be made. It has no `Debug`: headers and user are secrets (P4).
+pub(crate) struct Get {
+    /// Where to ask: the original URL, or a target that its redirects led to.
+    pub(crate) url: String,
+    /// The original URL: what the user gave belongs to its origin (R58).
+    pub(crate) given_for: String,
+    /// Request fields the user gave; they have passed [`check_headers`].
+    pub(crate) headers: Arc<Vec<(String, String)>>,
+    /// User and password for Basic authentication; goes before the URL's userinfo.
+    pub(crate) user: Option<Arc<(String, String)>>,
+    /// First byte and exclusive end; no `Range` field when `None`.
+    pub(crate) range: Option<(u64, Option<u64>)>,
+    /// Condition sent along with the range.
+    pub(crate) condition: Condition,
+    /// Use a new connection for every hop.
+    pub(crate) fresh: bool,
+}
+
+/// Fields that decide which bytes come, how they are framed, or what the connection is for. They are ours.
+const OURS: [&str; 17] = [
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "expect",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "keep-alive",
+    "proxy-connection",
+    "range",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "want-repr-digest",
+];
+
+/// Refuses fields that are ours to set, and those that cannot be sent: a name that is no token, a value with
+/// a line end, NUL or other control character (URL-06).
+///
+/// # Errors
+///
+/// [`Error::Option`], which names the field and never repeats its value.
+pub(crate) fn check_headers(headers: &[(String, String)]) -> Result<(), Error> {
+    for (name, value) in headers {
+        let shown = name.escape_default();
+        let Some(field) = HeaderName::from_bytes(name.as_bytes()).ok() else {
+            return Err(Error::Option(format!("header {shown}: this is no name for a header")));
+        };
+        if OURS.contains(&field.as_str()) {
+            return Err(Error::Option(format!("header {shown}: thence sets this one itself")));
+        }
+        if HeaderValue::from_bytes(value.as_bytes()).is_err() {
+            return Err(Error::Option(format!("header {shown}: its value holds a control character")));
+        }
+    }
+    Ok(())
+}
+
+/// How one request goes out.
+pub(super) struct Way<'a> {
+    /// What is asked; userinfo and fragment are not sent.
+    pub(super) url: &'a Url,
+    /// Its server.
+    pub(super) target: &'a Target,
+    /// The proxy it is sent to whole.
+    pub(super) forwards: Option<&'a Hop>,
+    /// The chain has not left the origin that the user's fields and credentials are for.
+    pub(super) trusted: bool,
+    /// HTTP/2.
+    pub(super) http2: bool,
+    /// `User-Agent` where the user's fields have none.
+    pub(super) user_agent: &'a HeaderValue,
+}
+
+/// The request for `get` on this way.
+pub(super) fn build(get: &Get, way: &Way<'_>) -> Result<Request<Empty<Bytes>>, Failure> {
+    let mut fields = if way.trusted { given(get)? } else { HeaderMap::new() };
+    proxy_fields(&mut fields, way.forwards);
+    own_fields(&mut fields, get, way)?;
+    let host = if way.http2 { fields.remove(header::HOST) } else { None };
+    let mut request = Request::new(Empty::new());
+    *request.uri_mut() = request_target(way, host.as_ref())?;
+    *request.headers_mut() = fields;
+    Ok(request)
+}
+
+/// What the user gave. It is marked sensitive: `Debug` does not print it, HPACK does not index it.
+fn given(get: &Get) -> Result<HeaderMap, Failure> {
+    let unsendable =
+        |name: &str| Failure::Defect(format!("header {} was not checked", name.escape_default()));
+    let mut fields = HeaderMap::new();
+    for (name, value) in get.headers.iter() {
+        let field = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unsendable(name))?;
+        let mut value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| unsendable(name))?;
+        value.set_sensitive(true);
+        fields.append(field, value);
+    }
+    if !fields.contains_key(header::AUTHORIZATION)
+        && let Some(authorization) = basic(get)
+    {
+        fields.insert(header::AUTHORIZATION, authorization);
+    }
+    Ok(fields)
+}
+
+/// Basic authentication (RFC 7617) by the user option, else by the original URL's userinfo. That of a
+/// redirect's target is never used: it was not the user who wrote it.
+fn basic(get: &Get) -> Option<HeaderValue> {
+    let pair = match &get.user {
+        Some(user) => format!("{}:{}", user.0, user.1).into_bytes(),
+        None => userinfo(&get.given_for)?,
+    };
+    let mut value = HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(pair))).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+fn userinfo(url: &str) -> Option<Vec<u8>> {
+    let url = Url::parse(url).ok()?;
+    if url.username().is_empty() && url.password().is_none() {
+        return None;
+    }
+    let mut pair: Vec<u8> = percent_decode_str(url.username()).collect();
+    pair.push(b':');
+    pair.extend(percent_decode_str(url.password().unwrap_or_default()));
+    Some(pair)
+}
+
+/// A proxy's credentials go to a proxy (NET-07): behind a tunnel, or without a proxy, the origin would get
+/// even those that the user gave as a header.
+fn proxy_fields(fields: &mut HeaderMap, forwards: Option<&Hop>) {
+    match forwards {
+        None => drop(fields.remove(header::PROXY_AUTHORIZATION)),
+        Some(hop) => {
+            if let Some(authorization) = hop.authorization() {
+                fields.insert(header::PROXY_AUTHORIZATION, authorization.clone());
+            }
+        }
+    }
+}
+
+/// What is the same for every user: identity coding always (R5), the range, and one condition.
+fn own_fields(fields: &mut HeaderMap, get: &Get, way: &Way<'_>) -> Result<(), Failure> {
+    let unsendable = |_| Failure::Defect("a validator that cannot be sent".into());
+    let host = HeaderValue::try_from(way.target.authority());
+    let host = host.map_err(|_| Failure::Connect(format!("{} cannot be asked for", way.target)))?;
+    fields.entry(header::HOST).or_insert(host);
+    // The same one to every origin of a chain: servers choose the bytes by it (R12).
+    let named = get.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("user-agent"));
+    let agent = named.and_then(|(_, value)| HeaderValue::from_bytes(value.as_bytes()).ok());
+    fields.entry(header::USER_AGENT).or_insert_with(|| agent.unwrap_or_else(|| way.user_agent.clone()));
+    fields.entry(header::ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+    fields.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    fields.insert("want-repr-digest", HeaderValue::from_static("sha-256=10"));
+    let Some((first, end)) = get.range else { return Ok(()) };
+    fields.insert(header::RANGE, range(first, end)?);
+    // A condition without a range would ask for something else (R6, R10).
+    match &get.condition {
+        Condition::None => {}
+        Condition::IfRange(validator) => {
+            fields.insert(header::IF_RANGE, HeaderValue::try_from(validator).map_err(unsendable)?);
+        }
+        Condition::IfMatch(tag) => {
+            fields.insert(header::IF_MATCH, HeaderValue::try_from(tag).map_err(unsendable)?);
+        }
+    }
+    Ok(())
+}
+
+/// `bytes=first-last` (RFC 9110 s14.1.2), whose last is inclusive.
+fn range(first: u64, end: Option<u64>) -> Result<HeaderValue, Failure> {
+    let text = match end {
+        None => format!("bytes={first}-"),
+        Some(end) if end > first => format!("bytes={first}-{}", end - 1),
+        Some(end) => return Err(Failure::Defect(format!("the range {first}..{end} is empty"))),
+    };
+    HeaderValue::try_from(text).map_err(|error| Failure::Defect(error.to_string()))
+}
+
+/// Origin form; absolute form for a forwarding proxy and for HTTP/2, where it becomes `:authority` and a
+/// user's own `Host` takes the authority's place.
+fn request_target(way: &Way<'_>, host: Option<&HeaderValue>) -> Result<Uri, Failure> {
+    let path = &way.url[Position::BeforePath..Position::AfterQuery];
+    let text = match (way.forwards.is_some(), way.http2) {
+        (false, false) => path.to_owned(),
+        (_, http2) => {
+            let named = host.filter(|_| http2).and_then(|host| host.to_str().ok());
+            let authority = named.map_or_else(|| way.target.authority(), str::to_owned);
+            format!("{}://{authority}{path}", way.url.scheme())
+        }
+    };
+    let unusable =
+        |error| Failure::Redirect(format!("{} has a URL that cannot be asked: {error}", way.target));
+    text.parse().map_err(unusable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn built(http2: bool) -> Request<Empty<Bytes>> {
+        let headers = vec![("Host".into(), "other:81".into()), ("Cookie".into(), "SECRET".into())];
+        let get = Get {
+            url: "https://user:SECRET@h/a?b".into(),
+            given_for: "https://user:SECRET@h/a?b".into(),
+            headers: Arc::new(headers),
+            user: None,
+            range: Some((0, None)),
+            condition: Condition::None,
+            fresh: false,
+        };
+        let url = Url::parse(&get.url).unwrap();
+        let target = Target::of(&url).unwrap();
+        let user_agent = &HeaderValue::from_static("a");
+        let way = Way { url: &url, target: &target, forwards: None, trusted: true, http2, user_agent };
+        build(&get, &way).unwrap()
+    }
+
+    #[test]
+    fn a_host_of_the_users_own_takes_the_authoritys_place() {
+        assert_eq!(built(true).uri(), "https://other:81/a?b");
+        assert!(!built(true).headers().contains_key("host"));
+        assert_eq!(built(false).uri(), "/a?b");
+        assert_eq!(built(false).headers()["host"], "other:81");
+    }
+
+    #[test]
+    fn log_01_debug_prints_no_secret() {
+        let text = format!("{:?}", built(false));
+        assert!(text.contains("cookie") && text.contains("authorization"));
+        assert!(!text.contains("SECRET") && !text.contains("dXNlcjpTRUNSRVQ="));
+    }
+}

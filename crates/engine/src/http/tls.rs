@@ -1,0 +1,231 @@
+//! TLS by rustls with aws-lc-rs: what is trusted, and a sentence for what is not.
+//!
+//! The provider is passed by hand, so nothing process-wide is set. A configuration belongs to one client with
+//! one choice of trust; its session tickets never meet another's (TLS-09, R62).
+
+use std::io::{Error as IoError, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError,
+    RootCertStore, SignatureScheme,
+};
+use rustls_platform_verifier::BuilderVerifierExt;
+use thence_plan::Failure;
+use tokio::sync::OnceCell;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use url::Host;
+
+use super::dial::Wire;
+use super::fault::tls_inside;
+use super::target::Target;
+
+/// What a client trusts, loaded when the first `https:` hop is met.
+pub(super) struct Tls {
+    cacert: Option<PathBuf>,
+    insecure: bool,
+    loaded: OnceCell<Config>,
+}
+
+/// The configuration, once for each protocol that is offered.
+#[derive(Clone)]
+pub(super) struct Config {
+    http1: Arc<ClientConfig>,
+    http2: Arc<ClientConfig>,
+}
+
+/// How a handshake ended.
+pub(super) enum Shaken {
+    /// A stream, and whether ALPN settled on HTTP/2.
+    Stream(Box<TlsStream<Wire>>, bool),
+    /// The peer speaks none of the offered protocols (RFC 7301 s3.2).
+    OtherProtocol,
+}
+
+impl Tls {
+    /// Nothing is read yet.
+    pub(super) fn new(cacert: Option<PathBuf>, insecure: bool) -> Tls {
+        Tls { cacert, insecure, loaded: OnceCell::new() }
+    }
+
+    /// The configuration. Reading the system's store takes some 16 ms, so it is done on a blocking thread
+    /// while name and connection are waited for.
+    pub(super) async fn config(&self) -> Result<Config, Failure> {
+        let load = || async {
+            let (cacert, insecure) = (self.cacert.clone(), self.insecure);
+            let loading = tokio::task::spawn_blocking(move || load(cacert.as_deref(), insecure));
+            loading.await.unwrap_or_else(|panic| Err(Failure::Tls(panic.to_string())))
+        };
+        self.loaded.get_or_try_init(load).await.cloned()
+    }
+}
+
+impl Config {
+    /// Shakes hands with `target`, offering HTTP/2 or HTTP/1.1 and never both: a server that speaks HTTP/1.1
+    /// is to be asked in it, which costs less for bulk and gives a lane its own connection.
+    pub(super) async fn shake(&self, wire: Wire, target: &Target, http2: bool) -> Result<Shaken, Failure> {
+        let config = if http2 { &self.http2 } else { &self.http1 };
+        let connector = TlsConnector::from(config.clone());
+        match connector.connect(server_name(&target.host)?, wire).await {
+            Ok(stream) => {
+                let settled = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                Ok(Shaken::Stream(Box::new(stream), settled))
+            }
+            Err(error) => match tls_inside(&error) {
+                Some(TlsError::AlertReceived(AlertDescription::NoApplicationProtocol)) => {
+                    Ok(Shaken::OtherProtocol)
+                }
+                Some(tls) => Err(Failure::Tls(sentence(target, tls))),
+                None => Err(interrupted(target, &error)),
+            },
+        }
+    }
+}
+
+/// The name the certificate must have; an address must stand in it as an address (R63).
+fn server_name(host: &Host) -> Result<ServerName<'static>, Failure> {
+    match host {
+        Host::Ipv4(address) => Ok(ServerName::from(std::net::IpAddr::from(*address))),
+        Host::Ipv6(address) => Ok(ServerName::from(std::net::IpAddr::from(*address))),
+        Host::Domain(name) => ServerName::try_from(name.trim_end_matches('.').to_owned())
+            .map_err(|_| Failure::Tls(format!("{name} is no name that a certificate can have"))),
+    }
+}
+
+/// Builds the configuration. TLS 1.2 and 1.3 are all that rustls has.
+fn load(cacert: Option<&Path>, insecure: bool) -> Result<Config, Failure> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    // The first random bytes of a process can cost 22 ms of CPU; here they cost nobody a wait.
+    let warm = provider.secure_random.fill(&mut [0; 1]);
+    warm.map_err(|_| Failure::Tls("no random numbers".into()))?;
+    let unset = |error: TlsError| Failure::Tls(error.to_string());
+    let builder =
+        || ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
+    let http1 = if insecure {
+        let any = Arc::new(Anything(provider.signature_verification_algorithms));
+        builder().map_err(unset)?.dangerous().with_custom_certificate_verifier(any)
+    } else if let Some(path) = cacert {
+        builder().map_err(unset)?.with_root_certificates(read_roots(path)?)
+    } else {
+        match builder().map_err(unset)?.with_platform_verifier() {
+            Ok(verified) => verified,
+            // Containers and static builds have no store; those of the build are better than none.
+            Err(_) => builder().map_err(unset)?.with_root_certificates(built_in_roots()),
+        }
+    };
+    Ok(offer(http1.with_no_client_auth()))
+}
+
+/// The configuration with each protocol to offer.
+fn offer(config: ClientConfig) -> Config {
+    let (mut http1, mut http2) = (config.clone(), config);
+    http1.alpn_protocols = vec![b"http/1.1".to_vec()];
+    http2.alpn_protocols = vec![b"h2".to_vec()];
+    Config { http1: Arc::new(http1), http2: Arc::new(http2) }
+}
+
+/// Mozilla's authorities as of this build.
+fn built_in_roots() -> RootCertStore {
+    RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
+}
+
+/// The authorities in a PEM file; one that cannot be used is an error, since the user chose them.
+fn read_roots(path: &Path) -> Result<RootCertStore, Failure> {
+    let unusable = |why: String| Failure::Tls(format!("CA file {}: {why}", path.display()));
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| unusable(error.to_string()))? {
+        let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
+        roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
+    }
+    if roots.is_empty() { Err(unusable("holds no certificate".into())) } else { Ok(roots) }
+}
+
+/// A handshake that broke off. A lost connection may do better the next time; bytes that are no TLS will not.
+fn interrupted(target: &Target, error: &IoError) -> Failure {
+    match error.kind() {
+        ErrorKind::InvalidData => Failure::Tls(format!("{target}: {error}")),
+        _ => Failure::Connect(format!("{target}: the connection broke in the TLS handshake: {error}")),
+    }
+}
+
+/// What is wrong, in words for a person who must decide what to do about it.
+fn sentence(target: &Target, error: &TlsError) -> String {
+    let host = &target.host;
+    match error {
+        TlsError::InvalidCertificate(certificate) => untrusted(host, certificate),
+        TlsError::AlertReceived(alert) => format!("{target} broke off the TLS handshake: {alert:?}"),
+        TlsError::PeerIncompatible(_) => format!("{target} offers no version of TLS that is safe"),
+        TlsError::InvalidMessage(_) => format!("{target} does not answer in TLS"),
+        other => format!("{target}: TLS failed: {}", other.to_string().escape_debug()),
+    }
+}
+
+/// Why a certificate is not accepted. Names in it are the peer's words, so they are escaped.
+fn untrusted(host: &Host, error: &CertificateError) -> String {
+    match error {
+        CertificateError::ExpiredContext { time, not_after } => {
+            let days = time.as_secs().saturating_sub(not_after.as_secs()) / 86_400;
+            format!("the certificate of {host} has expired {days} days ago")
+        }
+        CertificateError::Expired => format!("the certificate of {host} has expired"),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            format!("the certificate of {host} is not valid yet; is this machine's clock right?")
+        }
+        CertificateError::NotValidForNameContext { presented, .. } => {
+            let names: Vec<_> =
+                presented.iter().take(3).map(|name| name.escape_default().to_string()).collect();
+            format!("the certificate is for another host than {host}: {}", names.join(", "))
+        }
+        CertificateError::NotValidForName => format!("the certificate is for another host than {host}"),
+        CertificateError::UnknownIssuer => {
+            format!("the certificate of {host} is self-signed or from an authority that is not trusted here")
+        }
+        other => format!("the certificate of {host} is not accepted: {}", other.to_string().escape_debug()),
+    }
+}
+
+/// Accepts every certificate (`insecure`). The handshake must still be signed by that certificate's key, so
+/// the peer is at least the one it shows.
+#[derive(Debug)]
+struct Anything(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for Anything {
+    fn verify_server_cert(
+        &self,
+        _end: &CertificateDer<'_>,
+        _between: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, TlsError> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        verify_tls12_signature(message, certificate, signature, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        verify_tls13_signature(message, certificate, signature, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}

@@ -1,0 +1,487 @@
+//! A lane: one connection that asks for a range, waits for the planner's word, and brings the bytes.
+//!
+//! It knows nothing of other lanes and judges nothing. It owns its slabs until it hands them over; it has one
+//! hand-over under way at most, so the order within a block is kept; and it never waits for a slab, its rate
+//! or its socket for longer than `hand_over` with unwritten bytes in hand.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use thence_plan::{Bucket, Ending, Failure, Grant, Head, Input, JobId, LaneId, Limits, Take};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::{Instant as Moment, Sleep, sleep_until};
+
+use crate::decode::Decoder;
+use crate::file::PartFile;
+use crate::http::{Answer, Body, Client, Get};
+use crate::sink::Sink;
+use crate::sys::DiskError;
+use crate::verify::{self, Disk};
+use crate::write::{HAND, Handover, OpenBlock, Pool, Slab, Writers, Written};
+
+/// How often a lane reports what it read, at most.
+const REPORT: std::time::Duration = std::time::Duration::from_millis(50);
+
+/// What lanes tell the driver.
+pub(crate) enum Word {
+    /// For the planner.
+    Input(Input),
+    /// The lane is gone; the hash state of the block it stopped in, if it stopped inside one.
+    Ended { lane: LaneId, left: Option<Box<(u32, OpenBlock)>>, result: Result<Ending, Failure> },
+}
+
+/// What all lanes of a run share. One thread owns it.
+pub(crate) struct Shared {
+    pub(crate) client: Client,
+    pub(crate) pool: Pool,
+    pub(crate) writers: Writers,
+    pub(crate) disk: Disk,
+    pub(crate) bucket: Option<RefCell<Bucket>>,
+    pub(crate) limits: Limits,
+}
+
+/// Where a lane's bytes go.
+#[derive(Clone)]
+pub(crate) enum Place {
+    /// To their offsets in a part.
+    Part { part: std::sync::Arc<PartFile>, block_size: u32, total: Option<u64> },
+    /// In order to a consumer.
+    Sink(Rc<Sink>),
+}
+
+/// What the planner said after the head.
+pub(crate) struct Taking {
+    pub(crate) take: Take,
+    pub(crate) place: Place,
+    /// Hash state of the block that `take.at` is in.
+    pub(crate) open: OpenBlock,
+}
+
+/// How the driver steers a lane. Both live on one thread.
+pub(crate) struct Control {
+    /// Where to stop; moved by `narrow`.
+    end: Cell<u64>,
+    /// Bytes below this are in slabs or written.
+    begun: Cell<u64>,
+    block_size: Cell<u64>,
+    closing: Cell<bool>,
+    taking: RefCell<Option<Taking>>,
+    wake: Notify,
+}
+
+impl Control {
+    pub(crate) fn new() -> Rc<Control> {
+        Rc::new(Control {
+            end: Cell::new(u64::MAX),
+            begun: Cell::new(0),
+            block_size: Cell::new(1),
+            closing: Cell::new(false),
+            taking: RefCell::new(None),
+            wake: Notify::new(),
+        })
+    }
+
+    pub(crate) fn take(&self, taking: Taking) {
+        self.end.set(taking.take.end.unwrap_or(u64::MAX));
+        self.begun.set(taking.take.at);
+        if let Place::Part { block_size, .. } = &taking.place {
+            self.block_size.set(u64::from(*block_size));
+        }
+        *self.taking.borrow_mut() = Some(taking);
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn close(&self) {
+        self.closing.set(true);
+        self.wake.notify_one();
+    }
+
+    /// Moves the end to `end`, but never into a block that is begun. Returns the end from now on.
+    pub(crate) fn narrow(&self, end: u64) -> u64 {
+        let size = self.block_size.get();
+        let begun = self.begun.get().div_ceil(size).saturating_mul(size);
+        let end = end.max(begun).min(self.end.get());
+        self.end.set(end);
+        self.wake.notify_one();
+        end
+    }
+}
+
+/// A lane's way to the driver.
+#[derive(Clone)]
+pub(crate) struct Port {
+    pub(crate) job: JobId,
+    pub(crate) lane: LaneId,
+    pub(crate) words: mpsc::UnboundedSender<(JobId, Word)>,
+}
+
+impl Port {
+    fn say(&self, input: Input) {
+        // The driver outlives its lanes; when it is gone there is nobody to tell.
+        let _ = self.words.send((self.job, Word::Input(input)));
+    }
+
+    fn end(&self, left: Option<Box<(u32, OpenBlock)>>, result: Result<Ending, Failure>) {
+        let _ = self.words.send((self.job, Word::Ended { lane: self.lane, left, result }));
+    }
+}
+
+/// Runs a lane from its request to its end.
+pub(crate) async fn run(shared: Rc<Shared>, control: Rc<Control>, port: Port, get: Get) {
+    let answer = tokio::select! {
+        biased;
+        () = closed(&control) => return port.end(None, Ok(Ending::Closed)),
+        answer = shared.client.get(get) => answer,
+    };
+    let Answer { hops, head, body } = match answer {
+        Ok(answer) => answer,
+        Err(failure) => return port.end(None, Err(failure)),
+    };
+    let content = content_length(&head);
+    port.say(Input::Head { lane: port.lane, hops, head });
+    let Some(taking) = word(&control).await else {
+        // What is left of a short body is read so that the connection can be used again.
+        if content.is_some_and(|len| len <= shared.limits.discard) {
+            tokio::task::spawn_local(body.discard());
+        }
+        return port.end(None, Ok(Ending::Closed));
+    };
+    let decoder = match Decoder::new(&taking.take.codings, &shared.limits) {
+        Ok(decoder) => decoder,
+        Err(failure) => return port.end(None, Err(failure)),
+    };
+    let mut reader = Reader::new(shared, control, port, taking);
+    let result = reader.read(body, decoder).await;
+    reader.finish(result).await;
+}
+
+fn content_length(head: &Head) -> Option<u64> {
+    std::str::from_utf8(head.single("content-length")?).ok()?.parse().ok()
+}
+
+async fn closed(control: &Control) {
+    while !control.closing.get() {
+        control.wake.notified().await;
+    }
+}
+
+/// Waits for `Take` (or `None` for `Close`). The stall clock does not run: it is we who let the peer wait.
+async fn word(control: &Control) -> Option<Taking> {
+    loop {
+        if control.closing.get() {
+            return None;
+        }
+        if let Some(taking) = control.taking.borrow_mut().take() {
+            return Some(taking);
+        }
+        control.wake.notified().await;
+    }
+}
+
+/// What a reader waits for next.
+#[allow(clippy::large_enum_variant, reason = "one at a time, on the stack; a box would cost every hand-over")]
+enum Event {
+    Woken,
+    Due,
+    Written(Result<Written, DiskError>),
+    Granted,
+    Chunk(Result<Option<Bytes>, Failure>),
+}
+
+/// The body's way from socket to slab.
+struct Reader {
+    shared: Rc<Shared>,
+    control: Rc<Control>,
+    port: Port,
+    place: Place,
+    /// Bytes below this are compared or dropped.
+    from: u64,
+    compare: bool,
+    /// Offset of the next body byte.
+    at: u64,
+    /// Body bytes read and not granted yet by the rate limit.
+    rest: Bytes,
+    granted: Option<Moment>,
+    /// Filled slabs, and the offset of their first byte.
+    slabs: Vec<Slab>,
+    slabs_at: u64,
+    /// When the oldest byte in hand must be handed over.
+    due: Option<Moment>,
+    open: OpenBlock,
+    writing: Option<oneshot::Receiver<Result<Written, DiskError>>>,
+    reported: Instant,
+    unreported: u64,
+}
+
+impl Reader {
+    fn new(shared: Rc<Shared>, control: Rc<Control>, port: Port, taking: Taking) -> Reader {
+        Reader {
+            shared,
+            control,
+            port,
+            place: taking.place,
+            from: taking.take.at,
+            compare: taking.take.compare,
+            at: taking.take.from,
+            rest: Bytes::new(),
+            granted: None,
+            slabs: Vec::with_capacity(HAND),
+            slabs_at: 0,
+            due: None,
+            open: taking.open,
+            writing: None,
+            reported: Instant::now(),
+            unreported: 0,
+        }
+    }
+
+    /// Reads the body to the lane's end, the message's end, or a failure.
+    async fn read(&mut self, mut body: Body, mut decoder: Decoder) -> Result<Ending, Failure> {
+        let mut timer = Box::pin(sleep_until(Moment::now()));
+        loop {
+            if self.control.closing.get() {
+                return Ok(Ending::Closed);
+            }
+            if self.at >= self.control.end.get() {
+                tokio::task::spawn_local(body.discard());
+                return Ok(Ending::Range);
+            }
+            if !self.rest.is_empty() && self.granted.is_none() {
+                self.use_rest().await?;
+                continue;
+            }
+            match self.next(&mut body, timer.as_mut()).await {
+                Event::Woken => {}
+                Event::Granted => self.granted = None,
+                Event::Due => self.hand_over().await?,
+                Event::Written(written) => self.written(written)?,
+                Event::Chunk(chunk) => match chunk? {
+                    Some(bytes) => {
+                        self.count(bytes.len());
+                        self.rest = decoder.feed(bytes)?;
+                    }
+                    None => {
+                        let last = decoder.finish()?;
+                        self.consume(last).await?;
+                        let ending = body.ending();
+                        body.release();
+                        return Ok(ending);
+                    }
+                },
+            }
+        }
+    }
+
+    /// One step of waiting. The socket is not read while bytes of the last read are withheld by the rate limit.
+    async fn next(&mut self, body: &mut Body, mut timer: std::pin::Pin<&mut Sleep>) -> Event {
+        let wait = [self.due, self.granted].into_iter().flatten().min();
+        if let Some(wait) = wait
+            && timer.deadline() != wait
+        {
+            timer.as_mut().reset(wait);
+        }
+        let idle = self.granted.is_none();
+        tokio::select! {
+            biased;
+            () = self.control.wake.notified() => Event::Woken,
+            written = answer(&mut self.writing), if self.writing.is_some() => Event::Written(written),
+            () = timer.as_mut(), if wait.is_some() => {
+                let now = Moment::now();
+                if self.granted.is_some_and(|at| at <= now) { Event::Granted } else { Event::Due }
+            }
+            chunk = body.chunk(), if idle => Event::Chunk(chunk),
+        }
+    }
+
+    /// Uses as much of what was read as the rate limit grants.
+    async fn use_rest(&mut self) -> Result<(), Failure> {
+        let mut want = self.rest.len() as u64;
+        if let Some(bucket) = &self.shared.bucket {
+            match bucket.borrow_mut().take(Instant::now(), want) {
+                Grant::Now(granted) => want = granted,
+                Grant::At(at) => {
+                    self.granted = Some(at.into());
+                    return Ok(());
+                }
+            }
+        }
+        let granted = self.rest.split_to(want as usize);
+        self.consume(granted).await
+    }
+
+    /// Takes body bytes at `self.at`: below `from` they are compared or dropped, up to the end stored.
+    async fn consume(&mut self, mut bytes: Bytes) -> Result<(), Failure> {
+        if self.at < self.from {
+            let skipped = bytes.split_to((self.from - self.at).min(bytes.len() as u64) as usize);
+            self.skip(skipped).await?;
+            if self.control.closing.get() {
+                return Ok(());
+            }
+        }
+        let room = self.control.end.get().saturating_sub(self.at);
+        bytes.truncate(room.min(bytes.len() as u64) as usize);
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        match &self.place {
+            Place::Sink(sink) => {
+                let sink = sink.clone();
+                let len = bytes.len() as u64;
+                sink.write(bytes).await?;
+                self.at += len;
+                self.control.begun.set(self.at);
+                self.port.say(Input::Taken { upto: self.at });
+            }
+            Place::Part { .. } => {
+                while !bytes.is_empty() {
+                    let put = self.put(&bytes).await?;
+                    bytes = bytes.slice(put..);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn skip(&mut self, bytes: Bytes) -> Result<(), Failure> {
+        let offset = self.at;
+        self.at += bytes.len() as u64;
+        if !self.compare {
+            return Ok(());
+        }
+        let Place::Part { part, .. } = &self.place else { return Ok(()) };
+        let part = part.clone();
+        let same = self.shared.disk.call(move || verify::same(&part, offset, &bytes)).await;
+        let same = same.map_err(|_| gone())??;
+        if !same || self.at == self.from {
+            self.port.say(Input::Compared { lane: self.port.lane, same });
+        }
+        if !same {
+            self.control.closing.set(true);
+        }
+        Ok(())
+    }
+
+    /// Copies bytes into the slab in hand; returns how many.
+    async fn put(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
+        // A slab ends at a multiple of its size, so that every write but the first and last is of whole pages.
+        let size = self.shared.limits.slab as u64;
+        let room = (size - self.at % size) as usize;
+        if self.slabs.is_empty() || self.at.is_multiple_of(size) {
+            self.begin_slab().await?;
+        }
+        let Some(slab) = self.slabs.last_mut() else { return Err(gone()) };
+        let put = slab.put(&bytes[..bytes.len().min(room)]);
+        self.at += put as u64;
+        self.control.begun.set(self.at);
+        if self.due.is_none() {
+            self.due = Some(Moment::now() + self.shared.limits.hand_over);
+        }
+        if self.slabs.len() == HAND && self.at.is_multiple_of(size) {
+            self.hand_over().await?;
+        }
+        Ok(put)
+    }
+
+    /// Takes a slab. If there is none, what is in hand goes first: this wait is the only back-pressure.
+    async fn begin_slab(&mut self) -> Result<(), Failure> {
+        let slab = match self.shared.pool.try_take() {
+            Some(slab) => slab,
+            None => {
+                self.hand_over().await?;
+                self.settle().await?;
+                self.shared.pool.take().await
+            }
+        };
+        if self.slabs.is_empty() {
+            self.slabs_at = self.at;
+        }
+        self.slabs.push(slab);
+        Ok(())
+    }
+
+    /// Gives what is in hand to a writer, once the hand-over before it is done.
+    async fn hand_over(&mut self) -> Result<(), Failure> {
+        self.due = None;
+        if self.slabs.is_empty() {
+            return Ok(());
+        }
+        self.settle().await?;
+        let Place::Part { part, block_size, total } = &self.place else { return Ok(()) };
+        self.writing = Some(self.shared.writers.hand_over(Handover {
+            part: part.clone(),
+            offset: self.slabs_at,
+            slabs: std::mem::replace(&mut self.slabs, Vec::with_capacity(HAND)),
+            open: std::mem::replace(&mut self.open, OpenBlock::new()),
+            block_size: *block_size,
+            total: *total,
+        }));
+        Ok(())
+    }
+
+    /// Waits for the hand-over under way.
+    async fn settle(&mut self) -> Result<(), Failure> {
+        if self.writing.is_some() {
+            let written = answer(&mut self.writing).await;
+            self.written(written)?;
+        }
+        Ok(())
+    }
+
+    fn written(&mut self, written: Result<Written, DiskError>) -> Result<(), Failure> {
+        self.writing = None;
+        let written = written?;
+        self.report();
+        for stored in written.stored {
+            self.port.say(Input::Stored { block: stored.block, upto: stored.upto, hash: stored.hash });
+        }
+        self.open = written.open;
+        Ok(())
+    }
+
+    fn count(&mut self, len: usize) {
+        self.unreported += len as u64;
+        if self.reported.elapsed() >= REPORT {
+            self.report();
+        }
+    }
+
+    fn report(&mut self) {
+        if self.unreported > 0 {
+            self.port.say(Input::Bytes { lane: self.port.lane, at: self.at, len: self.unreported });
+            self.unreported = 0;
+            self.reported = Instant::now();
+        }
+    }
+
+    /// Hands over what is in hand, whatever the result, and says the last word.
+    async fn finish(mut self, result: Result<Ending, Failure>) {
+        let handed = self.hand_over().await;
+        let settled = self.settle().await;
+        self.report();
+        let result = handed.and(settled).and(result);
+        let left = match &self.place {
+            Place::Part { block_size, .. } => {
+                let (begun, size) = (self.control.begun.get(), u64::from(*block_size));
+                // A lane that only compared stands inside a block of which it has no state.
+                let inside = begun % size > 0 && u64::from(self.open.upto()) == begun % size;
+                inside.then(|| Box::new(((begun / size) as u32, self.open)))
+            }
+            Place::Sink(_) => None,
+        };
+        self.port.end(left, result);
+    }
+}
+
+/// The answer to a hand-over. A writer that is gone without one has failed.
+async fn answer(
+    writing: &mut Option<oneshot::Receiver<Result<Written, DiskError>>>,
+) -> Result<Written, DiskError> {
+    let Some(receiver) = writing else { return std::future::pending().await };
+    receiver.await.unwrap_or_else(|_| Err(DiskError::gone()))
+}
+
+fn gone() -> Failure {
+    DiskError::gone().into()
+}

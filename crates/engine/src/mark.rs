@@ -1,0 +1,132 @@
+//! The attribute `user.thence`: what a file says of itself where no journal stands beside it.
+//!
+//! A finished file carries its length, validator, digest and a hash of its source, so that asking for it
+//! again fetches nothing. The URL itself is not in it: files are copied about with their attributes, and a
+//! query may be a credential (P4). A part below one block carries its source alone, which tells it from a
+//! stranger's `NAME.part`. All of it is a courtesy: where there are no attributes, nothing is lost but that.
+
+use std::fs::File;
+
+use thence_plan::{Identity, WantedDigest};
+
+use crate::sys;
+
+/// First line: the format's version.
+const HEAD: &str = "thence 1";
+
+/// What a file's attribute says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// A part that has no journal.
+    Part {
+        /// `source_of` its URL.
+        source: String,
+    },
+    /// A finished file.
+    File {
+        /// `source_of` its URL.
+        source: String,
+        /// Its length in bytes when it was finished.
+        bytes: u64,
+        /// Its modification time then, ns since 1970: a file written to since is no longer ours to vouch for.
+        mtime: i64,
+        /// The digest that was checked, if any.
+        digest: Option<WantedDigest>,
+    },
+}
+
+impl Mark {
+    /// The mark of an open file, if it has one that is understood.
+    pub(crate) fn of(file: &File) -> Option<Mark> {
+        parse(std::str::from_utf8(&sys::mark(file)?).ok()?)
+    }
+
+    /// Marks a part that has no journal; false where the file system keeps no attributes.
+    pub(crate) fn part(file: &File, url: &str) -> bool {
+        sys::set_mark(file, format!("{HEAD}\npart {}\n", source_of(url)).as_bytes()).is_ok()
+    }
+
+    /// Marks a file that is about to be finished. A file system that refuses is none of the file's faults.
+    pub(crate) fn file(file: &File, url: &str, identity: &Identity, digest: Option<&WantedDigest>) {
+        let Ok(facts) = sys::facts(file) else { return };
+        let mut text = format!("{HEAD}\nfile {} {} {}\n", source_of(url), facts.size, facts.mtime);
+        if let Some(etag) = &identity.etag {
+            text += &format!("etag {}{}\n", if etag.weak { "W/" } else { "" }, etag.tag);
+        }
+        if let Some(modified) = &identity.modified {
+            text += &format!("modified {modified}\n");
+        }
+        if let Some(WantedDigest { algorithm, bytes }) = digest {
+            text += &format!("digest {algorithm} {}\n", hex(bytes));
+        }
+        _ = sys::set_mark(file, text.as_bytes());
+    }
+
+    /// Whether the file is of this URL.
+    pub(crate) fn is_of(&self, url: &str) -> bool {
+        let (Mark::Part { source } | Mark::File { source, .. }) = self;
+        *source == source_of(url)
+    }
+}
+
+/// 128 bits of BLAKE3 of a URL, in hex. Not XXH3, which could be turned round for a short URL.
+fn source_of(url: &str) -> String {
+    hex(&blake3::hash(url.as_bytes()).as_bytes()[..16])
+}
+
+fn parse(text: &str) -> Option<Mark> {
+    let mut lines = text.lines();
+    if lines.next()? != HEAD {
+        return None;
+    }
+    let mut words = lines.next()?.split(' ');
+    let (kind, source) = (words.next()?, words.next()?.to_owned());
+    match kind {
+        "part" => Some(Mark::Part { source }),
+        "file" => {
+            let (bytes, mtime) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+            let digest = lines.find_map(|line| parse_digest(line.strip_prefix("digest ")?));
+            Some(Mark::File { source, bytes, mtime, digest })
+        }
+        _ => None,
+    }
+}
+
+fn parse_digest(text: &str) -> Option<WantedDigest> {
+    let (algorithm, digits) = text.split_once(' ')?;
+    let pairs = digits.as_bytes().chunks(2);
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    Some(WantedDigest { algorithm: algorithm.to_owned(), bytes: pairs.map(byte).collect::<Option<_>>()? })
+}
+
+/// Bytes in lower-case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_read_as_written_and_holds_no_url() {
+        let digest = WantedDigest { algorithm: "sha-256".into(), bytes: vec![0xab, 0x01] };
+        let source = source_of("http://h/x?token=secret");
+        let text = format!("{HEAD}\nfile {source} 12 -5\netag \"a\"\ndigest sha-256 ab01\n");
+        let mark = parse(&text).unwrap();
+        assert_eq!(mark, Mark::File { source, bytes: 12, mtime: -5, digest: Some(digest) });
+        assert!(mark.is_of("http://h/x?token=secret") && !mark.is_of("http://h/x"));
+        assert!(!text.contains("secret"));
+    }
+
+    #[test]
+    fn nonsense_is_no_mark() {
+        for text in
+            ["", "thence 2\npart x", "thence 1", "thence 1\nfile x", "thence 1\nfile x 1", "thence 1\nlink x"]
+        {
+            assert_eq!(parse(text), None);
+        }
+        assert_eq!(parse_digest("md5 zz"), None);
+        assert_eq!(parse_digest("md5 é1"), None);
+    }
+}

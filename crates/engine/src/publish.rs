@@ -1,0 +1,159 @@
+//! The finish sequence: from a whole part to a file at its final name.
+//!
+//! Each step can be the last one before a crash. Up to the rename, the next run finds a pair and walks the
+//! sequence again; from the rename on, it finds an orphaned journal and does the rest (`find`).
+
+#[cfg(test)]
+mod tests;
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use thence_plan::{DiskFault, Exists, Identity, Limits, Record, WantedDigest};
+
+use crate::file::{self, Pair};
+use crate::mark::Mark;
+use crate::sys::{self, DiskError};
+
+/// Names tried by `Exists::Rename`.
+const NUMBERS: u32 = 10_000;
+
+/// What the finished file is to be.
+#[derive(Clone, Debug)]
+pub(crate) struct Finish {
+    /// Its length in bytes.
+    pub(crate) total: u64,
+    /// Its mode, for example 0o644.
+    pub(crate) mode: u32,
+    /// Its modification time, if asked for.
+    pub(crate) mtime: Option<SystemTime>,
+    /// The source's original URL; only a hash of it is kept.
+    pub(crate) url: String,
+    /// What was fetched.
+    pub(crate) identity: Identity,
+    /// The digest that was computed and found right.
+    pub(crate) digest: Option<WantedDigest>,
+    /// What to do when the name is taken. `Skip` is `Error` here: somebody made the file meanwhile.
+    pub(crate) exists: Exists,
+    /// For `journal_bytes`, when the retired pair's journal is read.
+    pub(crate) limits: Limits,
+}
+
+/// Walks the finish sequence; returns the final path. On failure the whole part stays and the walk can
+/// be made again, by this run or the next.
+pub(crate) fn publish(pair: &Pair, finish: &Finish) -> Result<PathBuf, DiskError> {
+    let mut walk = Walk::new(pair, finish);
+    for step in STEPS {
+        walk.take(step)?;
+    }
+    Ok(walk.path)
+}
+
+/// One step; a crash may follow any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Truncate,
+    Dress,
+    SyncPart,
+    RecordWhole,
+    Rename,
+    SyncDirectory,
+    Clear,
+}
+
+/// The sequence, in the one order that is safe: the bytes are durable before the journal says `Whole`, that
+/// is durable before the final name appears, and the name is durable before the journal goes.
+const STEPS: [Step; 8] = [
+    Step::Truncate,
+    Step::Dress,
+    Step::SyncPart,
+    Step::RecordWhole,
+    Step::Rename,
+    Step::SyncDirectory,
+    Step::Clear,
+    Step::SyncDirectory,
+];
+
+struct Walk<'a> {
+    pair: &'a Pair,
+    finish: &'a Finish,
+    path: PathBuf,
+}
+
+impl<'a> Walk<'a> {
+    fn new(pair: &'a Pair, finish: &'a Finish) -> Walk<'a> {
+        Walk { pair, finish, path: pair.dir.join(&pair.name) }
+    }
+
+    fn take(&mut self, step: Step) -> Result<(), DiskError> {
+        match step {
+            Step::Truncate => self.truncate(),
+            Step::Dress => self.dress(),
+            Step::SyncPart => self.sync_part(),
+            Step::RecordWhole => self.record_whole(),
+            Step::Rename => self.rename(),
+            Step::SyncDirectory => sys::sync_dir(&self.pair.dir),
+            Step::Clear => clear(&self.pair.dir, &self.pair.name, &self.finish.limits),
+        }
+    }
+
+    fn failed(&self, error: &std::io::Error) -> DiskError {
+        DiskError::at(&self.pair.part_path(), error)
+    }
+
+    /// The part may be longer: its length was preallocated before the server corrected it.
+    fn truncate(&self) -> Result<(), DiskError> {
+        self.pair.part.file().set_len(self.finish.total).map_err(|e| self.failed(&e))
+    }
+
+    fn dress(&self) -> Result<(), DiskError> {
+        let Finish { mode, mtime, url, identity, digest, .. } = self.finish;
+        let file = self.pair.part.file();
+        sys::dress(file, *mode, *mtime).map_err(|e| self.failed(&e))?;
+        Mark::file(file, url, identity, digest.as_ref());
+        Ok(())
+    }
+
+    /// `fsync`, not `fdatasync`: length, mode and mark are to be as durable as the bytes.
+    fn sync_part(&self) -> Result<(), DiskError> {
+        self.pair.part.file().sync_all().map_err(|e| self.failed(&e))
+    }
+
+    fn record_whole(&self) -> Result<(), DiskError> {
+        let Some(journal) = &self.pair.journal else { return Ok(()) };
+        let id = self.pair.part.id();
+        let digest = self.finish.digest.clone();
+        journal.append(&[Record::Whole { digest, dev: id.dev, inode: id.inode }])?;
+        journal.sync()
+    }
+
+    fn rename(&mut self) -> Result<(), DiskError> {
+        let part = self.pair.part_path();
+        if sys::facts_at(&part)?.is_none_or(|now| now.id != self.pair.part.id()) {
+            return Err(DiskError::new(&part, DiskFault::Strange, "somebody put another file in its place"));
+        }
+        let numbers = if self.finish.exists == Exists::Rename { NUMBERS } else { 1 };
+        for number in 0..numbers {
+            self.path = self.pair.dir.join(file::numbered(&self.pair.name, number));
+            let renamed = match self.finish.exists {
+                Exists::Overwrite => sys::rename_over(&part, &self.path),
+                Exists::Rename | Exists::Error | Exists::Skip => sys::rename_new(&part, &self.path),
+            };
+            match renamed {
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+                done => return done.map_err(|e| DiskError::at(&self.path, &e)),
+            }
+        }
+        Err(DiskError::new(&self.path, DiskFault::Exists, "the name is taken"))
+    }
+}
+
+/// Removes what a published pair leaves behind. The journal goes last: as an orphan it is what tells the
+/// next run that something is left to do.
+pub(crate) fn clear(dir: &Path, name: &str, limits: &Limits) -> Result<(), DiskError> {
+    file::remove_old(dir, name, limits)?;
+    let journal = file::journal_path(dir, name);
+    sys::remove(&journal.with_added_extension("new"))?;
+    sys::remove(&journal)
+}

@@ -1,0 +1,209 @@
+//! Before anything is asked: is the request sound, and what did earlier runs leave?
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use percent_encoding::percent_decode_str;
+use thence_plan::{DiskFault, JobSpec, Name};
+
+use crate::error::Error;
+use crate::find::{self, Found, Wanted};
+use crate::http::{USER_AGENT, check_headers};
+use crate::lane::Shared;
+use crate::options::{Options, Request, Target};
+use crate::orders::Done;
+use crate::sink::Sink;
+use crate::verify::Checker;
+use crate::work::{Aim, Asking, Files};
+
+/// Fields whose values may be kept in the journal without being asked for.
+const KEPT: [&str; 3] = [AGENT, "accept", "accept-language"];
+
+const AGENT: &str = "user-agent";
+
+/// How a download begins.
+#[allow(clippy::large_enum_variant, reason = "made once a download, and boxed on its way")]
+pub(crate) enum Started {
+    /// It has a job for the planner.
+    Begin { spec: Box<JobSpec>, asking: Asking, aim: Aim, files: Option<Files>, sink: Option<Sink> },
+    /// The finished file is there.
+    Already(Done),
+    /// It cannot begin.
+    Failed(Error),
+}
+
+/// Checks the request and looks for held work.
+pub(crate) async fn prepare(request: Request, options: &Options, shared: &Shared) -> Started {
+    match begin(request, options, shared).await {
+        Ok(started) => started,
+        Err(error) => Started::Failed(error),
+    }
+}
+
+async fn begin(mut request: Request, options: &Options, shared: &Shared) -> Result<Started, Error> {
+    check_headers(&request.headers)?;
+    let user = clean_urls(&mut request)?;
+    let name = chosen(&request)?;
+    let mut asking = Asking { urls: request.urls.clone(), headers: Arc::default(), user: user.map(Arc::new) };
+    if let Some(agent) = &options.user_agent
+        && !names(&request.headers, AGENT)
+    {
+        request.headers.push((AGENT.to_owned(), agent.clone()));
+    }
+    let (mut kept, secret) = split(&request);
+    if !names(&kept, AGENT) {
+        // R12: a later run, of another version of ours too, asks as this one did.
+        kept.push((AGENT.to_owned(), USER_AGENT.to_owned()));
+    }
+    let mut spec = JobSpec {
+        urls: request.urls.clone(),
+        name,
+        lanes: request.lanes.max(1),
+        strict: request.strict,
+        trust_overlap: request.trust_overlap,
+        raw: request.raw,
+        digest: request.checksum.is_some(),
+        stream: false,
+        held: None,
+    };
+    let mut aim = Aim {
+        dir: PathBuf::new(),
+        exists: request.exists,
+        mode: request.mode,
+        checksum: request.checksum.clone(),
+        kept,
+        secret,
+    };
+    let (mut files, mut sink) = (None, None);
+    match request.target {
+        Target::Stream(writer) => {
+            spec.stream = true;
+            let algorithm = request.checksum.as_ref().map(|c| c.algorithm.as_str());
+            let started = Sink::start(writer, algorithm);
+            sink = Some(started.map_err(|e| Error::Option(format!("no thread for the output: {e}")))?);
+        }
+        Target::File { dir, .. } => {
+            aim.dir = dir;
+            match look(&aim, &spec, &request.headers, options, shared).await? {
+                Held::Nothing => {}
+                Held::Finished(done) => return Ok(Started::Already(done)),
+                Held::Pair(work) => {
+                    request.headers.extend(missing(&work.begin.headers, &request.headers));
+                    // An earlier run may have been given the digest; it still stands.
+                    aim.checksum = aim.checksum.or(work.begin.digest.clone());
+                    spec.digest = aim.checksum.is_some();
+                    files = Some(Files {
+                        checker: Arc::new(Mutex::new(Checker::new(
+                            work.pair.part.clone(),
+                            work.held.block_size,
+                        ))),
+                        block_size: work.held.block_size,
+                        total: work.held.identity.total,
+                        identity: work.held.identity.clone(),
+                        pair: Arc::new(work.pair),
+                    });
+                    spec.held = Some(work.held);
+                }
+            }
+        }
+    }
+    asking.headers = Arc::new(request.headers);
+    Ok(Started::Begin { spec: Box::new(spec), asking, aim, files, sink })
+}
+
+enum Held {
+    Nothing,
+    Finished(Done),
+    Pair(Box<find::Work>),
+}
+
+async fn look(
+    aim: &Aim,
+    spec: &JobSpec,
+    headers: &[(String, String)],
+    options: &Options,
+    shared: &Shared,
+) -> Result<Held, Error> {
+    let (dir, url, headers) = (aim.dir.clone(), spec.urls[0].clone(), headers.to_vec());
+    let name = spec.name.as_ref().map(|name| name.as_str().to_owned());
+    let (limits, exists) = (options.limits.clone(), aim.exists);
+    let found = shared.disk.call(move || {
+        find::find(&Wanted {
+            dir: &dir,
+            name: name.as_deref(),
+            url: &url,
+            headers: &headers,
+            limits: &limits,
+        })
+    });
+    Ok(match found.await.map_err(|_| Error::Cancelled)?? {
+        Found::Nothing => Held::Nothing,
+        Found::Finished { path, bytes } => {
+            Held::Finished(Done { path: Some(path), bytes, already: true, ..Done::default() })
+        }
+        Found::InUse { path } => {
+            let why = "another download works on it; wait for it, or choose another name with -o".to_owned();
+            return Err(Error::Disk { path, fault: DiskFault::InUse, why });
+        }
+        // `place` finds the name taken and goes by the same policy.
+        Found::OtherUrl { .. } if exists == thence_plan::Exists::Rename => Held::Nothing,
+        Found::OtherUrl { path } => {
+            let why = "it belongs to another URL; choose another name, or remove it".to_owned();
+            return Err(Error::Disk { path, fault: DiskFault::Exists, why });
+        }
+        Found::Pair(work) => Held::Pair(work),
+    })
+}
+
+/// Parses the URLs, and takes userinfo out of them: it is a credential, not an address (P4).
+fn clean_urls(request: &mut Request) -> Result<Option<(String, String)>, Error> {
+    let mut user = request.user.take();
+    if request.urls.is_empty() {
+        return Err(Error::Option("a download needs a URL".to_owned()));
+    }
+    for (index, text) in request.urls.iter_mut().enumerate() {
+        let bad = |why: &str| Error::Url { url: thence_plan::mask(text), why: why.to_owned() };
+        let mut url = url::Url::parse(text).map_err(|e| bad(&e.to_string()))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(bad("only http:// and https:// can be fetched"));
+        }
+        if url.host_str().is_none_or(str::is_empty) {
+            return Err(bad("it names no host"));
+        }
+        if index == 0 && user.is_none() && !url.username().is_empty() {
+            let plain = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
+            user = Some((plain(url.username()), plain(url.password().unwrap_or_default())));
+        }
+        // Both only fail for URLs that cannot have userinfo at all.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        url.set_fragment(None);
+        *text = url.into();
+    }
+    Ok(user)
+}
+
+fn chosen(request: &Request) -> Result<Option<Name>, Error> {
+    let Target::File { name: Some(name), .. } = &request.target else { return Ok(None) };
+    Name::chosen(name).map(Some).map_err(|e| Error::Option(format!("{name:?} is no file name: {e}")))
+}
+
+type Fields = Vec<(String, String)>;
+
+/// Which fields go to the journal as they are, and which only as a keyed hash.
+fn split(request: &Request) -> (Fields, Fields) {
+    request.headers.iter().cloned().partition(|(name, _)| {
+        let name = name.to_ascii_lowercase();
+        KEPT.contains(&name.as_str())
+            || request.keep_headers.iter().any(|kept| kept.eq_ignore_ascii_case(&name))
+    })
+}
+
+/// Kept fields of an earlier run that this one was not given: the representation may depend on them (R12).
+fn missing(kept: &Fields, given: &Fields) -> Fields {
+    kept.iter().filter(|(name, _)| !names(given, name)).cloned().collect()
+}
+
+fn names(fields: &[(String, String)], name: &str) -> bool {
+    fields.iter().any(|(given, _)| given.eq_ignore_ascii_case(name))
+}

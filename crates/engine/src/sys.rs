@@ -1,0 +1,523 @@
+//! System calls. No other file makes any; each that is Linux's own has a portable form, which
+//! `--cfg thence_portable` builds on Linux too.
+
+use std::fmt;
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, IoSlice};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use thence_plan::{DiskFault, Failure};
+
+use crate::error::Error;
+
+pub(crate) use native::{alive, boot, drop_cache, holds_data, mark, reserve, set_mark, write_vectored};
+
+/// A failed file operation: which file, what kind of fault, and the system's reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DiskError {
+    /// The file.
+    pub(crate) path: PathBuf,
+    /// The kind, by what can be done about it.
+    pub(crate) fault: DiskFault,
+    /// The reason in words.
+    pub(crate) why: String,
+}
+
+impl DiskError {
+    /// The thread that should have answered is gone: it panicked, or the engine is ending.
+    pub(crate) fn gone() -> DiskError {
+        DiskError {
+            path: PathBuf::new(),
+            fault: DiskFault::Io,
+            why: "a disk thread ended without an answer".into(),
+        }
+    }
+
+    /// The system refused an operation on `path`.
+    pub(crate) fn at(path: &Path, error: &io::Error) -> DiskError {
+        DiskError::new(path, fault(error), error.to_string())
+    }
+
+    /// We refuse an operation on `path`.
+    pub(crate) fn new(path: &Path, fault: DiskFault, why: impl Into<String>) -> DiskError {
+        DiskError { path: path.into(), fault, why: why.into() }
+    }
+}
+
+impl fmt::Display for DiskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.why)
+    }
+}
+
+impl From<DiskError> for Failure {
+    fn from(error: DiskError) -> Failure {
+        Failure::Disk(error.fault, error.to_string())
+    }
+}
+
+impl From<DiskError> for Error {
+    fn from(error: DiskError) -> Error {
+        Error::Disk { path: error.path, fault: error.fault, why: error.why }
+    }
+}
+
+/// What a system error means to whoever wanted the file.
+pub(crate) fn fault(error: &io::Error) -> DiskFault {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => DiskFault::Full,
+        ErrorKind::FileTooLarge => DiskFault::TooLarge,
+        ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => DiskFault::Denied,
+        ErrorKind::NotFound | ErrorKind::NotADirectory => DiskFault::Missing,
+        ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty => DiskFault::Exists,
+        ErrorKind::IsADirectory => DiskFault::Strange,
+        _ if follows_link(error) => DiskFault::Strange,
+        _ => DiskFault::Io,
+    }
+}
+
+/// ELOOP: what an open with O_NOFOLLOW says of a link. The standard library has no stable kind for it.
+fn follows_link(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    let errno = Some(rustix::io::Errno::LOOP.raw_os_error());
+    #[cfg(not(unix))]
+    let errno = None;
+    errno.is_some() && error.raw_os_error() == errno
+}
+
+/// Device and inode: which file a path or descriptor leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileId {
+    /// Device.
+    pub(crate) dev: u64,
+    /// Inode.
+    pub(crate) inode: u64,
+}
+
+/// What of a file's metadata is used, the same on every system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// Which file.
+    pub(crate) id: FileId,
+    /// A regular file: no link, directory, FIFO, device or socket.
+    pub(crate) regular: bool,
+    /// Size in bytes.
+    pub(crate) size: u64,
+    /// Modification time, ns since 1970.
+    pub(crate) mtime: i64,
+    /// Change time, ns since 1970; 0 where there is none.
+    pub(crate) ctime: i64,
+    /// Names it has.
+    pub(crate) links: u64,
+}
+
+impl Facts {
+    #[cfg(unix)]
+    fn of(metadata: &Metadata) -> Facts {
+        use std::os::unix::fs::MetadataExt;
+        let ns = |s: i64, ns: i64| s.saturating_mul(1_000_000_000).saturating_add(ns);
+        Facts {
+            id: FileId { dev: metadata.dev(), inode: metadata.ino() },
+            regular: metadata.file_type().is_file(),
+            size: metadata.size(),
+            mtime: ns(metadata.mtime(), metadata.mtime_nsec()),
+            ctime: ns(metadata.ctime(), metadata.ctime_nsec()),
+            links: metadata.nlink(),
+        }
+    }
+
+    /// Where there are no inodes every file looks like every other: `FileId` proves nothing there.
+    #[cfg(not(unix))]
+    fn of(metadata: &Metadata) -> Facts {
+        let since = |t: SystemTime| t.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Facts {
+            id: FileId { dev: 0, inode: 0 },
+            regular: metadata.file_type().is_file(),
+            size: metadata.len(),
+            mtime: metadata.modified().map_or(0, |t| since(t).as_nanos() as i64),
+            ctime: 0,
+            links: 1,
+        }
+    }
+}
+
+/// What an open file is.
+pub(crate) fn facts(file: &File) -> io::Result<Facts> {
+    file.metadata().map(|m| Facts::of(&m))
+}
+
+/// What stands at `path`, links not followed; `None` if nothing does.
+pub(crate) fn facts_at(path: &Path) -> Result<Option<Facts>, DiskError> {
+    match path.symlink_metadata() {
+        Ok(metadata) => Ok(Some(Facts::of(&metadata))),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(DiskError::at(path, &e)),
+    }
+}
+
+/// Makes a file that was not there (O_EXCL, O_NOFOLLOW, O_CLOEXEC), readable and writable by its owner only.
+pub(crate) fn create_new(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    no_follow(&mut options).open(path)
+}
+
+/// Opens a regular file that is there, for reading or both. Anything else is `Strange`, and opening it
+/// neither follows nor waits: it is looked at before (a device may act on being opened) and after (what
+/// stood there may have been changed in between), and O_NONBLOCK keeps a FIFO from holding us.
+pub(crate) fn open_regular(path: &Path, write: bool) -> Result<Option<(File, Facts)>, DiskError> {
+    let strange = || DiskError::new(path, DiskFault::Strange, "it is not a regular file");
+    match facts_at(path)? {
+        None => return Ok(None),
+        Some(facts) if !facts.regular => return Err(strange()),
+        Some(_) => {}
+    }
+    let file = match no_follow(OpenOptions::new().read(true).write(write)).open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(DiskError::at(path, &e)),
+    };
+    let facts = facts(&file).map_err(|e| DiskError::at(path, &e))?;
+    if facts.regular { Ok(Some((file, facts))) } else { Err(strange()) }
+}
+
+fn no_follow(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        std::os::unix::fs::OpenOptionsExt::custom_flags(options, flags.bits() as i32);
+    }
+    options
+}
+
+/// How an attempt to lock went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Locking {
+    /// The lock is ours until the file is closed.
+    Ours,
+    /// Somebody else has it.
+    Theirs,
+    /// This file system has no locks (ENOLCK, EOPNOTSUPP).
+    Absent,
+}
+
+/// Tries to lock an open file against other processes and other openings in this one.
+pub(crate) fn try_lock(file: &File) -> io::Result<Locking> {
+    match file.try_lock() {
+        Ok(()) => Ok(Locking::Ours),
+        Err(TryLockError::WouldBlock) => Ok(Locking::Theirs),
+        Err(TryLockError::Error(e)) if lacks_locks(&e) => Ok(Locking::Absent),
+        Err(TryLockError::Error(e)) => Err(e),
+    }
+}
+
+fn lacks_locks(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    if error.raw_os_error() == Some(rustix::io::Errno::NOLCK.raw_os_error()) {
+        return true;
+    }
+    error.kind() == ErrorKind::Unsupported
+}
+
+/// Gives a file its full length: reserved on the disk where the file system can, sparse where it cannot.
+/// Never by writing zeros, which would cost as much as the download itself.
+pub(crate) fn preallocate(file: &File, len: u64) -> io::Result<()> {
+    match native::allocate(file, len) {
+        Err(e) if e.kind() == ErrorKind::Unsupported => file.set_len(len),
+        done => done,
+    }
+}
+
+/// Renames, and replaces what stands at `to`: a link itself, never what it leads to.
+pub(crate) fn rename_over(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::rename(from, to)
+}
+
+/// Names of the first `count` entries of a directory, those that are no text left out.
+pub(crate) fn names_in(dir: &Path, count: usize) -> Result<Vec<String>, DiskError> {
+    let entries = std::fs::read_dir(here(dir)).map_err(|e| DiskError::at(dir, &e))?;
+    Ok(entries.take(count).filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect())
+}
+
+/// Renames without replacing: `AlreadyExists` if anything stands at `to`.
+pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    match native::rename_exclusive(from, to) {
+        Err(e) if matches!(e.kind(), ErrorKind::Unsupported | ErrorKind::InvalidInput) => link_new(from, to),
+        done => done,
+    }
+}
+
+/// The same by a second name: `link` never replaces. Between its two steps the file has both names, which
+/// `find` recognises and completes.
+fn link_new(from: &Path, to: &Path) -> io::Result<()> {
+    match std::fs::hard_link(from, to) {
+        Ok(()) => std::fs::remove_file(from),
+        // FAT says EPERM for links, others EOPNOTSUPP, ENOSYS or EMLINK.
+        Err(e) if matches!(e.kind(), ErrorKind::AlreadyExists | ErrorKind::NotFound) => Err(e),
+        Err(_) => claim_new(from, to),
+    }
+}
+
+/// The same where there are no links either: an empty file claims the name, and is then replaced. A crash
+/// between the two leaves that empty file; it is the price of never replacing somebody else's.
+fn claim_new(from: &Path, to: &Path) -> io::Result<()> {
+    drop(create_new(to)?);
+    std::fs::rename(from, to).inspect_err(|_| _ = std::fs::remove_file(to))
+}
+
+/// Makes the directory's entries durable. Some file systems cannot sync a directory; they get the silence
+/// they ask for.
+pub(crate) fn sync_dir(dir: &Path) -> Result<(), DiskError> {
+    #[cfg(unix)]
+    match File::open(here(dir)).and_then(|d| d.sync_all()) {
+        Err(e) if matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {}
+        done => done.map_err(|e| DiskError::at(dir, &e))?,
+    }
+    #[cfg(not(unix))]
+    let _ = dir;
+    Ok(())
+}
+
+/// The empty path, which `Path::parent` gives for a bare name, is the present directory.
+fn here(dir: &Path) -> &Path {
+    if dir.as_os_str().is_empty() { Path::new(".") } else { dir }
+}
+
+/// Removes a file; one that is not there is removed already.
+pub(crate) fn remove(path: &Path) -> Result<(), DiskError> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(DiskError::at(path, &e)),
+        _ => Ok(()),
+    }
+}
+
+/// Sets the permission bits and, if wanted, the modification time.
+pub(crate) fn dress(file: &File, mode: u32, mtime: Option<SystemTime>) -> io::Result<()> {
+    #[cfg(unix)]
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode & 0o7777))?;
+    #[cfg(not(unix))]
+    let _ = mode;
+    mtime.map_or(Ok(()), |time| file.set_modified(time))
+}
+
+/// Reads at an offset until `buffer` is full or the file ends; returns how much.
+pub(crate) fn read_at(file: &File, mut offset: u64, mut buffer: &mut [u8]) -> io::Result<usize> {
+    let wanted = buffer.len();
+    while !buffer.is_empty() {
+        match read_some(file, offset, buffer) {
+            Ok(0) => break,
+            Ok(n) => {
+                offset += n as u64;
+                buffer = &mut buffer[n..];
+            }
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(wanted - buffer.len())
+}
+
+#[cfg(unix)]
+fn read_some(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, buffer, offset)
+}
+
+#[cfg(windows)]
+fn read_some(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
+}
+
+/// Writes all of `slices` at an offset, in as few calls as the system allows.
+pub(crate) fn write_at(file: &File, offset: u64, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+    write_all(offset, slices, |slices, offset| write_vectored(file, slices, offset))
+}
+
+/// EAGAINs in a row, 1 ms apart, before a write is given up. A regular file says EAGAIN only on odd file
+/// systems, and then briefly.
+const PATIENCE: u32 = 1_000;
+
+/// Goes on after short writes and interruptions until everything is written.
+fn write_all(
+    mut offset: u64,
+    mut slices: &mut [IoSlice<'_>],
+    mut write: impl FnMut(&[IoSlice<'_>], u64) -> io::Result<usize>,
+) -> io::Result<()> {
+    let mut patience = PATIENCE;
+    IoSlice::advance_slices(&mut slices, 0);
+    while !slices.is_empty() {
+        match write(slices, offset) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(n) => {
+                offset += n as u64;
+                patience = PATIENCE;
+                IoSlice::advance_slices(&mut slices, n);
+            }
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) if e.kind() == ErrorKind::WouldBlock && patience > 0 => {
+                patience -= 1;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+/// 64 random bits.
+pub(crate) fn random() -> io::Result<u64> {
+    getrandom::u64().map_err(|e| io::Error::other(e.to_string()))
+}
+
+/// This machine and its present boot; a lock file names both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Boot {
+    /// Host name.
+    pub(crate) host: String,
+    /// Random id of the boot.
+    pub(crate) id: String,
+}
+
+#[cfg(all(target_os = "linux", not(thence_portable)))]
+mod native {
+    use std::fs::File;
+    use std::io::{self, IoSlice};
+    use std::path::Path;
+
+    use rustix::fs::{self, Advice, CWD, FallocateFlags, RenameFlags, SeekFrom, XattrFlags};
+    use rustix::io::Errno;
+
+    use super::Boot;
+
+    const ATTRIBUTE: &str = "user.thence";
+
+    /// `fallocate`, never `posix_fallocate`: glibc's writes zeros where the file system cannot.
+    pub(super) fn allocate(file: &File, len: u64) -> io::Result<()> {
+        match retry(|| fs::fallocate(file, FallocateFlags::empty(), 0, len)) {
+            Err(Errno::NOSYS) => Err(io::ErrorKind::Unsupported.into()),
+            done => Ok(done?),
+        }
+    }
+
+    /// Reserves room below `len` without changing the file's length. Failing is no fault: it is a courtesy
+    /// to a later write.
+    pub(crate) fn reserve(file: &File, len: u64) {
+        _ = retry(|| fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, len));
+    }
+
+    pub(super) fn rename_exclusive(from: &Path, to: &Path) -> io::Result<()> {
+        Ok(fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
+    }
+
+    /// Makes the next read of this stretch come from the disk. Pages not yet written stay, so sync first.
+    pub(crate) fn drop_cache(file: &File, offset: u64, len: u64) {
+        _ = fs::fadvise(file, offset, std::num::NonZeroU64::new(len), Advice::DontNeed);
+    }
+
+    /// Whether anything was ever written to the file: reserved room and holes do not count.
+    pub(crate) fn holds_data(file: &File) -> io::Result<bool> {
+        match fs::seek(file, SeekFrom::Data(0)) {
+            Ok(_) => Ok(true),
+            Err(Errno::NXIO) => Ok(false),
+            Err(_) => Ok(file.metadata()?.len() > 0),
+        }
+    }
+
+    /// Sets the attribute `user.thence`.
+    pub(crate) fn set_mark(file: &File, value: &[u8]) -> io::Result<()> {
+        Ok(fs::fsetxattr(file, ATTRIBUTE, value, XattrFlags::empty())?)
+    }
+
+    /// The attribute `user.thence`, if there is one of at most 4 KiB.
+    pub(crate) fn mark(file: &File) -> Option<Vec<u8>> {
+        let mut value = vec![0; 4096];
+        let len = fs::fgetxattr(file, ATTRIBUTE, value.as_mut_slice()).ok()?;
+        value.truncate(len);
+        Some(value)
+    }
+
+    pub(crate) fn write_vectored(file: &File, slices: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        Ok(rustix::io::pwritev(file, slices, offset)?)
+    }
+
+    /// This boot, if the system tells.
+    pub(crate) fn boot() -> Option<Boot> {
+        let read = |path| std::fs::read_to_string(path).ok().map(|s| s.trim().to_owned());
+        Some(Boot { host: read("/proc/sys/kernel/hostname")?, id: read("/proc/sys/kernel/random/boot_id")? })
+    }
+
+    /// Whether a process with this id lives on this machine.
+    pub(crate) fn alive(pid: u32) -> bool {
+        Path::new("/proc").join(pid.to_string()).exists()
+    }
+
+    fn retry(mut call: impl FnMut() -> rustix::io::Result<()>) -> rustix::io::Result<()> {
+        loop {
+            match call() {
+                Err(Errno::INTR) => {}
+                done => return done,
+            }
+        }
+    }
+}
+
+#[cfg(not(all(target_os = "linux", not(thence_portable))))]
+mod native {
+    use std::fs::File;
+    use std::io::{self, ErrorKind, IoSlice};
+    use std::path::Path;
+
+    use super::Boot;
+
+    pub(super) fn allocate(_file: &File, _len: u64) -> io::Result<()> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    /// Nothing is reserved: a full disk then shows at the write itself.
+    pub(crate) fn reserve(_file: &File, _len: u64) {}
+
+    pub(super) fn rename_exclusive(_from: &Path, _to: &Path) -> io::Result<()> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    /// The cache stays: a check then proves less, and still finds what was damaged before it was read.
+    pub(crate) fn drop_cache(_file: &File, _offset: u64, _len: u64) {}
+
+    /// Every byte may have been written.
+    pub(crate) fn holds_data(file: &File) -> io::Result<bool> {
+        Ok(file.metadata()?.len() > 0)
+    }
+
+    pub(crate) fn set_mark(_file: &File, _value: &[u8]) -> io::Result<()> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    pub(crate) fn mark(_file: &File) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// One slice at a time.
+    pub(crate) fn write_vectored(file: &File, slices: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        let first = slices.iter().find(|s| !s.is_empty()).map_or(&[][..], |s| &s[..]);
+        #[cfg(unix)]
+        return std::os::unix::fs::FileExt::write_at(file, first, offset);
+        #[cfg(windows)]
+        return std::os::windows::fs::FileExt::seek_write(file, first, offset);
+    }
+
+    /// Unknown: a lock file is then never taken for a dead one's.
+    pub(crate) fn boot() -> Option<Boot> {
+        None
+    }
+
+    /// Unknown, so yes.
+    pub(crate) fn alive(_pid: u32) -> bool {
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! What the driver keeps of one job: its files, its lanes' controls, its records on their way to the journal.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use thence_plan::{Event, Exists, Identity, LaneId, Progress, Record};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::Error;
+use crate::file::Pair;
+use crate::lane::{Control, Place};
+use crate::options::Checksum;
+use crate::orders::{Done, Ticket, Window};
+use crate::sink::Sink;
+use crate::verify::Checker;
+use crate::write::OpenBlock;
+
+/// What every request of a job carries.
+pub(crate) struct Asking {
+    /// The URL whose origin the headers and credentials were given for, a source each.
+    pub(crate) urls: Vec<String>,
+    pub(crate) headers: Arc<Vec<(String, String)>>,
+    pub(crate) user: Option<Arc<(String, String)>>,
+}
+
+/// What the finished file is to be.
+pub(crate) struct Aim {
+    pub(crate) dir: PathBuf,
+    pub(crate) exists: Exists,
+    pub(crate) mode: u32,
+    pub(crate) checksum: Option<Checksum>,
+    /// Headers whose values go to the journal, and those of which only a hash does.
+    pub(crate) kept: Vec<(String, String)>,
+    pub(crate) secret: Vec<(String, String)>,
+}
+
+/// Who is told, and how.
+pub(crate) struct Caller {
+    pub(crate) ticket: Ticket,
+    pub(crate) tell: mpsc::UnboundedSender<Event>,
+    pub(crate) done: Option<oneshot::Sender<Result<Done, Error>>>,
+    pub(crate) window: Arc<Mutex<Window>>,
+}
+
+/// A pair under work.
+pub(crate) struct Files {
+    pub(crate) pair: Arc<Pair>,
+    pub(crate) block_size: u32,
+    pub(crate) total: Option<u64>,
+    pub(crate) identity: Identity,
+    pub(crate) checker: Arc<Mutex<Checker>>,
+}
+
+/// What waits for the journal's records to be appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    Sync,
+    Finish { total: u64 },
+}
+
+/// One job.
+pub(crate) struct Work {
+    pub(crate) asking: Asking,
+    pub(crate) aim: Aim,
+    pub(crate) caller: Caller,
+    pub(crate) files: Option<Files>,
+    pub(crate) sink: Option<Rc<Sink>>,
+    pub(crate) lanes: BTreeMap<LaneId, Rc<Control>>,
+    /// Hash states of blocks that some lane stopped in.
+    pub(crate) open: BTreeMap<u32, OpenBlock>,
+    /// Records not yet appended; one append is under way at most.
+    pub(crate) batch: Vec<Record>,
+    pub(crate) appending: bool,
+    pub(crate) next: Option<Next>,
+    pub(crate) cancelled: bool,
+    /// How it ended, until its last records are appended.
+    pub(crate) ending: Option<Result<Done, Error>>,
+}
+
+impl Work {
+    /// Where a lane's bytes go; `None` before the files are made.
+    pub(crate) fn place(&self) -> Option<Place> {
+        if let Some(sink) = &self.sink {
+            return Some(Place::Sink(sink.clone()));
+        }
+        let files = self.files.as_ref()?;
+        Some(Place::Part { part: files.pair.part.clone(), block_size: files.block_size, total: files.total })
+    }
+
+    /// The hash state at `at`: of the block that another lane stopped in, or of a new one.
+    pub(crate) fn open_at(&mut self, at: u64) -> OpenBlock {
+        let Some(files) = &self.files else { return OpenBlock::new() };
+        let size = u64::from(files.block_size);
+        if at.is_multiple_of(size) {
+            return OpenBlock::new();
+        }
+        let left = self.open.remove(&((at / size) as u32));
+        left.filter(|open| u64::from(open.upto()) == at % size).unwrap_or_else(OpenBlock::new)
+    }
+
+    pub(crate) fn tell(&self, event: Event) {
+        // A caller that no longer listens misses nothing it wants.
+        let _ = self.caller.tell.send(event);
+    }
+
+    pub(crate) fn show(&self, progress: Progress) {
+        let mut window = self.caller.window.lock().unwrap_or_else(PoisonError::into_inner);
+        window.progress = progress;
+        window.part = self.files.as_ref().map(|files| files.pair.part_path());
+    }
+
+    pub(crate) fn end(&mut self, result: Result<Done, Error>) {
+        if let Some(done) = self.caller.done.take() {
+            let _ = done.send(result);
+        }
+    }
+}

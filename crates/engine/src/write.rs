@@ -1,0 +1,303 @@
+//! From slab to disk: a bounded pool of aligned buffers, and two threads that hash and write.
+//!
+//! Bytes are copied once, into a slab. The slab then moves by ownership: lane, writer, pool.
+
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, IoSlice};
+use std::ops::Range;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use thence_plan::{Hash, Record};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use twox_hash::xxhash3_128::Hasher;
+
+use crate::file::PartFile;
+use crate::journal::Journal;
+use crate::sys::DiskError;
+
+/// Alignment of a slab in memory, in bytes: what direct writes want of every disk.
+const ALIGNMENT: usize = 4096;
+
+/// Most slabs of one hand-over: 1 MiB of the usual 256 KiB, where larger writes gain no more.
+pub(crate) const HAND: usize = 4;
+
+/// Threads that hash and write. With two, one can sleep in the kernel's dirty throttling.
+const THREADS: usize = 2;
+
+/// A bounded pool of slabs; clones share it.
+#[derive(Clone)]
+pub(crate) struct Pool {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// One permit a slab that is not taken.
+    permits: Arc<Semaphore>,
+    /// Memory of slabs that came back. What was never taken was never allocated.
+    free: Mutex<Vec<Box<[u8]>>>,
+    slab: usize,
+}
+
+impl Pool {
+    /// At most `total` bytes in slabs of `slab` bytes (a multiple of 4 KiB), at least one slab.
+    pub(crate) fn new(total: usize, slab: usize) -> Pool {
+        let slab = slab.max(ALIGNMENT).next_multiple_of(ALIGNMENT);
+        let permits = Arc::new(Semaphore::new((total / slab).max(1)));
+        Pool { shared: Arc::new(Shared { permits, free: Mutex::default(), slab }) }
+    }
+
+    /// An empty slab if one is free now and nobody waits for it.
+    pub(crate) fn try_take(&self) -> Option<Slab> {
+        let permit = Arc::clone(&self.shared.permits).try_acquire_owned().ok()?;
+        Some(self.shared.slab(permit))
+    }
+
+    /// Waits for an empty slab; the first who waits gets the first. Cancel safe.
+    pub(crate) async fn take(&self) -> Slab {
+        let permit = Arc::clone(&self.shared.permits).acquire_owned().await;
+        self.shared.slab(permit.expect("the semaphore is never closed"))
+    }
+}
+
+impl Shared {
+    fn slab(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Slab {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let memory = free.unwrap_or_else(|| vec![0; self.slab + ALIGNMENT - 1].into());
+        let start = memory.as_ptr().align_offset(ALIGNMENT);
+        Slab { room: start..start + self.slab, full: start, memory, home: Arc::clone(self), _permit: permit }
+    }
+}
+
+/// A buffer aligned to 4 KiB, filled from its start; dropped, it is free again.
+pub(crate) struct Slab {
+    /// A page longer than the slab, so that an aligned stretch of it is as long.
+    memory: Box<[u8]>,
+    room: Range<usize>,
+    /// Filled up to here, from `room.start`.
+    full: usize,
+    home: Arc<Shared>,
+    /// Given back after the memory is: fields are dropped after `Drop`.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Slab {
+    /// Copies as much of `bytes` as there is room for; returns how much.
+    pub(crate) fn put(&mut self, bytes: &[u8]) -> usize {
+        let room = self.room();
+        let count = bytes.len().min(room.len());
+        room[..count].copy_from_slice(&bytes[..count]);
+        self.filled(count);
+        count
+    }
+
+    /// What is not filled yet, to be read into; say `filled` afterwards. Empty when the slab is full.
+    pub(crate) fn room(&mut self) -> &mut [u8] {
+        &mut self.memory[self.full..self.room.end]
+    }
+
+    /// `count` bytes more are filled, at most as many as there was room for.
+    pub(crate) fn filled(&mut self, count: usize) {
+        assert!(count <= self.room.end - self.full, "more was filled than there was room for");
+        self.full += count;
+    }
+
+    /// What is filled.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.memory[self.room.start..self.full]
+    }
+}
+
+impl Drop for Slab {
+    fn drop(&mut self) {
+        let memory = std::mem::take(&mut self.memory);
+        self.home.free.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
+    }
+}
+
+/// How far an open block is hashed; passes from writer to writer of that block.
+#[derive(Clone)]
+pub(crate) struct OpenBlock {
+    /// Boxed: its state is several hundred bytes, and passes from hand to hand.
+    hasher: Box<Hasher>,
+    upto: u32,
+}
+
+impl OpenBlock {
+    /// A block of which nothing is written.
+    pub(crate) fn new() -> OpenBlock {
+        OpenBlock { hasher: Box::new(Hasher::new()), upto: 0 }
+    }
+
+    /// Bytes written from the block's start.
+    pub(crate) fn upto(&self) -> u32 {
+        self.upto
+    }
+
+    /// XXH3-128 of those.
+    pub(crate) fn hash(&self) -> Hash {
+        self.hasher.finish_128()
+    }
+
+    /// Hashes what follows in the block.
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.hasher.write(bytes);
+        self.upto += bytes.len() as u32;
+    }
+}
+
+/// Bytes on their way to the disk.
+pub(crate) struct Handover {
+    /// Where to.
+    pub(crate) part: Arc<PartFile>,
+    /// Offset of the first byte.
+    pub(crate) offset: u64,
+    /// The bytes, in one to `HAND` slabs.
+    pub(crate) slabs: Vec<Slab>,
+    /// The state of the block that `offset` is in; `upto` is exactly `offset % block_size`.
+    pub(crate) open: OpenBlock,
+    /// Block size in bytes.
+    pub(crate) block_size: u32,
+    /// Complete length, if known; nothing is written beyond it.
+    pub(crate) total: Option<u64>,
+}
+
+/// A block as far as it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stored {
+    /// The block.
+    pub(crate) block: u32,
+    /// Bytes from its start.
+    pub(crate) upto: u32,
+    /// Their hash.
+    pub(crate) hash: Hash,
+}
+
+/// The answer to a `Handover`. Its slabs are free again by then.
+pub(crate) struct Written {
+    /// Each block that was written to, in order.
+    pub(crate) stored: Vec<Stored>,
+    /// The state of the block that the next byte belongs to; of the last block, when the file is full.
+    pub(crate) open: OpenBlock,
+}
+
+enum Job {
+    Write(Handover, oneshot::Sender<Result<Written, DiskError>>),
+    Append(Arc<Journal>, Vec<Record>, oneshot::Sender<Result<(), DiskError>>),
+}
+
+/// The two writer threads. They end when this is dropped, after what was handed to them.
+///
+/// An answer that never comes (the receiver fails) means that a writer panicked: nothing is known of what
+/// it was given, as after a failed write.
+///
+/// A file's data always goes through the same thread: the kernel lets one writer at a time into a file, and a
+/// second one would only spin (a tenth of all CPU with four lanes). Its journal goes through the other one, so
+/// that no record waits behind the data of a slow disk.
+pub(crate) struct Writers {
+    jobs: [Sender<Job>; THREADS],
+}
+
+impl Writers {
+    /// Starts them.
+    pub(crate) fn start() -> io::Result<Writers> {
+        Ok(Writers { jobs: [Writers::thread(0)?, Writers::thread(1)?] })
+    }
+
+    fn thread(number: usize) -> io::Result<Sender<Job>> {
+        let (jobs, queue) = mpsc::channel();
+        thread::Builder::new().name(format!("thence-write-{number}")).spawn(move || work(&queue))?;
+        Ok(jobs)
+    }
+
+    /// Hashes and writes. A lane has one hand-over under way, so order within a block is kept.
+    pub(crate) fn hand_over(&self, handover: Handover) -> oneshot::Receiver<Result<Written, DiskError>> {
+        let (answer, receiver) = oneshot::channel();
+        let thread = self.thread_of(&handover.part);
+        // Refused only if the thread is gone; the answer is then dropped, which says so.
+        _ = self.jobs[thread].send(Job::Write(handover, answer));
+        receiver
+    }
+
+    /// `Journal::append` on the thread that does not write the pair's data. A journal has one append under
+    /// way, so its order is kept.
+    pub(crate) fn append(
+        &self,
+        part: &Arc<PartFile>,
+        journal: Arc<Journal>,
+        records: Vec<Record>,
+    ) -> oneshot::Receiver<Result<(), DiskError>> {
+        let (answer, receiver) = oneshot::channel();
+        let thread = (self.thread_of(part) + 1) % THREADS;
+        _ = self.jobs[thread].send(Job::Append(journal, records, answer));
+        receiver
+    }
+
+    /// The thread that writes this part's data. Which one is of no consequence, only that it stays the same.
+    fn thread_of(&self, part: &Arc<PartFile>) -> usize {
+        Arc::as_ptr(part).addr() / 64 % THREADS
+    }
+}
+
+fn work(queue: &Receiver<Job>) {
+    while let Ok(job) = queue.recv() {
+        // Nobody who waits for the answer is no reason not to write.
+        match job {
+            Job::Write(handover, answer) => _ = answer.send(write(handover)),
+            Job::Append(journal, records, answer) => _ = answer.send(journal.append(&records)),
+        }
+    }
+}
+
+/// Hashes while the bytes are in the processor's cache, then writes them in one call.
+fn write(handover: Handover) -> Result<Written, DiskError> {
+    let Handover { part, offset, slabs, mut open, block_size, total } = handover;
+    let len: usize = slabs.iter().map(|slab| slab.bytes().len()).sum();
+    if let Some(why) = misplaced(offset, len as u64, &open, block_size, total) {
+        return Err(part.refuse(why));
+    }
+    let mut stored = Vec::new();
+    let mut block = (offset / u64::from(block_size)) as u32;
+    for slab in &slabs {
+        let mut bytes = slab.bytes();
+        while !bytes.is_empty() {
+            let (now, rest) = bytes.split_at(bytes.len().min((block_size - open.upto) as usize));
+            open.update(now);
+            bytes = rest;
+            if open.upto == block_size {
+                stored.push(Stored { block, upto: block_size, hash: open.hash() });
+                (block, open) = (block + 1, OpenBlock::new());
+            }
+        }
+    }
+    if open.upto > 0 && len > 0 {
+        stored.push(Stored { block, upto: open.upto, hash: open.hash() });
+    }
+    let mut slices: Vec<IoSlice<'_>> = slabs.iter().map(|slab| IoSlice::new(slab.bytes())).collect();
+    part.write_at(offset, &mut slices)?;
+    Ok(Written { stored, open })
+}
+
+/// Bytes at the wrong place are the one thing that must never be written; whoever hands them over has
+/// a bug, and the file is better left alone.
+fn misplaced(
+    offset: u64,
+    len: u64,
+    open: &OpenBlock,
+    block_size: u32,
+    total: Option<u64>,
+) -> Option<&'static str> {
+    let end = offset.checked_add(len);
+    if offset % u64::from(block_size) != u64::from(open.upto) {
+        Some("bytes were handed over with the state of another place")
+    } else if end.is_none_or(|end| end > total.unwrap_or(u64::MAX)) {
+        Some("bytes were handed over beyond the end")
+    } else if end.is_some_and(|end| end / u64::from(block_size) > u64::from(u32::MAX - 1)) {
+        Some("there are more blocks than can be counted")
+    } else {
+        None
+    }
+}

@@ -1,0 +1,82 @@
+//! The programs that are compared, each with the settings that serve it best.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// One download.
+pub(super) struct Task {
+    pub(super) url: String,
+    pub(super) cacert: PathBuf,
+    pub(super) file: PathBuf,
+    pub(super) lanes: u32,
+}
+
+/// A program.
+pub(super) struct Peer {
+    pub(super) name: &'static str,
+    /// thence itself.
+    pub(super) ours: bool,
+    /// Can use many connections for one file.
+    pub(super) many: bool,
+    pub(super) command: fn(&Task, &Path) -> Command,
+}
+
+/// thence first: the others are its peers.
+pub(super) const ALL: &[Peer] = &[
+    Peer { name: "thence", ours: true, many: true, command: thence },
+    Peer { name: "aria2", ours: false, many: true, command: aria2 },
+    Peer { name: "axel", ours: false, many: true, command: axel },
+    Peer { name: "curl", ours: false, many: false, command: curl },
+    Peer { name: "wget", ours: false, many: false, command: wget },
+];
+
+fn thence(task: &Task, binary: &Path) -> Command {
+    let mut command = Command::new(binary);
+    command.arg("-q").args(["-x", &task.lanes.to_string()]).arg("--cacert").arg(&task.cacert);
+    command.arg("-d").arg(dir(task)).arg("-o").arg(name(task)).arg(&task.url);
+    command
+}
+
+/// Without `-k1M` it would not open as many connections as it is allowed; falloc is its fastest way to a disk.
+fn aria2(task: &Task, _: &Path) -> Command {
+    let mut command = Command::new("aria2c");
+    command.args(["-q", "-k1M", "--file-allocation=falloc", "--no-conf", "--allow-overwrite=true"]);
+    command.arg(format!("-x{}", task.lanes)).arg(format!("-s{}", task.lanes));
+    command.arg(format!("--ca-certificate={}", task.cacert.display()));
+    command.arg("-d").arg(dir(task)).arg("-o").arg(name(task)).arg(&task.url);
+    command
+}
+
+/// It takes no file of authorities, so it alone does not check the certificate.
+fn axel(task: &Task, _: &Path) -> Command {
+    let mut command = Command::new("axel");
+    command
+        .args(["-q", "--insecure", "-n", &task.lanes.to_string()])
+        .arg("-o")
+        .arg(&task.file)
+        .arg(&task.url);
+    command
+}
+
+/// HTTP/1.1, which is its cheaper way for one large file.
+fn curl(task: &Task, _: &Path) -> Command {
+    let mut command = Command::new("curl");
+    command.args(["-q", "-sS", "--fail", "--http1.1", "--cacert"]).arg(&task.cacert);
+    command.arg("-o").arg(&task.file).arg(&task.url);
+    command
+}
+
+fn wget(task: &Task, _: &Path) -> Command {
+    let mut command = Command::new("wget");
+    command.args(["--no-config", "-q", "--ca-certificate"]).arg(&task.cacert);
+    command.arg("-O").arg(&task.file).arg(&task.url);
+    command
+}
+
+fn dir(task: &Task) -> &Path {
+    task.file.parent().unwrap_or(Path::new("."))
+}
+
+fn name(task: &Task) -> &Path {
+    task.file.file_name().map_or(Path::new("got.bin"), Path::new)
+}

@@ -1,0 +1,62 @@
+//! `--name value` pairs, the whole of our command line.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::str::FromStr;
+
+/// What was said, taken out piece by piece so that a misspelt name is noticed.
+pub(crate) struct Options(RefCell<HashMap<String, String>>);
+
+impl Options {
+    pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
+        let mut said = HashMap::new();
+        while let Some(arg) = args.next() {
+            let name = arg.strip_prefix("--").ok_or_else(|| format!("`{arg}` is no option"))?;
+            let (name, value) = match name.split_once('=') {
+                Some((name, value)) => (name, value.to_owned()),
+                None => (name, args.next().ok_or_else(|| format!("`{arg}` wants a value"))?),
+            };
+            said.insert(name.to_owned(), value);
+        }
+        Ok(Options(RefCell::new(said)))
+    }
+
+    /// The value of `--name`, or `default`.
+    pub(crate) fn take<T: FromStr>(&self, name: &str, default: T) -> Result<T, String> {
+        match self.0.borrow_mut().remove(name) {
+            None => Ok(default),
+            Some(value) => value.parse().map_err(|_| format!("`--{name} {value}` cannot be read")),
+        }
+    }
+
+    /// The values of `--name a,b,c`.
+    pub(crate) fn list<T: FromStr>(&self, name: &str, default: &str) -> Result<Vec<T>, String> {
+        let said: String = self.take(name, default.to_owned())?;
+        said.split(',')
+            .map(|one| one.parse().map_err(|_| format!("`--{name} {said}`: what is `{one}`?")))
+            .collect()
+    }
+
+    /// A size such as `96M` or `1G`, in bytes.
+    pub(crate) fn size(&self, name: &str, default: &str) -> Result<u64, String> {
+        let said: String = self.take(name, default.to_owned())?;
+        let digits = said.trim_end_matches(|c: char| !c.is_ascii_digit());
+        let unit = match said[digits.len()..].to_ascii_uppercase().trim_end_matches("IB") {
+            "" => 1,
+            "K" => 1 << 10,
+            "M" => 1 << 20,
+            "G" => 1 << 30,
+            _ => return Err(format!("`--{name} {said}`: a number and K, M or G is wanted")),
+        };
+        let number: u64 = digits.parse().map_err(|_| format!("`--{name} {said}` cannot be read"))?;
+        Ok(number * unit)
+    }
+
+    /// Call it when all known names are taken.
+    pub(crate) fn no_others(&self) -> Result<(), String> {
+        match self.0.borrow().keys().next() {
+            None => Ok(()),
+            Some(name) => Err(format!("`--{name}` is not known here")),
+        }
+    }
+}

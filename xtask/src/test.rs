@@ -1,0 +1,64 @@
+//! Everything that must hold before a change is taken, cheapest first.
+
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use crate::options::Options;
+use crate::shell::{self, cargo};
+use crate::{packages, sim};
+
+type Step = (&'static str, fn() -> Result<(), String>);
+
+const STEPS: &[Step] = &[
+    ("format", || shell::run(&mut cargo(&["fmt", "--all", "--check"]))),
+    ("dependencies", dependencies),
+    ("packages", || packages::need(packages::TEST)),
+    ("clippy", || {
+        shell::run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
+    }),
+    ("tests", || shell::run(&mut cargo(&["test", "--workspace"]))),
+    ("portable system calls", portable),
+    ("documentation", || {
+        let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
+        shell::run(doc.env("RUSTDOCFLAGS", "--deny warnings"))
+    }),
+    ("simulation with fresh seeds", || sim::batch(shell::fresh_seed(), 2_000)),
+];
+
+pub(crate) fn run(options: &Options) -> Result<(), String> {
+    options.no_others()?;
+    let start = Instant::now();
+    for (name, step) in STEPS {
+        println!("\n== {name}");
+        let began = Instant::now();
+        step().map_err(|why| {
+            format!("{why}\n== {name}: failed after {:.1} s", began.elapsed().as_secs_f64())
+        })?;
+        println!("== {name}: {:.1} s", began.elapsed().as_secs_f64());
+    }
+    println!("\nall {} steps passed in {:.0} s", STEPS.len(), start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Licences, sources and bans of deny.toml.
+fn dependencies() -> Result<(), String> {
+    let mut version = cargo(&["deny", "--version"]);
+    let there =
+        version.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+    if !there {
+        shell::run(&mut cargo(&["install", "cargo-deny", "--locked"]))?;
+    }
+    let args = ["deny", "--log-level", "error", "check", "bans", "licenses", "sources"];
+    shell::run(&mut cargo(&args))
+}
+
+/// The engine's own tests with the portable form of every system call.
+///
+/// Only the engine is compiled with the flag, not the hundred crates under it, which cargo would do in
+/// minutes for `RUSTFLAGS`; cargo keeps both builds of the engine side by side.
+fn portable() -> Result<(), String> {
+    let args =
+        ["rustc", "--package", "thence", "--lib", "--profile", "test", "--", "--cfg", "thence_portable"];
+    let program = shell::built(&args)?;
+    shell::run(Command::new(program).current_dir(shell::root().join("crates/engine")))
+}
