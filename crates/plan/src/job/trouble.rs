@@ -59,9 +59,7 @@ impl Job {
             }
             // A one-time link, or a host that wants one connection: what reads goes on alone. Of several that
             // ask at once the last may be the one that is served.
-            Advice::Elsewhere if siblings > 0 || hopeful => {
-                turn.hosts.limit(&lane.host, siblings, turn.now)
-            }
+            Advice::Elsewhere if siblings > 0 || hopeful => turn.hosts.limit(&lane.host, siblings, turn.now),
             Advice::Elsewhere | Advice::GiveUp => self.drop_source(id, failure, turn),
         }
     }
