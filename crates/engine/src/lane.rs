@@ -24,6 +24,9 @@ use crate::write::{HAND, Handover, OpenBlock, Pool, Slab, Writers, Written};
 /// How often a lane reports what it read, at most.
 const REPORT: std::time::Duration = std::time::Duration::from_millis(50);
 
+/// Bytes that are compared at once.
+const COMPARED: usize = 64 << 10;
+
 /// What lanes tell the driver.
 pub(crate) enum Word {
     /// For the planner.
@@ -199,6 +202,8 @@ struct Reader {
     /// Bytes below this are compared or dropped.
     from: u64,
     compare: bool,
+    /// Bytes below `at` that are still to be compared: a body of tiny chunks is not compared chunk by chunk.
+    skipped: Vec<u8>,
     /// Offset of the next body byte.
     at: u64,
     /// Body bytes read and not granted yet by the rate limit.
@@ -224,6 +229,7 @@ impl Reader {
             place: taking.place,
             from: taking.take.at,
             compare: taking.take.compare,
+            skipped: Vec::new(),
             at: taking.take.from,
             rest: Bytes::new(),
             granted: None,
@@ -345,11 +351,16 @@ impl Reader {
     }
 
     async fn skip(&mut self, bytes: Bytes) -> Result<(), Failure> {
-        let offset = self.at;
         self.at += bytes.len() as u64;
         if !self.compare {
             return Ok(());
         }
+        self.skipped.extend_from_slice(&bytes);
+        if self.skipped.len() < COMPARED && self.at < self.from {
+            return Ok(());
+        }
+        let bytes = std::mem::take(&mut self.skipped);
+        let offset = self.at - bytes.len() as u64;
         let Place::Part { part, .. } = &self.place else { return Ok(()) };
         let part = part.clone();
         let same = self.shared.disk.call(move || verify::same(&part, offset, &bytes)).await;

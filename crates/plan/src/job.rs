@@ -200,10 +200,10 @@ impl Job {
         if self.failing.is_some() || self.paused {
             return self.rest(turn);
         }
-        let phase = self.phase;
+        let before = (self.phase, self.lead);
         self.step(turn);
         // A step may give a source up, or reach another phase: look again until nothing moves.
-        if self.phase != phase || self.failing.is_some() {
+        if (self.phase, self.lead) != before || self.failing.is_some() {
             self.advance(turn);
         }
     }
@@ -268,6 +268,11 @@ impl Job {
         if self.spec.stream { self.streamed } else { self.blocks.held() }
     }
 
+    /// Offset after the last byte held or taken.
+    fn last_held(&self) -> u64 {
+        if self.spec.stream { self.streamed } else { self.blocks.last_held() }
+    }
+
     fn source(&mut self, id: SourceId) -> &mut Source {
         &mut self.sources[usize::from(id.0)]
     }
@@ -280,19 +285,20 @@ impl Job {
     }
 
     fn on_narrowed(&mut self, lane: LaneId, end: u64, turn: &Turn<'_>) {
-        let Some(lane) = self.lanes.get_mut(&lane) else { return };
+        let Some(lane) = self.lanes.get_mut(&lane).filter(|l| l.narrowing) else { return };
         lane.narrowing = false;
         // Whoever has begun all its blocks answers so at once: it is not asked again before something changed.
         lane.asked_to_narrow = Some(turn.now);
         // A lane answers with the first block it has not begun, or with its old end.
-        if end < lane.due && end >= lane.stored {
+        if end < lane.due && end >= lane.stored && end == self.blocks.boundary(end) {
             self.free.give(end, lane.end);
             (lane.end, lane.due) = (end, end);
         }
     }
 
     fn on_taken(&mut self, upto: u64) {
-        if let Some(lane) = self.lanes.values_mut().find(|l| l.is_reading() || l.state == State::Closing) {
+        let at = self.streamed;
+        if let Some(lane) = self.lanes.values_mut().find(|l| l.stores(at)).filter(|_| self.spec.stream) {
             lane.stored = lane.stored.max(upto).min(lane.end);
             self.streamed = self.streamed.max(lane.stored);
         }

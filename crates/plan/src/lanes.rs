@@ -116,8 +116,7 @@ impl Lane {
 
     /// It owns the bytes from `at` on, and stores next at `at`.
     pub(crate) fn stores(&self, at: u64) -> bool {
-        let takes = matches!(self.state, State::Reading | State::Closing);
-        takes && self.purpose == Purpose::Store && self.victim.is_none() && self.stored == at
+        self.served && self.purpose == Purpose::Store && self.victim.is_none() && self.stored == at
     }
 
     pub(crate) fn is_asking(&self) -> bool {

@@ -8,6 +8,8 @@
 mod dice;
 #[path = "sim/disk.rs"]
 mod disk;
+#[path = "sim/fuzz.rs"]
+mod fuzz;
 #[path = "sim/job.rs"]
 mod job;
 #[path = "sim/lane.rs"]
@@ -97,4 +99,17 @@ fn fresh_seeds() {
     let base = std::time::UNIX_EPOCH.elapsed().map_or(0, |t| t.as_nanos() as u64) >> 8;
     println!("fresh seeds from {base}");
     play_all(base, 200);
+}
+
+#[test]
+fn any_input_in_any_order() {
+    let (base, one) = (moment(), asked("THENCE_SIM_SEED"));
+    let seeds = one.map_or(0..asked("THENCE_SIM_RUNS").unwrap_or(1000), |seed| seed..seed + 1);
+    for seed in seeds {
+        let played = catch_unwind(AssertUnwindSafe(|| fuzz::fuzz(seed, base, 300, one.is_some())));
+        assert!(
+            matches!(played, Ok(Ok(()))),
+            "seed {seed}: {played:?}\nreplay: THENCE_SIM_SEED={seed} cargo test -p thence-plan --test sim -- --nocapture any_input",
+        );
+    }
 }

@@ -109,7 +109,7 @@ impl Job {
         let (from, end) = (start + u64::from(before), start + u64::from(upto));
         // Only whoever owns the bytes may report them, and only from where it stood: what a failed sync or
         // check took back meanwhile is free again, and counts when it is fetched again.
-        let owner = self.lanes.values_mut().find(|l| l.stores(from) && end <= l.end);
+        let owner = self.lanes.values_mut().find(|l| l.stores(from) && end <= l.end && !self.spec.stream);
         let Some(lane) = owner.filter(|_| self.blocks.stored(block, upto, hash)) else { return };
         lane.stored = end;
         self.settle.unsynced += u64::from(upto - before);
@@ -294,7 +294,7 @@ impl Job {
 
     /// The end of a body of unknown length was reached.
     pub(super) fn learn_total(&mut self, total: u64, turn: &mut Turn<'_>) {
-        if total < self.blocks.last_held() || self.lanes.values().any(|l| l.stored > total) {
+        if total < self.last_held() || self.lanes.values().any(|l| l.stored > total) {
             return self.change(None, "it is shorter than what is held", turn);
         }
         let Some(identity) = &mut self.identity else { return };
