@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use servers_harness::{Ground, MIB, NGINX, here, holds, large, thence, under_way, unhurried};
 use thence_origin::chance::Chance;
 use thence_origin::honest::{Served, Shared, handler};
-use thence_origin::kills::{BOUND_MAX, Costs, Scene, Sender, settled};
+use thence_origin::kills::{BOUND_MAX, Costs, Scene, Sender};
 use thence_origin::trial::Trial;
 use thence_origin::{Origin, files, real};
 
@@ -56,27 +56,24 @@ fn crh_01_kills_at_random_instants_of_an_even_stream() {
 }
 
 #[test]
-fn crh_03_ten_kills_in_a_row_each_leave_more_than_they_found() {
-    let (seed, rate) = (seed(), 12 << 20);
-    for (_, start) in here(&[NGINX]) {
-        let (ground, trial) = (Ground::new(), unhurried());
-        let server = start(&ground.site().rate(rate / 4));
-        let (mut chance, mut held) = (Chance::new(seed), 0);
-        for kill in 0..10 {
-            let mut running = trial.start(&["-q", "-x", "4", &server.url("/large")]);
-            if !running.lives_for(Duration::from_secs_f64(0.2 + 0.6 * chance.unit())) {
-                break;
-            }
-            running.kill();
-            let now = held_by(&trial);
-            assert!(now >= held, "THENCE_SEED={seed}: kill {kill} left {now} bytes of {held}");
-            held = now;
-        }
-        trial.run(&["large.part"]).with(0).saying("goes on, ");
-        holds(&trial, NAME, large());
-        let twice = settled(&server) - large().len() as u64;
-        assert!(twice <= 10 * rate.min(BOUND_MAX), "THENCE_SEED={seed}: {twice} bytes twice");
+fn crh_03_ten_kills_in_a_row_never_leave_less_than_they_found() {
+    let (seed, rate) = (seed(), 4 * MIB as u64);
+    let file = Shared::new(Served { rate: Some(rate / 4), ..Served::new(large().to_vec()) });
+    let (origin, trial) = (Origin::start(handler(&file)), unhurried());
+    let (url, mut chance, mut held) = (origin.url("/large"), Chance::new(seed), 0);
+    for kill in 0..10 {
+        let mut running = trial.start(&["-q", "-x", "4", &url]);
+        assert!(running.lives_for(Duration::from_secs_f64(0.3 + chance.unit())), "{}", running.words());
+        running.kill();
+        let now = held_by(&trial);
+        assert!(now >= held, "THENCE_SEED={seed}: kill {kill} left {now} bytes of {held}");
+        held = now;
     }
+    file.change(|served| served.rate = None);
+    trial.run(&["large.part"]).with(0).saying("goes on, ");
+    holds(&trial, NAME, large());
+    let twice = origin.sent() - large().len() as u64;
+    assert!(twice <= 10 * rate.min(BOUND_MAX), "THENCE_SEED={seed}: {twice} bytes twice");
 }
 
 /// What `thence status` says is held; 0 if there is no part yet.
