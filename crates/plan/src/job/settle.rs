@@ -69,6 +69,21 @@ impl Job {
         self.phase = Phase::Running;
         if held.whole {
             self.settle.queue.clear();
+            self.take_as_whole();
+        }
+    }
+
+    /// Only publishing is left, also where the length was never told (R37).
+    fn take_as_whole(&mut self) {
+        let end = self.blocks.held_until(0);
+        if let Some(identity) = &mut self.identity
+            && identity.total.is_none()
+        {
+            identity.total = Some(end);
+            self.blocks.set_total(end);
+            self.free.cut(end);
+            self.settle.withheld.clear();
+            self.length_unknown = true;
         }
     }
 
@@ -308,7 +323,10 @@ impl Job {
         for lane in self.lanes.values_mut() {
             lane.end = lane.end.min(total);
         }
-        self.note(Record::Learnt(identity), turn);
+        // What nothing proves is not recorded: a later run must not take it for the server's word (R37).
+        if !self.length_unknown {
+            self.note(Record::Learnt(identity), turn);
+        }
         let last = self.blocks.index_of(total);
         if !self.spec.stream && self.blocks.block(last).upto > 0 {
             self.note_block(last, turn);

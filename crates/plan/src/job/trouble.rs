@@ -60,6 +60,10 @@ impl Job {
             // A one-time link, or a host that wants one connection: what reads goes on alone. Of several that
             // ask at once the last may be the one that is served.
             Advice::Elsewhere if siblings > 0 || hopeful => turn.hosts.limit(&lane.host, siblings, turn.now),
+            // Nothing it says can ever be joined to what is held: better from the start than never.
+            Advice::Elsewhere if id == self.lead && self.held() > 0 && is_unjoinable(&failure) => {
+                self.change(None, "nothing ties what it sends to what is held", turn);
+            }
             Advice::Elsewhere | Advice::GiveUp => self.drop_source(id, failure, turn),
         }
     }
@@ -202,4 +206,9 @@ impl Job {
             }
         }
     }
+}
+
+/// An answer without a length and without a validator for what is held (R19).
+fn is_unjoinable(failure: &Failure) -> bool {
+    matches!(failure, Failure::Breach(Breach { rule: "R19", .. }))
 }

@@ -88,7 +88,8 @@ impl Job {
     /// A process takes the job up; what it finds goes into the spec.
     pub fn begin(&mut self, quiet: bool) -> JobSpec {
         (self.paused, self.rested, self.finishing) = (false, false, false);
-        (self.began_quiet, self.length_unknown) = (quiet, false);
+        self.began_quiet = quiet;
+        self.length_unknown &= self.whole;
         self.runs += 1;
         self.open.clear();
         self.known.clear();

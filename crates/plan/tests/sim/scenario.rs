@@ -179,6 +179,9 @@ fn manner(len: u64, dice: &mut Dice) -> Manner {
         Refusal::Refuse,
     ]);
     let seconds = dice.pick(&[1, 3, 10, 30]);
+    let redirects = dice.percent(25);
+    // A connection that is refused behind a redirect says nothing of whose it was.
+    let refusal = if redirects { Refusal::Status(503) } else { refusal };
     Manner {
         validators,
         ranges: if odd { range } else { Ranges::Honours },
@@ -188,7 +191,7 @@ fn manner(len: u64, dice: &mut Dice) -> Manner {
         star: validators == V::Strong && odd && dice.percent(20),
         grant: (odd && validators != V::Now && dice.percent(15)).then(|| (len / 8).max(64 * K)),
         nodes: if odd && dice.percent(15) { dice.between(2, 3) } else { 1 },
-        redirects: dice.percent(25),
+        redirects,
         lanes: dice.percent(20).then(|| (dice.between(1, 4), refusal)),
         rate: (len / seconds).max(2_000),
         slow: dice.pick(&[0, 0, 0, 10, 30]),

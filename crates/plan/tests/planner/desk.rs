@@ -1,0 +1,374 @@
+//! A small vocabulary: jobs, heads, and what the planner said to the last input.
+
+use std::ops::Range;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use thence_plan::{
+    Action, Condition, Ending, EntityTag, Error, Event, Failure, Head, Held, HeldBlock, HttpVersion,
+    Identity, Input, JobId, JobSpec, LaneId, Limits, Output, Run, SourceId, Take,
+};
+
+/// A block.
+pub(crate) const K: u64 = 256 << 10;
+
+const WALL: u64 = 1_700_000_000;
+
+/// Range and condition of a request.
+pub(crate) type Asked = (Option<(u64, Option<u64>)>, Condition);
+
+/// A job that is not started yet.
+pub(crate) struct Setup(JobSpec);
+
+pub(crate) fn job() -> Setup {
+    Setup(JobSpec {
+        urls: vec!["https://host.test/file".into()],
+        name: None,
+        lanes: 1,
+        strict: false,
+        trust_overlap: false,
+        raw: false,
+        digest: false,
+        stream: false,
+        held: None,
+    })
+}
+
+impl Setup {
+    pub(crate) fn lanes(mut self, lanes: u32) -> Setup {
+        self.0.lanes = lanes;
+        self
+    }
+
+    pub(crate) fn strict(mut self) -> Setup {
+        self.0.strict = true;
+        self
+    }
+
+    pub(crate) fn url(mut self, url: &str) -> Setup {
+        self.0.urls = vec![url.into()];
+        self
+    }
+
+    pub(crate) fn mirror(mut self, url: &str) -> Setup {
+        self.0.urls.push(url.into());
+        self
+    }
+
+    pub(crate) fn held(mut self, held: Before) -> Setup {
+        self.0.held = Some(held.0);
+        self
+    }
+
+    pub(crate) fn start(self) -> Desk {
+        let now = moment();
+        let mut run = Run::new(Limits::default(), 7);
+        let id = run.add(now, self.0);
+        let mut desk = Desk { run, now, id, new: Vec::new(), all: Vec::new(), idle: None };
+        desk.drain();
+        desk
+    }
+
+    /// Started, answered with this head, and placed: lane 0 reads.
+    pub(crate) fn begun(self, head: Answer) -> Desk {
+        let mut desk = self.start();
+        desk.head(LaneId(0), head).placed();
+        desk
+    }
+}
+
+/// What an earlier run left.
+pub(crate) struct Before(Held);
+
+/// Of a file of so many blocks.
+pub(crate) fn held(blocks: u64) -> Before {
+    Before(Held {
+        name: "file".into(),
+        url: "https://host.test/file".into(),
+        identity: Identity { total: Some(blocks * K), ..Identity::default() },
+        block_size: K as u32,
+        blocks: Vec::new(),
+        whole: false,
+        unproven: false,
+    })
+}
+
+impl Before {
+    pub(crate) fn tag(mut self, tag: &str) -> Before {
+        self.0.identity.etag = EntityTag::parse(tag.as_bytes());
+        self
+    }
+
+    pub(crate) fn modified(mut self, ago: u64) -> Before {
+        self.0.identity.modified = Some(date(ago));
+        self.age(ago as i64)
+    }
+
+    pub(crate) fn age(mut self, seconds: i64) -> Before {
+        self.0.identity.age = Some(seconds);
+        self
+    }
+
+    pub(crate) fn unknown(mut self) -> Before {
+        self.0.identity.total = None;
+        self
+    }
+
+    pub(crate) fn url(mut self, url: &str) -> Before {
+        self.0.url = url.into();
+        self
+    }
+
+    pub(crate) fn blocks(mut self, range: Range<u32>) -> Before {
+        let block = |index| HeldBlock { index, len: K as u32, hash: 1, synced: true };
+        self.0.blocks = range.map(block).collect();
+        self
+    }
+
+    /// The first bytes of the first block.
+    pub(crate) fn bytes(mut self, len: u32) -> Before {
+        self.0.blocks = vec![HeldBlock { index: 0, len, hash: 1, synced: true }];
+        self
+    }
+
+    pub(crate) fn whole(mut self) -> Before {
+        self.0.whole = true;
+        self
+    }
+}
+
+/// A head.
+pub(crate) struct Answer(Head);
+
+fn answer(status: u16) -> Answer {
+    Answer(Head { status, version: HttpVersion::Http11, fields: Vec::new(), received: WALL })
+        .field("date", &date(0))
+}
+
+/// An error or log-in page.
+pub(crate) fn page(status: u16) -> Answer {
+    answer(status).field("content-type", "text/html").field("content-length", "300")
+}
+
+pub(crate) fn whole(len: u64) -> Answer {
+    answer(200).field("content-length", &len.to_string())
+}
+
+/// A 206 of `first..end`.
+pub(crate) fn part(first: u64, end: u64, total: u64) -> Answer {
+    let range = format!("bytes {first}-{}/{total}", end - 1);
+    answer(206).field("content-range", &range).field("content-length", &(end - first).to_string())
+}
+
+impl Answer {
+    pub(crate) fn tag(self, tag: &str) -> Answer {
+        self.field("etag", tag)
+    }
+
+    pub(crate) fn field(mut self, name: &str, value: &str) -> Answer {
+        self.0.fields.push((name.into(), value.into()));
+        self
+    }
+
+    pub(crate) fn without(mut self, name: &str) -> Answer {
+        self.0.fields.retain(|(n, _)| n != name);
+        self
+    }
+
+    /// Its complete length is not told.
+    pub(crate) fn star(mut self) -> Answer {
+        for (_, value) in self.0.fields.iter_mut().filter(|(n, _)| n == "content-range") {
+            let text = String::from_utf8_lossy(value).into_owned();
+            *value = format!("{}/*", text.split('/').next().unwrap_or_default()).into_bytes();
+        }
+        self
+    }
+}
+
+/// The date so many seconds ago, as it stands in a field.
+pub(crate) fn date(ago: u64) -> String {
+    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(WALL - ago))
+}
+
+/// A job under way, and what was said to the last input.
+pub(crate) struct Desk {
+    run: Run,
+    now: Instant,
+    id: JobId,
+    new: Vec<Action>,
+    all: Vec<Action>,
+    idle: Option<Instant>,
+}
+
+impl Desk {
+    fn drain(&mut self) {
+        self.new.clear();
+        loop {
+            match self.run.poll(self.now) {
+                Output::Job(_, action) => self.new.push(action),
+                Output::Idle(at) => {
+                    self.idle = at;
+                    break;
+                }
+            }
+        }
+        self.all.extend(self.new.iter().cloned());
+        assert_eq!(self.run.audit(), Ok(()));
+    }
+
+    pub(crate) fn put(&mut self, input: Input) -> &mut Desk {
+        self.run.handle(self.now, self.id, input);
+        self.drain();
+        self
+    }
+
+    pub(crate) fn add(&mut self, setup: Setup) -> JobId {
+        let id = self.run.add(self.now, setup.0);
+        self.drain();
+        id
+    }
+
+    pub(crate) fn head(&mut self, lane: LaneId, head: Answer) -> &mut Desk {
+        self.put(Input::Head { lane, hops: Vec::new(), head: head.0 })
+    }
+
+    pub(crate) fn redirected(&mut self, lane: LaneId, to: &str, head: Answer) -> &mut Desk {
+        self.put(Input::Head { lane, hops: vec![to.into()], head: head.0 })
+    }
+
+    pub(crate) fn placed(&mut self) -> &mut Desk {
+        self.put(Input::Placed(Ok(())))
+    }
+
+    pub(crate) fn ended(&mut self, lane: LaneId, result: Result<Ending, Failure>) -> &mut Desk {
+        self.put(Input::Ended { lane, result })
+    }
+
+    pub(crate) fn read(&mut self, lane: LaneId, at: u64, len: u64) -> &mut Desk {
+        self.put(Input::Bytes { lane, at, len })
+    }
+
+    pub(crate) fn stored(&mut self, block: u32, upto: u32) -> &mut Desk {
+        self.put(Input::Stored { block, upto, hash: 1 })
+    }
+
+    pub(crate) fn stored_whole(&mut self, blocks: Range<u32>) -> &mut Desk {
+        for block in blocks {
+            self.stored(block, K as u32);
+        }
+        self
+    }
+
+    pub(crate) fn checked(&mut self, block: u32) -> &mut Desk {
+        self.put(Input::Checked { block, same: true })
+    }
+
+    /// Every check that was ever asked for is answered well.
+    pub(crate) fn checked_all(&mut self) -> &mut Desk {
+        for block in 0..64 {
+            self.checked(block);
+        }
+        self
+    }
+
+    pub(crate) fn synced(&mut self) -> &mut Desk {
+        self.put(Input::Synced(Ok(())))
+    }
+
+    pub(crate) fn later(&mut self, millis: u64) -> &mut Desk {
+        self.now += Duration::from_millis(millis);
+        self.run.wake(self.now);
+        self.drain();
+        self
+    }
+
+    /// Time goes by before the next poll, and nobody wakes the planner.
+    pub(crate) fn late(&mut self, wait: Duration) {
+        self.now += wait;
+        self.drain();
+    }
+
+    pub(crate) fn idle(&self) -> Option<Instant> {
+        self.idle
+    }
+
+    pub(crate) fn said(&self) -> &[Action] {
+        &self.new
+    }
+
+    pub(crate) fn ever(&self, is: impl Fn(&Action) -> bool) -> bool {
+        self.all.iter().any(is)
+    }
+
+    pub(crate) fn asks(&self) -> Vec<Asked> {
+        asks(&self.new)
+    }
+
+    pub(crate) fn last_ask(&self) -> Option<Asked> {
+        asks(&self.all).pop()
+    }
+
+    /// Where the range of the n-th request of all starts.
+    pub(crate) fn asked_from(&self, n: usize) -> u64 {
+        asks(&self.all)[n].0.map_or(0, |range| range.0)
+    }
+
+    pub(crate) fn opened(&self) -> Vec<LaneId> {
+        let lane = |a: &Action| if let Action::Open { lane, .. } = a { Some(*lane) } else { None };
+        self.new.iter().filter_map(lane).collect()
+    }
+
+    pub(crate) fn sources(&self) -> Vec<SourceId> {
+        let source = |a: &Action| if let Action::Open { source, .. } = a { Some(*source) } else { None };
+        self.new.iter().filter_map(source).collect()
+    }
+
+    pub(crate) fn urls(&self) -> Vec<&str> {
+        self.new
+            .iter()
+            .filter_map(|a| if let Action::Open { url, .. } = a { Some(url.as_str()) } else { None })
+            .collect()
+    }
+
+    pub(crate) fn narrowed(&self) -> Option<(LaneId, u64)> {
+        self.new
+            .iter()
+            .find_map(|a| if let Action::Narrow { lane, end } = a { Some((*lane, *end)) } else { None })
+    }
+
+    pub(crate) fn closes(&self, lane: LaneId) -> bool {
+        self.new.contains(&Action::Close { lane })
+    }
+
+    pub(crate) fn take(&self, lane: LaneId) -> Option<Take> {
+        self.new.iter().find_map(|a| match a {
+            Action::Take(l, take) if *l == lane => Some(take.clone()),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn told_changed(&self) -> bool {
+        self.new.iter().any(|a| matches!(a, Action::Tell(Event::Changed { .. })))
+    }
+
+    pub(crate) fn finish(&self) -> Option<u64> {
+        self.new.iter().find_map(|a| if let Action::Finish { total } = a { Some(*total) } else { None })
+    }
+
+    pub(crate) fn error(&self) -> Option<&Error> {
+        self.all.iter().find_map(|a| if let Action::Fail(error) = a { Some(error) } else { None })
+    }
+}
+
+fn asks(actions: &[Action]) -> Vec<Asked> {
+    let asked = |a: &Action| match a {
+        Action::Open { ask, .. } => Some((ask.range, ask.condition.clone())),
+        _ => None,
+    };
+    actions.iter().filter_map(asked).collect()
+}
+
+/// Some moment to count from.
+#[allow(clippy::disallowed_methods)]
+fn moment() -> Instant {
+    Instant::now()
+}
