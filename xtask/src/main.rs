@@ -3,10 +3,11 @@
 use std::process::ExitCode;
 
 mod bench;
-mod chance;
 mod crash;
 mod options;
 mod packages;
+mod picture;
+mod rows;
 mod shell;
 mod sim;
 mod test;
@@ -16,11 +17,13 @@ use options::Options;
 const HELP: &str = "\
 cargo xtask test                        everything CI checks; stops at the first step that fails
 cargo xtask sim [--runs N] [--seed S]   the planner in the simulator; a fresh seed unless one is given
-cargo xtask crash [--kills N] [--lanes 1,4,16] [--size 64M] [--seconds 2.5] [--jobs 4] [--seed S]
+cargo xtask crash [--kills N] [--lanes 1,4,16] [--size 64M] [--seconds 2.5] [--jobs 4] [--seed S] [--from nginx|even]
                                         SIGKILL at random instants, resumed, until N kills for each number of lanes
 cargo xtask bench [--runs 5] [--size 1G] [--lanes 1,4,16] [--to disk,tmpfs] [--over plain,tls]
                                         beside aria2, curl, wget and axel; writes docs/bench.md
-`--binary PATH` makes crash and bench try another build.
+cargo xtask rows                        which test cases have a test of their id
+cargo xtask picture                     records the README's picture anew (docs/picture.svg)
+`--binary PATH` makes crash, bench and picture try another build.
 ";
 
 fn main() -> ExitCode {
@@ -30,6 +33,8 @@ fn main() -> ExitCode {
         "test" => test::run(&options),
         "bench" => bench::run(&options),
         "crash" => crash::run(&options),
+        "picture" => picture::run(&options),
+        "rows" => rows::run(&options),
         "sim" => sim::run(&options),
         _ => Err(format!("usage:\n{HELP}")),
     });

@@ -13,6 +13,7 @@ pub(crate) const TEST: &[(&str, &str)] = &[
     ("caddy", "caddy"),
     ("curl", "curl"),
     ("ip", "iproute2"),
+    ("strace", "strace"),
 ];
 
 /// Makes sure that every program is there.

@@ -4,8 +4,6 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::options::Options;
-
 /// The root of the repository.
 pub(crate) fn root() -> PathBuf {
     let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
@@ -49,9 +47,9 @@ pub(crate) fn built(args: &[&str]) -> Result<PathBuf, String> {
     programs.next_back().ok_or_else(|| format!("cargo {verb} built no program"))
 }
 
-/// The command to try: `--binary`, or the one of this tree, built for release.
-pub(crate) fn thence(options: &Options) -> Result<PathBuf, String> {
-    match options.take("binary", String::new())? {
+/// The command to try: what `--binary` said, or, if that is empty, the one of this tree built for release.
+pub(crate) fn thence(said: String) -> Result<PathBuf, String> {
+    match said {
         none if none.is_empty() => {
             built(&["build", "--release", "--package", "thence-cli", "--bin", "thence"])
         }

@@ -6,35 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use thence_plan::{Command, Event, Progress};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::drive::{Order, Start, Ticket};
 use crate::error::Error;
 use crate::options::Request;
-
-/// A finished download.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Done {
-    /// The file; `None` for a stream.
-    pub path: Option<PathBuf>,
-    /// Its length in bytes.
-    pub bytes: u64,
-    /// Body bytes read from sockets in this run.
-    pub wire_bytes: u64,
-    /// Digest that was asked for and found right: algorithm and hex.
-    pub digest: Option<(String, String)>,
-    /// Some join rests on an overlap check alone.
-    pub unproven: bool,
-    /// Nothing proves the body's end.
-    pub length_unknown: bool,
-    /// The finished file was there already; nothing was fetched.
-    pub already: bool,
-}
-
-/// What a download's driver shows its caller at any moment.
-#[derive(Debug, Default)]
-pub(crate) struct Window {
-    pub(crate) progress: Progress,
-    pub(crate) part: Option<PathBuf>,
-}
+use crate::orders::{Done, Order, Start, Ticket, Window};
 
 /// A download under way. Dropping it cancels; what is held stays for the next run.
 pub struct Download {

@@ -16,13 +16,13 @@ use thence_plan::{
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant as Moment;
 
-use crate::download::{Done, Window};
 use crate::error::Error;
 use crate::file::{self, Draft, Pair};
 use crate::find;
 use crate::http::{Client, Get};
 use crate::lane::{self, Control, Port, Shared, Taking, Word};
-use crate::options::{Options, Request};
+use crate::options::Options;
+use crate::orders::{Done, Order, Start, Ticket};
 use crate::publish::{self, Finish};
 use crate::start::{self, Started};
 use crate::sys::DiskError;
@@ -32,39 +32,6 @@ use crate::write::{OpenBlock, Pool, Writers};
 
 /// Callers' windows are refreshed this often, while anything happens at all.
 const SHOW: Duration = Duration::from_millis(100);
-
-/// Names one download of one engine.
-#[derive(Clone, Debug)]
-pub(crate) struct Ticket(Arc<()>);
-
-impl Ticket {
-    pub(crate) fn new() -> Ticket {
-        Ticket(Arc::new(()))
-    }
-}
-
-impl PartialEq for Ticket {
-    fn eq(&self, other: &Ticket) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-/// A download to be started.
-pub(crate) struct Start {
-    pub(crate) ticket: Ticket,
-    pub(crate) request: Request,
-    pub(crate) tell: mpsc::UnboundedSender<Event>,
-    pub(crate) done: oneshot::Sender<Result<Done, Error>>,
-    pub(crate) window: Arc<Mutex<Window>>,
-}
-
-/// What callers want.
-pub(crate) enum Order {
-    Start(Box<Start>),
-    Command(Ticket, Command),
-    Cancel(Ticket),
-    Close(oneshot::Sender<()>),
-}
 
 /// What came of something the driver set going.
 enum Message {
@@ -160,11 +127,12 @@ impl Driver {
     async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
         loop {
             let wake = self.drain();
-            if self.works.is_empty() && self.preparing.is_empty() {
-                if let Some(closing) = self.closing.take() {
-                    let _ = closing.send(());
-                    return;
-                }
+            if self.works.is_empty()
+                && self.preparing.is_empty()
+                && let Some(closing) = self.closing.take()
+            {
+                let _ = closing.send(());
+                return;
             }
             let until = [wake.map(Moment::from_std), self.flush].into_iter().flatten().min();
             tokio::select! {
@@ -291,6 +259,7 @@ impl Driver {
                     appending: false,
                     next: None,
                     cancelled: false,
+                    ending: None,
                 };
                 self.works.insert(job, work);
                 return;
@@ -310,7 +279,7 @@ impl Driver {
             Word::Ended { lane, left, result } => {
                 if let Some(work) = self.works.get_mut(&job) {
                     work.lanes.remove(&lane);
-                    work.open.extend(left);
+                    work.open.extend(left.map(|left| *left));
                 }
                 self.input(job, Input::Ended { lane, result });
             }
@@ -425,8 +394,7 @@ impl Driver {
             limits: self.shared.limits.clone(),
         };
         // The retired pair keeps its lock until it has its other name.
-        let old =
-            work.files.take().filter(|_| placement.retire).and_then(|files| Arc::try_unwrap(files.pair).ok());
+        let old = work.files.take().filter(|_| placement.retire).map(|files| Pair::clone(&files.pair));
         work.open.clear();
         work.batch.clear();
         let (messages, shared) = (self.messages.clone(), self.shared.clone());
@@ -462,12 +430,25 @@ impl Driver {
                 if let Some(progress) = self.run.progress(job) {
                     work.show(progress);
                 }
+                self.anchor(job);
                 Ok(())
             }
             (Ok(_), None) => return,
             (Err(error), _) => Err(error.into()),
         };
         self.input(job, Input::Placed(result));
+    }
+
+    /// Syncs a new journal once, behind everybody's back: until then a power cut can leave a part that nothing
+    /// tells anything of. If this sync fails, so will the next one, and that is the planner's.
+    fn anchor(&self, job: JobId) {
+        let Some(pair) = self.works.get(&job).and_then(|w| w.files.as_ref()).map(|files| files.pair.clone())
+        else {
+            return;
+        };
+        if pair.journal.is_some() {
+            drop(self.shared.disk.call(move || verify::sync(&pair)));
+        }
     }
 
     fn note(&mut self, job: JobId, record: Record) {
@@ -496,9 +477,10 @@ impl Driver {
         if work.appending || work.batch.is_empty() {
             return;
         }
-        let Some(journal) = work.files.as_ref().and_then(|files| files.pair.journal.clone()) else { return };
+        let Some(pair) = work.files.as_ref().map(|files| files.pair.clone()) else { return };
+        let Some(journal) = pair.journal.clone() else { return };
         work.appending = true;
-        let appended = self.shared.writers.append(journal, std::mem::take(&mut work.batch));
+        let appended = self.shared.writers.append(&pair.part, journal, std::mem::take(&mut work.batch));
         let messages = self.messages.clone();
         tokio::task::spawn_local(async move {
             let result = appended.await.unwrap_or_else(|_| Err(DiskError::gone()));
@@ -511,9 +493,17 @@ impl Driver {
         work.appending = false;
         if let Err(error) = result {
             work.batch.clear();
-            return self.input(job, Input::Unwritten(error.into()));
+            if work.ending.is_none() {
+                return self.input(job, Input::Unwritten(error.into()));
+            }
         }
         self.append(job);
+        if let Some(work) = self.works.get_mut(&job)
+            && !work.appending
+            && let Some(result) = work.ending.take()
+        {
+            return self.end(job, result);
+        }
         self.go_on(job);
     }
 
@@ -620,15 +610,24 @@ impl Driver {
         if !at_rest {
             return;
         }
-        if let Some(record) = work.files.as_ref().and_then(|files| files.pair.part.clean().ok()) {
-            self.note(job, record);
-        }
+        self.note_clean(job);
         if self.works.get(&job).is_some_and(|work| work.cancelled) {
             self.over(job, Err(Error::Cancelled));
         }
     }
 
+    /// The last record of a run that ends in order: the next one need not doubt what was synced.
+    fn note_clean(&mut self, job: JobId) {
+        let files = self.works.get(&job).and_then(|work| work.files.as_ref());
+        if let Some(record) = files.and_then(|files| files.pair.part.clean().ok()) {
+            self.note(job, record);
+        }
+    }
+
     fn fail(&mut self, job: JobId, error: thence_plan::Error) {
+        if !matches!(error, thence_plan::Error::Disk(_)) {
+            self.note_clean(job);
+        }
         let path = self.works.get(&job).and_then(|w| w.files.as_ref()).map(|files| files.pair.part_path());
         self.over(job, Err(Error::of_job(error, path)));
     }
@@ -636,6 +635,16 @@ impl Driver {
     /// The job's last word. Its last records are appended before its files are let go.
     fn over(&mut self, job: JobId, result: Result<Done, Error>) {
         self.append(job);
+        if let Some(work) = self.works.get_mut(&job)
+            && work.appending
+        {
+            work.ending = Some(result);
+            return;
+        }
+        self.end(job, result);
+    }
+
+    fn end(&mut self, job: JobId, result: Result<Done, Error>) {
         if let Some(progress) = self.run.progress(job)
             && let Some(work) = self.works.get(&job)
         {

@@ -5,10 +5,11 @@ use std::thread::JoinHandle;
 
 use tokio::sync::mpsc;
 
-use crate::download::{Done, Download};
-use crate::drive::{self, Order};
+use crate::download::Download;
+use crate::drive;
 use crate::error::Error;
 use crate::options::{Options, Request, Target};
+use crate::orders::{Done, Order};
 
 /// Runs downloads. It owns its threads; any async runtime, or none, may hold it.
 ///

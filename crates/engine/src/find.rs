@@ -13,7 +13,7 @@ use thence_plan::{Begin, Held, Limits, choose_name};
 
 use crate::error::Error;
 use crate::file::{self, Opening, Pair, PartFile};
-use crate::journal::{self, Journal, Replayed, Unreadable};
+use crate::journal::{self, Journal, Replayed, Unreadable, Whole};
 use crate::mark::Mark;
 use crate::publish;
 use crate::sys::{self, DiskError};
@@ -168,11 +168,13 @@ fn examine(dir: &Path, name: &str, limits: &Limits) -> Result<Seen, DiskError> {
         Some(Err(why)) => Ok(Seen::Unreadable(why)),
         Some(Ok(mut held)) => {
             let facts = part.facts()?;
-            // Only the very file that was found whole is whole: not a copy, and not one cut short since.
-            held.whole = held.whole.take_if(|whole| {
-                (whole.dev, whole.inode) == (facts.id.dev, facts.id.inode)
-                    && held.identity.total.is_none_or(|total| total == facts.size)
-            });
+            // Only the very file that was found whole is whole: not a copy, not one cut short or written to since.
+            let untouched = match Mark::of(part.file()) {
+                Some(Mark::File { bytes, mtime, .. }) => (bytes, mtime) == (facts.size, facts.mtime),
+                _ => held.identity.total.is_none_or(|total| total == facts.size),
+            };
+            let same = |whole: &mut Whole| (whole.dev, whole.inode) == (facts.id.dev, facts.id.inode);
+            held.whole = held.whole.take_if(|whole| untouched && same(whole));
             if let Some(clean) = held.clean
                 && (clean.size, clean.mtime, clean.inode) == (facts.size, facts.mtime, facts.id.inode)
             {
@@ -259,8 +261,8 @@ fn go_on(
     let pair = Pair { dir: dir.into(), name: name.into(), part: part.into(), journal: Some(journal.into()) };
     let Replayed { begin, identity, blocks, whole, unproven, .. } = held;
     let held = Held {
-        name: name.into(),
         url: begin.url.clone(),
+        name: name.into(),
         identity,
         block_size: begin.block_size,
         blocks,

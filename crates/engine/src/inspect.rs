@@ -89,8 +89,8 @@ pub fn status(path: &Path) -> Result<Vec<PartReport>, Error> {
 /// Reads a part or finished file back and compares it with its journal, the digest it was published
 /// with, or the given one.
 ///
-/// A part is compared block by block; if it holds everything, with `checksum` as well. A file that carries
-/// no digest and is given none cannot be verified: `Error::Option`.
+/// A part is compared block by block; if it holds everything, with `checksum` as well. Of a file that carries
+/// no digest and is given none, nothing is checked, and `digest_ok` stays `None`.
 pub fn verify(path: &Path, checksum: Option<&WantedDigest>) -> Result<VerifyReport, Error> {
     match find::pair_of(path) {
         Some((dir, name)) if file::part_path(&dir, &name).exists() => verify_part(&dir, &name, checksum),
@@ -217,16 +217,14 @@ fn verify_file(path: &Path, checksum: Option<&WantedDigest>) -> Result<VerifyRep
         Some(Mark::File { digest, .. }) => digest,
         _ => None,
     };
-    let Some(wanted) = checksum.or(published.as_ref()) else {
-        return Err(Error::Option(format!("{}: it carries no digest; give one", path.display())));
-    };
-    let digest = digest_of(&file, path, facts.size, wanted)?;
+    let wanted = checksum.or(published.as_ref());
+    let digest = wanted.map(|wanted| digest_of(&file, path, facts.size, wanted)).transpose()?;
     Ok(VerifyReport {
         path: path.into(),
-        checked: facts.size,
+        checked: if digest.is_some() { facts.size } else { 0 },
         bad: Vec::new(),
-        digest_ok: Some(digest == *wanted),
-        digest: Some(shown(digest)),
+        digest_ok: wanted.map(|wanted| digest.as_ref() == Some(wanted)),
+        digest: digest.map(shown),
         total: Some(facts.size),
         held: facts.size,
     })

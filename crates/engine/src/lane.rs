@@ -32,7 +32,7 @@ pub(crate) enum Word {
     /// For the planner.
     Input(Input),
     /// The lane is gone; the hash state of the block it stopped in, if it stopped inside one.
-    Ended { lane: LaneId, left: Option<(u32, OpenBlock)>, result: Result<Ending, Failure> },
+    Ended { lane: LaneId, left: Option<Box<(u32, OpenBlock)>>, result: Result<Ending, Failure> },
 }
 
 /// What all lanes of a run share. One thread owns it.
@@ -126,7 +126,7 @@ impl Port {
         let _ = self.words.send((self.job, Word::Input(input)));
     }
 
-    fn end(&self, left: Option<(u32, OpenBlock)>, result: Result<Ending, Failure>) {
+    fn end(&self, left: Option<Box<(u32, OpenBlock)>>, result: Result<Ending, Failure>) {
         let _ = self.words.send((self.job, Word::Ended { lane: self.lane, left, result }));
     }
 }
@@ -184,6 +184,7 @@ async fn word(control: &Control) -> Option<Taking> {
 }
 
 /// What a reader waits for next.
+#[allow(clippy::large_enum_variant, reason = "one at a time, on the stack; a box would cost every hand-over")]
 enum Event {
     Woken,
     Due,
@@ -476,7 +477,7 @@ impl Reader {
                 let (begun, size) = (self.control.begun.get(), u64::from(*block_size));
                 // A lane that only compared stands inside a block of which it has no state.
                 let inside = begun % size > 0 && u64::from(self.open.upto()) == begun % size;
-                inside.then(|| ((begun / size) as u32, self.open))
+                inside.then(|| Box::new(((begun / size) as u32, self.open)))
             }
             Place::Sink(_) => None,
         };

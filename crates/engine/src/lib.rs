@@ -2,6 +2,35 @@
 //!
 //! [`fetch`] is the short way; [`Engine`] runs many downloads at once, each a [`Download`] that can be
 //! watched, paused and cancelled. Dropping either at any moment leaves a part that the next run goes on from.
+//!
+//! Sixteen connections, progress, a digest, and half a minute at most; whatever ends it, the next call goes on:
+//!
+//! ```no_run
+//! # async fn example(sha256: [u8; 32]) -> Result<(), thence::Error> {
+//! use thence::{Checksum, Engine, Event, Options, Request};
+//!
+//! let engine = Engine::new(Options::default())?;
+//! let mut request = Request::new("https://example.org/disk.img", "downloads");
+//! request.lanes = 16;
+//! request.checksum = Some(Checksum { algorithm: "sha-256".into(), bytes: sha256.to_vec() });
+//! let mut download = engine.start(request);
+//! let late = tokio::time::sleep(std::time::Duration::from_secs(30));
+//! tokio::pin!(late);
+//! loop {
+//!     tokio::select! {
+//!         event = download.event() => match event {
+//!             Some(Event::Verified) => println!("all of it is right"),
+//!             Some(_) => println!("{} bytes held", download.progress().held),
+//!             None => break,
+//!         },
+//!         () = &mut late, if !late.is_elapsed() => download.cancel(),
+//!     }
+//! }
+//! println!("{:?}", download.wait().await?.path);
+//! engine.close().await;
+//! # Ok(())
+//! # }
+//! ```
 
 mod decode;
 mod download;
@@ -17,6 +46,7 @@ mod lane;
 mod lock;
 mod mark;
 mod options;
+mod orders;
 mod publish;
 mod sink;
 mod start;
@@ -25,9 +55,10 @@ mod verify;
 mod work;
 mod write;
 
-pub use download::{Done, Download};
+pub use download::Download;
 pub use engine::{Engine, fetch};
 pub use error::Error;
 pub use inspect::{PartReport, VerifyReport, status, verify};
 pub use options::{Checksum, Options, Proxy, Request, Target};
+pub use orders::Done;
 pub use thence_plan::{Breach, DiskFault, Event, Exists, Failure, Limits, Phase, Progress, mask};

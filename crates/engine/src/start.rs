@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 use percent_encoding::percent_decode_str;
 use thence_plan::{DiskFault, JobSpec, Name};
 
-use crate::download::Done;
 use crate::error::Error;
 use crate::find::{self, Found, Wanted};
 use crate::http::{USER_AGENT, check_headers};
 use crate::lane::Shared;
 use crate::options::{Options, Request, Target};
+use crate::orders::Done;
 use crate::sink::Sink;
 use crate::verify::Checker;
 use crate::work::{Aim, Asking, Files};
@@ -22,6 +22,7 @@ const KEPT: [&str; 3] = [AGENT, "accept", "accept-language"];
 const AGENT: &str = "user-agent";
 
 /// How a download begins.
+#[allow(clippy::large_enum_variant, reason = "made once a download, and boxed on its way")]
 pub(crate) enum Started {
     /// It has a job for the planner.
     Begin { spec: Box<JobSpec>, asking: Asking, aim: Aim, files: Option<Files>, sink: Option<Sink> },

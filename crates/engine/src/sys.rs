@@ -239,7 +239,7 @@ pub(crate) fn rename_over(from: &Path, to: &Path) -> io::Result<()> {
 
 /// Names of the first `count` entries of a directory, those that are no text left out.
 pub(crate) fn names_in(dir: &Path, count: usize) -> Result<Vec<String>, DiskError> {
-    let entries = std::fs::read_dir(dir).map_err(|e| DiskError::at(dir, &e))?;
+    let entries = std::fs::read_dir(here(dir)).map_err(|e| DiskError::at(dir, &e))?;
     Ok(entries.take(count).filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect())
 }
 
@@ -273,13 +273,18 @@ fn claim_new(from: &Path, to: &Path) -> io::Result<()> {
 /// they ask for.
 pub(crate) fn sync_dir(dir: &Path) -> Result<(), DiskError> {
     #[cfg(unix)]
-    match File::open(dir).and_then(|d| d.sync_all()) {
+    match File::open(here(dir)).and_then(|d| d.sync_all()) {
         Err(e) if matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {}
         done => done.map_err(|e| DiskError::at(dir, &e))?,
     }
     #[cfg(not(unix))]
     let _ = dir;
     Ok(())
+}
+
+/// The empty path, which `Path::parent` gives for a bare name, is the present directory.
+fn here(dir: &Path) -> &Path {
+    if dir.as_os_str().is_empty() { Path::new(".") } else { dir }
 }
 
 /// Removes a file; one that is not there is removed already.

@@ -8,12 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use thence_plan::{Event, Exists, Identity, LaneId, Progress, Record};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::download::{Done, Window};
-use crate::drive::Ticket;
 use crate::error::Error;
 use crate::file::Pair;
 use crate::lane::{Control, Place};
 use crate::options::Checksum;
+use crate::orders::{Done, Ticket, Window};
 use crate::sink::Sink;
 use crate::verify::Checker;
 use crate::write::OpenBlock;
@@ -76,6 +75,8 @@ pub(crate) struct Work {
     pub(crate) appending: bool,
     pub(crate) next: Option<Next>,
     pub(crate) cancelled: bool,
+    /// How it ended, until its last records are appended.
+    pub(crate) ending: Option<Result<Done, Error>>,
 }
 
 impl Work {

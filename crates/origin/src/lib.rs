@@ -4,6 +4,7 @@
 //! - [`honest`]: a well-behaved file handler for it, whose [`Served`] file can be changed while it runs.
 //! - [`behaviours`]: the liar, every bending of the RNG, FRM and NET test cases by its id.
 //! - [`real`]: nginx, Apache httpd and Caddy as child processes.
+//! - [`trial`]: the program under test in a directory of its own; [`kills`]: killed at random and gone on with.
 //! - [`ca`]: certificates that tests trust, and some that nobody should.
 //!
 //! It is *not* a server for anybody else: no request bodies, no HTTP/2 of its own, threads without bound.
@@ -20,12 +21,15 @@
 
 pub mod behaviours;
 pub mod ca;
+pub mod chance;
 pub mod files;
 pub mod honest;
+pub mod kills;
 pub mod real;
 mod reply;
 mod request;
 mod scripted;
+pub mod trial;
 mod wire;
 
 pub use honest::{Body, Served, Shared};

@@ -31,6 +31,10 @@ pub struct Site {
     pub leaf: Option<Leaf>,
     /// Body bytes a second of each connection; nginx only.
     pub rate: Option<u64>,
+    /// More directives for the server's configuration, in its own language.
+    pub more: String,
+    /// The TLS port offers nothing but HTTP/2; Apache only.
+    pub h2_only: bool,
 }
 
 /// A running server.
@@ -57,6 +61,22 @@ pub fn program(name: &str) -> Option<PathBuf> {
     dirs.map(|dir| dir.join(name)).find(|file| file.is_file())
 }
 
+/// Whether tests can use these servers: a missing one fails the test, unless `THENCE_NO_SERVERS=1` says that this
+/// machine cannot have them.
+///
+/// # Panics
+/// If one is missing and must not be.
+pub fn are_here(programs: &[&str]) -> bool {
+    let missing: Vec<&str> = programs.iter().copied().filter(|name| program(name).is_none()).collect();
+    let excused = std::env::var_os("THENCE_NO_SERVERS").is_some_and(|value| value == "1");
+    let what = format!("{} missing: `cargo xtask test` installs it, or apt-get does", missing.join(" and "));
+    assert!(missing.is_empty() || excused, "{what}; THENCE_NO_SERVERS=1 leaves such tests out");
+    if !missing.is_empty() {
+        println!("left out: {what}");
+    }
+    missing.is_empty()
+}
+
 /// Everything a configuration needs to know.
 struct Plan<'a> {
     site: &'a Site,
@@ -70,7 +90,7 @@ struct Plan<'a> {
 impl Site {
     /// `root` over plain HTTP/1.1, no throttle.
     pub fn new(root: impl Into<PathBuf>) -> Site {
-        Site { root: root.into(), leaf: None, rate: None }
+        Site { root: root.into(), leaf: None, rate: None, more: String::new(), h2_only: false }
     }
 
     /// Puts a file there, modified a day ago: Apache gives what changed within the last second a weak ETag,
@@ -93,6 +113,19 @@ impl Site {
     /// The same with nginx throttled to this many bytes a second of each connection.
     pub fn rate(mut self, bytes_per_second: u64) -> Site {
         self.rate = Some(bytes_per_second);
+        self
+    }
+
+    /// The same with nothing but HTTP/2 on Apache's TLS port.
+    pub fn h2_only(mut self) -> Site {
+        self.h2_only = true;
+        self
+    }
+
+    /// The same with these directives too: nginx's and Caddy's stand in the block of each site, Apache's outside
+    /// of any.
+    pub fn more(mut self, directives: &str) -> Site {
+        directives.clone_into(&mut self.more);
         self
     }
 }
@@ -219,7 +252,7 @@ fn nginx(plan: &Plan) -> Command {
              uwsgi_temp_path {dir}/uwsgi; scgi_temp_path {dir}/scgi;
              sendfile on; tcp_nopush on; keepalive_requests 1000000; default_type application/octet-stream;
              server {{
-                 listen 127.0.0.1:{http}; {tls} root {root}; {rate}
+                 listen 127.0.0.1:{http}; {tls} root {root}; {rate} {more}
                  location = /.thence-alive {{ access_log off; limit_rate 0; return 200 '{token}'; }}
              }}
          }}",
@@ -227,6 +260,7 @@ fn nginx(plan: &Plan) -> Command {
         dir = plan.dir.display(),
         http = plan.http,
         root = plan.site.root.display(),
+        more = plan.site.more,
         token = plan.token,
     );
     let file = written(plan, "nginx.conf", &config);
@@ -250,13 +284,16 @@ fn apache(plan: &Plan) -> Command {
         http = plan.http,
         root = plan.site.root.display(),
     );
+    config += &plan.site.more;
+    config += "\n";
     if rustix::process::geteuid().is_root() {
         config += "User www-data\nGroup www-data\n";
     }
     if let Some(leaf) = &plan.site.leaf {
         config += &format!(
-            "Listen 127.0.0.1:{https}\n<VirtualHost 127.0.0.1:{https}>\nSSLEngine on\nProtocols h2 http/1.1\n\
+            "Listen 127.0.0.1:{https}\n<VirtualHost 127.0.0.1:{https}>\nSSLEngine on\nProtocols {}\n\
              SSLCertificateFile {}\nSSLCertificateKeyFile {}\n</VirtualHost>\n",
+            if plan.site.h2_only { "h2" } else { "h2 http/1.1" },
             leaf.cert.display(),
             leaf.key.display(),
             https = plan.https,
@@ -271,8 +308,9 @@ fn apache(plan: &Plan) -> Command {
 fn caddy(plan: &Plan) -> Command {
     let site = |address: String, tls: String| {
         format!(
-            "{address} {{\n bind 127.0.0.1\n {tls}\n root * {}\n respond /.thence-alive {:?}\n file_server\n}}\n",
+            "{address} {{\n bind 127.0.0.1\n {tls}\n root * {}\n {}\n respond /.thence-alive {:?}\n file_server\n}}\n",
             plan.site.root.display(),
+            plan.site.more,
             plan.token
         )
     };

@@ -4,11 +4,13 @@
 //! happen now. Nothing is remembered as "to do" that the state does not show.
 //!
 //! Rooms: `answer` (heads to verdicts to deeds), `assign` (opening, cutting, handing over), `settle` (storing,
-//! syncing, checking, finishing), `trouble` (failures, changes, ends), `audit` (the books, for tests).
+//! syncing, checking, finishing), `pending` (what the disk owes), `trouble` (failures, changes, ends), `audit`
+//! (the books, for tests).
 
 mod answer;
 mod assign;
 mod audit;
+mod pending;
 mod settle;
 mod trouble;
 
@@ -26,7 +28,7 @@ use crate::machine::{Action, Command, Ending, Input, JobId, JobSpec, LaneId, Sou
 use crate::name::Name;
 use crate::record::Record;
 use crate::source::Source;
-use settle::Settle;
+use pending::Settle;
 
 /// A seeded sequence (splitmix64): all the chance there is.
 #[derive(Clone, Debug)]
@@ -103,6 +105,7 @@ pub(crate) struct Job {
     overlap: bool,
     /// The body is being decoded: one lane, and a break starts over.
     coded: bool,
+    told_no_ranges: bool,
     unproven: bool,
     length_unknown: bool,
     paused: bool,
@@ -147,6 +150,7 @@ impl Job {
             retire: false,
             overlap: false,
             coded: false,
+            told_no_ranges: false,
             unproven: false,
             length_unknown: false,
             paused: false,
@@ -196,10 +200,10 @@ impl Job {
         if self.failing.is_some() || self.paused {
             return self.rest(turn);
         }
-        let phase = self.phase;
+        let before = (self.phase, self.lead);
         self.step(turn);
         // A step may give a source up, or reach another phase: look again until nothing moves.
-        if self.phase != phase || self.failing.is_some() {
+        if (self.phase, self.lead) != before || self.failing.is_some() {
             self.advance(turn);
         }
     }
@@ -264,6 +268,11 @@ impl Job {
         if self.spec.stream { self.streamed } else { self.blocks.held() }
     }
 
+    /// Offset after the last byte held or taken.
+    fn last_held(&self) -> u64 {
+        if self.spec.stream { self.streamed } else { self.blocks.last_held() }
+    }
+
     fn source(&mut self, id: SourceId) -> &mut Source {
         &mut self.sources[usize::from(id.0)]
     }
@@ -276,19 +285,20 @@ impl Job {
     }
 
     fn on_narrowed(&mut self, lane: LaneId, end: u64, turn: &Turn<'_>) {
-        let Some(lane) = self.lanes.get_mut(&lane) else { return };
+        let Some(lane) = self.lanes.get_mut(&lane).filter(|l| l.narrowing) else { return };
         lane.narrowing = false;
         // Whoever has begun all its blocks answers so at once: it is not asked again before something changed.
         lane.asked_to_narrow = Some(turn.now);
         // A lane answers with the first block it has not begun, or with its old end.
-        if end < lane.due && end >= lane.stored {
+        if end < lane.due && end >= lane.stored && end == self.blocks.boundary(end) {
             self.free.give(end, lane.end);
             (lane.end, lane.due) = (end, end);
         }
     }
 
     fn on_taken(&mut self, upto: u64) {
-        if let Some(lane) = self.lanes.values_mut().find(|l| l.is_reading() || l.state == State::Closing) {
+        let at = self.streamed;
+        if let Some(lane) = self.lanes.values_mut().find(|l| l.stores(at)).filter(|_| self.spec.stream) {
             lane.stored = lane.stored.max(upto).min(lane.end);
             self.streamed = self.streamed.max(lane.stored);
         }
@@ -335,6 +345,10 @@ impl Job {
                 }
             }
             Ok(Ending::Message | Ending::Close) if missing == 0 || lane.stored >= lane.due => {}
+            // A whole message that told no length, and is shorter than the file was.
+            Ok(Ending::Message) if !lane.told && lane.source == self.lead => {
+                self.change(None, "it is shorter than it was", turn);
+            }
             Ok(Ending::Message | Ending::Close) => self.on_failure(&lane, Failure::Truncated, turn),
             Err(failure) => self.on_failure(&lane, failure, turn),
         }
@@ -388,6 +402,7 @@ impl Job {
     fn take(&mut self, id: LaneId, turn: &mut Turn<'_>) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         let State::Ready(answer) = lane.state.clone() else { return };
+        lane.told = answer.end.is_some();
         lane.due = answer.end.unwrap_or(u64::MAX).min(lane.end).max(lane.start);
         if lane.purpose == Purpose::Store {
             let keeps = self.blocks.boundary(lane.due).min(lane.end);

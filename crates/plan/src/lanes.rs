@@ -60,6 +60,8 @@ pub(crate) struct Lane {
     /// Where its body ends: `end`, or below it where the answer brings less than was asked. The rest of the block
     /// it ends in stays the lane's until it has ended, since a block has one writer.
     pub(crate) due: u64,
+    /// Its answer told where the body ends.
+    pub(crate) told: bool,
     /// Everything of its range below this is stored.
     pub(crate) stored: u64,
     /// The body is read up to here.
@@ -99,6 +101,7 @@ impl Lane {
             start: range.0,
             end: range.1,
             due: range.1,
+            told: true,
             stored: range.0,
             read: range.0,
             total: None,
@@ -113,8 +116,7 @@ impl Lane {
 
     /// It owns the bytes from `at` on, and stores next at `at`.
     pub(crate) fn stores(&self, at: u64) -> bool {
-        let takes = matches!(self.state, State::Reading | State::Closing);
-        takes && self.purpose == Purpose::Store && self.victim.is_none() && self.stored == at
+        self.served && self.purpose == Purpose::Store && self.victim.is_none() && self.stored == at
     }
 
     pub(crate) fn is_asking(&self) -> bool {

@@ -13,8 +13,6 @@ pub struct Limits {
     pub stall: Duration,
     /// Every lane hands over what it holds at least this often (P3: a second in all, with `batch`). Default 800 ms.
     pub hand_over: Duration,
-    /// ... and whenever all lanes together took this much since the last time. Default 16 MiB.
-    pub hand_over_bytes: u64,
     /// Journal records wait at most this long before they are appended. Default 100 ms.
     pub batch: Duration,
     /// Part and journal are synced at least this often while bytes arrive (P3). Default 5 s.
@@ -47,7 +45,7 @@ pub struct Limits {
     pub generations: u32,
     /// Total of all slabs of a run, in bytes. Default 12 MiB.
     pub slabs: usize,
-    /// Size of a slab, a multiple of 4 KiB. Default 256 KiB (64 KiB over 32 lanes).
+    /// Size of a slab, a multiple of 4 KiB. Default 256 KiB.
     pub slab: usize,
     /// Largest file that is begun, `None` for any (R67).
     pub max_size: Option<u64>,
@@ -75,7 +73,6 @@ impl Default for Limits {
             happy_eyeballs: ms(250),
             stall: s(30),
             hand_over: ms(800),
-            hand_over_bytes: 16 << 20,
             batch: ms(100),
             sync: s(5),
             sync_bytes: 64 << 20,

@@ -1,6 +1,6 @@
 //! The planner against lying servers, slow disks, kills and power cuts, in virtual time.
 //!
-//! `THENCE_SIM_SEED=n` replays one seed and prints what happened; `THENCE_SIM_RUNS=n` runs so many.
+//! `THENCE_SIM_SEED=n` replays one seed and prints what happened; `THENCE_SIM_RUNS=m` runs so many, from there on.
 
 #![allow(unreachable_pub)] // Every item here is another module's.
 
@@ -8,6 +8,8 @@
 mod dice;
 #[path = "sim/disk.rs"]
 mod disk;
+#[path = "sim/fuzz.rs"]
+mod fuzz;
 #[path = "sim/job.rs"]
 mod job;
 #[path = "sim/lane.rs"]
@@ -65,9 +67,10 @@ fn one() {
 #[test]
 fn many() {
     let Some(runs) = asked("THENCE_SIM_RUNS") else { return };
+    let first = asked("THENCE_SIM_SEED").unwrap_or(0);
     let begun = moment();
     let (mut steps, mut failed) = (0, 0);
-    for seed in 0..runs {
+    for seed in first..first + runs {
         match play(seed, false) {
             Ok(n) => steps += n,
             Err(wrong) => {
@@ -96,4 +99,17 @@ fn fresh_seeds() {
     let base = std::time::UNIX_EPOCH.elapsed().map_or(0, |t| t.as_nanos() as u64) >> 8;
     println!("fresh seeds from {base}");
     play_all(base, 200);
+}
+
+#[test]
+fn any_input_in_any_order() {
+    let (base, one) = (moment(), asked("THENCE_SIM_SEED"));
+    let seeds = one.map_or(0..asked("THENCE_SIM_RUNS").unwrap_or(1000), |seed| seed..seed + 1);
+    for seed in seeds {
+        let played = catch_unwind(AssertUnwindSafe(|| fuzz::fuzz(seed, base, 300, one.is_some())));
+        assert!(
+            matches!(played, Ok(Ok(()))),
+            "seed {seed}: {played:?}\nreplay: THENCE_SIM_SEED={seed} cargo test -p thence-plan --test sim -- --nocapture any_input",
+        );
+    }
 }

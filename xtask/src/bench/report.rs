@@ -40,7 +40,8 @@ impl Report {
             "One file of {} MiB from nginx (sendfile, in the page cache) on loopback, {network}; medians of {runs} runs, \
              programs in turn. On disk the clock stops when the file is synced: thence syncs by itself, for the others \
              `fdatasync` runs inside the timed part. CPU is user and system of the program alone; the kernel's write-back \
-             is in nobody's figure. A ratio below 1 is in thence's favour.\n\n",
+             is in nobody's figure. Before each run as much memory as the file needs is used and freed, so that no program \
+             pays alone for memory that the host had taken back. A ratio below 1 is in thence's favour.\n\n",
             size >> 20
         );
         text += &machine();
@@ -66,7 +67,7 @@ impl Report {
                 writeln!(table, "| {name} | {wall:.2} | {speed:.2} | {work:.2} | {memory:.0} | {ratios}");
             line.expect("a string takes what is written");
         }
-        println!("{table}");
+        print!("{table}");
         self.text += &table;
     }
 

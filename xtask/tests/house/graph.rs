@@ -18,7 +18,7 @@ impl Graph {
         let files: Vec<(Module, String)> = sources
             .iter()
             .map(|source| (module(&source.path), source.production()))
-            .filter(|(module, _)| module.last().is_none_or(|name| name != "tests"))
+            .filter(|(module, _)| !module.iter().any(|name| name == "tests"))
             .collect();
         let known: BTreeSet<Module> = files.iter().map(|(module, _)| module.clone()).collect();
         let reexports =

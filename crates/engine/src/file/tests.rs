@@ -353,6 +353,33 @@ fn a_retirement_cut_off_is_completed_by_the_next_run() {
 }
 
 #[test]
+fn a_retirement_moves_the_journal_first() {
+    let dir = dir();
+    let pair = place(&draft(dir.path())).unwrap();
+    store(&pair, 0, 1);
+    // The part cannot be moved: a crash between the two renames looks the same.
+    let in_the_way = part_path(dir.path(), "file.bin.old");
+    fs::create_dir(&in_the_way).unwrap();
+    assert!(retire(pair, &Limits::default()).is_err());
+    assert_eq!(names(dir.path()), ["file.bin.old.part", "file.bin.old.thence", "file.bin.part"]);
+    fs::remove_dir(&in_the_way).unwrap();
+    assert!(matches!(find_in(dir.path(), Some("file.bin"), URL).unwrap(), Found::Nothing));
+    assert_eq!(fs::read(&in_the_way).unwrap()[0], 1);
+}
+
+#[test]
+fn a_part_moved_away_between_open_and_lock_is_noticed() {
+    let dir = dir();
+    let path = dir.path().join("a.part");
+    let id = sys::facts(&sys::create_new(&path).unwrap()).unwrap().id;
+    assert!(still_there(&path, id).unwrap());
+    fs::rename(&path, dir.path().join("b.part")).unwrap();
+    assert!(!still_there(&path, id).unwrap());
+    sys::create_new(&path).unwrap();
+    assert!(!still_there(&path, id).unwrap());
+}
+
+#[test]
 fn retiring_never_removes_a_download_that_is_called_old_itself() {
     let dir = dir();
     let namesake = place(&Draft { name: "file.bin.old".into(), ..draft(dir.path()) }).unwrap();

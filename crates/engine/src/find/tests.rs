@@ -96,11 +96,12 @@ fn crh_12_the_torn_end_of_a_journal_is_cut_off_and_a_new_run_begins() {
     let path = dir.path().join("file.bin.thence");
     let mut bytes = fs::read(&path).unwrap();
     let good = bytes.len();
-    bytes.extend([7; 20]);
+    bytes.extend([7; 100]);
     fs::write(&path, bytes).unwrap();
     drop(work(find_in(dir.path(), None, URL)));
     let bytes = fs::read(&path).unwrap();
-    assert!(bytes.len() > good && bytes[good..good + 4] == [8, 0, 0, 0], "the record Run");
+    assert_eq!(bytes[good..good + 4], [8, 0, 0, 0], "the record Run");
+    assert_eq!(bytes.len(), good + 9 + 8 + 8, "and nothing else");
     assert_eq!(work(find_in(dir.path(), None, URL)).held.blocks.len(), 1);
 }
 

@@ -166,10 +166,10 @@ impl Hop {
         });
         self.judge(&answer.await.map_err(|error| fault::head(&error))?)?;
         let parts = moving.into_parts();
-        match parts.read_buf.is_empty() {
-            true => Ok(parts.io.into_inner()),
-            false => Err(Failure::Connect("the proxy sent bytes of its own into the tunnel".into())),
+        if !parts.read_buf.is_empty() {
+            return Err(Failure::Connect("the proxy sent bytes of its own into the tunnel".into()));
         }
+        Ok(parts.io.into_inner())
     }
 
     fn connect_request(&self, target: &Target) -> Result<Request<Empty<Bytes>>, Failure> {
@@ -235,9 +235,10 @@ pub(super) fn wants_credentials() -> Failure {
 /// hyper-util's SOCKS errors have no public type; their fixed words tell what trying again cannot change.
 fn refusal(text: &str) -> Failure {
     let lasting = ["authentication", "credentials", "not allowed", "not supported", "IPV6"];
-    match lasting.iter().any(|words| text.contains(words)) {
-        true => Failure::Proxy(format!("the proxy refuses: {text}")),
-        false => Failure::Connect(format!("the proxy could not connect: {text}")),
+    if lasting.iter().any(|words| text.contains(words)) {
+        Failure::Proxy(format!("the proxy refuses: {text}"))
+    } else {
+        Failure::Connect(format!("the proxy could not connect: {text}"))
     }
 }
 

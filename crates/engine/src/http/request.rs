@@ -97,10 +97,7 @@ pub(super) fn build(get: &Get, way: &Way<'_>) -> Result<Request<Empty<Bytes>>, F
     let mut fields = if way.trusted { given(get)? } else { HeaderMap::new() };
     proxy_fields(&mut fields, way.forwards);
     own_fields(&mut fields, get, way)?;
-    let host = match way.http2 {
-        true => fields.remove(header::HOST),
-        false => None,
-    };
+    let host = if way.http2 { fields.remove(header::HOST) } else { None };
     let mut request = Request::new(Empty::new());
     *request.uri_mut() = request_target(way, host.as_ref())?;
     *request.headers_mut() = fields;
@@ -215,4 +212,42 @@ fn request_target(way: &Way<'_>, host: Option<&HeaderValue>) -> Result<Uri, Fail
     let unusable =
         |error| Failure::Redirect(format!("{} has a URL that cannot be asked: {error}", way.target));
     text.parse().map_err(unusable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn built(http2: bool) -> Request<Empty<Bytes>> {
+        let headers = vec![("Host".into(), "other:81".into()), ("Cookie".into(), "SECRET".into())];
+        let get = Get {
+            url: "https://user:SECRET@h/a?b".into(),
+            given_for: "https://user:SECRET@h/a?b".into(),
+            headers: Arc::new(headers),
+            user: None,
+            range: Some((0, None)),
+            condition: Condition::None,
+            fresh: false,
+        };
+        let url = Url::parse(&get.url).unwrap();
+        let target = Target::of(&url).unwrap();
+        let user_agent = &HeaderValue::from_static("a");
+        let way = Way { url: &url, target: &target, forwards: None, trusted: true, http2, user_agent };
+        build(&get, &way).unwrap()
+    }
+
+    #[test]
+    fn a_host_of_the_users_own_takes_the_authoritys_place() {
+        assert_eq!(built(true).uri(), "https://other:81/a?b");
+        assert!(!built(true).headers().contains_key("host"));
+        assert_eq!(built(false).uri(), "/a?b");
+        assert_eq!(built(false).headers()["host"], "other:81");
+    }
+
+    #[test]
+    fn log_01_debug_prints_no_secret() {
+        let text = format!("{:?}", built(false));
+        assert!(text.contains("cookie") && text.contains("authorization"));
+        assert!(!text.contains("SECRET") && !text.contains("dXNlcjpTRUNSRVQ="));
+    }
 }

@@ -281,3 +281,17 @@ fn a_header_hash_depends_on_name_value_and_journal() {
     assert_ne!(hash, header_hash(1, "cookie", "Bearer x"));
     assert_ne!(hash, header_hash(2, "authorization", "Bearer x"));
 }
+
+#[test]
+fn dsk_01_an_append_that_failed_is_followed_by_nothing_unless_it_is_cut_off() {
+    let (_dir, journal) = on_disk();
+    let before = reread(&journal);
+    // Neither written to nor cut: opened for reading only.
+    let (file, _) = sys::open_regular(journal.path(), false).unwrap().unwrap();
+    let writable = std::mem::replace(&mut journal.locked().file, Arc::new(file));
+    assert!(journal.append(&[block(0, 1)]).is_err());
+    journal.locked().file = writable;
+    let error = journal.append(&[block(1, 2)]).unwrap_err();
+    assert!(error.why.contains("earlier"), "{error}");
+    assert_eq!(reread(&journal), before);
+}

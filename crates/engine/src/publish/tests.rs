@@ -133,6 +133,22 @@ fn crh_18_a_part_swapped_after_whole_is_not_whole() {
     assert!(!work.held.whole);
 }
 
+#[cfg(not(thence_portable))]
+#[test]
+fn crh_17_a_part_written_to_after_whole_is_not_whole() {
+    let dir = dir();
+    let pair = whole(dir.path());
+    let finish = finish();
+    let mut walk = Walk::new(&pair, &finish);
+    STEPS.iter().take(4).for_each(|&step| walk.take(step).unwrap());
+    // Far enough from the last write for a clock of any grain.
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    pair.part.write_at(5, &mut [std::io::IoSlice::new(b"x")]).unwrap();
+    drop(pair);
+    let Found::Pair(work) = find_in(dir.path(), None, URL).unwrap() else { panic!("a pair") };
+    assert!(!work.held.whole);
+}
+
 #[test]
 fn pth_06_a_name_taken_meanwhile_is_left_alone_as_exists_says() {
     for (exists, name) in [(Exists::Rename, Some("file.1.bin")), (Exists::Error, None), (Exists::Skip, None)]

@@ -143,3 +143,10 @@ fn lck_05_a_file_system_without_locks_says_so() {
     assert!(lacks_locks(&rustix::io::Errno::OPNOTSUPP.into()));
     assert!(!lacks_locks(&rustix::io::Errno::IO.into()));
 }
+
+#[test]
+fn a_bare_names_directory_is_the_present_one() {
+    sync_dir(Path::new("name").parent().unwrap()).unwrap();
+    assert!(!names_in(Path::new(""), 1).unwrap().is_empty());
+    assert_eq!(sync_dir(Path::new("not there")).unwrap_err().fault, DiskFault::Missing);
+}

@@ -139,7 +139,7 @@ fn writers_finish_what_they_were_given_before_they_end() {
         .map(|handover| writers.hand_over(handover))
         .collect();
     let record = Record::Block { index: 0, len: BLOCK, hash: 1 };
-    let appended = writers.append(pair.journal.clone().unwrap(), vec![record]);
+    let appended = writers.append(&pair.part, pair.journal.clone().unwrap(), vec![record]);
     drop(writers);
     assert!(answers.into_iter().all(|answer| answer.blocking_recv().unwrap().is_ok()));
     appended.blocking_recv().unwrap().unwrap();

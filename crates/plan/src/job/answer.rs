@@ -53,7 +53,11 @@ impl Job {
                 let answer = Answer { from: first, end: Some(end), compare: false, codings: Vec::new() };
                 Offer { identity, same, answer, whole: false }
             }
-            Verdict::Whole { identity, same, mut codings } => {
+            Verdict::Whole { mut identity, same, mut codings } => {
+                if !codings.is_empty() {
+                    // Servers give one tag to both forms of a file; it proves nothing of offsets (R5).
+                    (identity.etag, identity.modified) = (None, None);
+                }
                 // The judge names them as they were applied; they come off from the outermost.
                 codings.reverse();
                 let answer = Answer { from: 0, end: identity.total, compare: false, codings };
@@ -91,7 +95,7 @@ impl Job {
 
     /// The first answer of a generation: it gives identity, name and size, and its body is the first data.
     fn accept_first(&mut self, id: LaneId, head: &Head, offer: Offer, turn: &mut Turn<'_>) {
-        let Offer { mut identity, mut answer, whole, .. } = offer;
+        let Offer { identity, mut answer, whole, .. } = offer;
         if let Some(size) = identity.total
             && (turn.limits.max_size.is_some_and(|max| size > max)
                 || !Blocks::fit(Blocks::size_for(identity.total), identity.total))
@@ -102,18 +106,14 @@ impl Job {
         let Some(lane) = self.lanes.get(&id) else { return };
         let source = lane.source;
         let asked_range = lane.ask.range.is_some();
-        if self.spec.stream && !whole && answer.end < identity.total && !identity.is_strong() {
+        if self.spec.stream && !whole && answer.end < identity.total && identity.strong_tag().is_none() {
             // Nothing could tie the rest to it, and a stream cannot be compared: one answer must bring all.
             self.source(source).unranged = true;
             return self.close(id, turn);
         }
-        if !answer.codings.is_empty() {
-            // Servers give one tag to both forms of a file; it proves nothing of offsets (R5).
-            (identity.etag, identity.modified) = (None, None);
-        }
         self.settle_codings(head, &mut answer, source, turn);
         if whole && asked_range {
-            self.source(source).ranges = Ranges::No;
+            self.no_ranges(source, turn);
         } else if !whole {
             self.source(source).ranges = Ranges::Yes;
         }
@@ -174,6 +174,12 @@ impl Job {
         if self.lanes.keys().any(|&l| Some(l) != heir) || !self.settle.is_quiet() {
             return;
         }
+        if self.streamed > 0 {
+            // A lane that was on its way out has given bytes of the old generation to the consumer.
+            let url = self.sources[usize::from(self.lead.0)].url.clone();
+            self.failing = Some(Error::Changed { url });
+            return;
+        }
         let total = self.total();
         let size = Blocks::size_for(total);
         self.blocks = Blocks::new(size, total);
@@ -202,7 +208,7 @@ impl Job {
     }
 
     pub(super) fn on_placed(&mut self, result: Result<(), Failure>, turn: &mut Turn<'_>) {
-        let Phase::Placing { heir, .. } = self.phase else { return };
+        let Phase::Placing { heir, said: true } = self.phase else { return };
         self.phase = Phase::Running;
         if let Err(failure) = result {
             return self.fail_on_disk(failure);
@@ -220,9 +226,9 @@ impl Job {
     /// A further answer for bytes that are to be joined to held ones (R18-R21, R27).
     fn accept_more(&mut self, id: LaneId, head: &Head, mut offer: Offer, turn: &mut Turn<'_>) {
         let Some(lane) = self.lanes.get(&id) else { return };
-        let (source, overlapping) =
-            (lane.source, lane.ask.range.is_none_or(|(a, _)| a < lane.start || a == 0));
-        let lane_start = lane.start;
+        let (source, overlapping) = (lane.source, lane.ask.range.is_none_or(|(a, _)| a < lane.start));
+        let base = if offer.whole { self.blocks.held_until(0) } else { lane.start };
+        let (lane_start, window) = (lane.start, self.window(source, turn.limits.overlap));
         if source != self.lead {
             return self.accept_mirror(id, offer, turn);
         }
@@ -241,15 +247,20 @@ impl Job {
             }
             Same::OtherTag if !self.joins_other_tags() => self.doubt(id, head, offer, turn),
             Same::Different => self.change_to(id, head, offer, "its length or validators differ", turn),
+            // A stream cannot be compared; a digest proves it all the same.
+            _ if self.spec.stream && self.spec.digest => self.join(id, offer, false, turn),
             _ if self.spec.stream && self.streamed > 0 => {
                 let failure =
                     breach("R21", "the stream broke off, and nothing proves what would go on with it");
                 self.drop_source(source, failure, turn);
             }
+            _ if base == 0 && (offer.whole || offer.answer.from == 0) => {
+                self.start_over(id, head, offer, turn);
+            }
             Same::Unproven | Same::OtherTag if self.overlap && overlapping => {
                 self.join(id, offer, true, turn)
             }
-            Same::Unproven | Same::OtherTag if self.overlap && lane_start > 0 => {
+            Same::Unproven | Same::OtherTag if self.overlap && lane_start > 0 && window == 0 => {
                 self.refuse(id, breach("R21", "nothing of it can be compared with what is held"), turn);
             }
             // The tag that came with every other answer is missing: another node may yet send it.
@@ -260,6 +271,17 @@ impl Job {
                 self.close(id, turn);
             }
         }
+    }
+
+    /// An answer that nothing proves, and nothing stands before it that it could be compared with: it begins
+    /// anew, or bytes of two versions could meet unseen.
+    fn start_over(&mut self, id: LaneId, head: &Head, offer: Offer, turn: &mut Turn<'_>) {
+        if self.held() > 0 {
+            return self.change_to(id, head, offer, "nothing proves what would be joined to it", turn);
+        }
+        self.begin_anew();
+        self.close_all_but(Some(id), turn);
+        self.accept_first(id, head, offer, turn);
     }
 
     /// An answer of a mirror that was compared: its validators are its own (R53), and must stay.
@@ -275,7 +297,7 @@ impl Job {
     }
 
     fn joins_other_tags(&self) -> bool {
-        self.spec.trust_overlap || self.spec.digest
+        (self.spec.trust_overlap && !self.spec.stream) || self.spec.digest
     }
 
     fn may_doubt(&self, source: SourceId, turn: &Turn<'_>) -> bool {
@@ -288,7 +310,7 @@ impl Job {
         let (source, start) = (lane.source, lane.start);
         let conditional = matches!(lane.ask.condition, Condition::IfRange(_));
         if let (None, Some(total)) = (self.total(), offer.identity.total) {
-            if total < self.blocks.last_held() {
+            if total < self.last_held() {
                 return self.on_gone(id, "it is shorter than what is held", turn);
             }
             if !compare {
@@ -339,8 +361,8 @@ impl Job {
     }
 
     fn no_ranges(&mut self, source: SourceId, turn: &mut Turn<'_>) {
-        if self.sources[usize::from(source.0)].ranges != Ranges::No {
-            self.source(source).ranges = Ranges::No;
+        self.source(source).ranges = Ranges::No;
+        if !std::mem::replace(&mut self.told_no_ranges, true) {
             turn.tell(Event::NoRanges);
         }
     }

@@ -164,9 +164,7 @@ impl Job {
     fn open_store(&mut self, id: SourceId, (start, end): (u64, u64), turn: &mut Turn<'_>) -> bool {
         let source = &self.sources[usize::from(id.0)];
         let (unranged, whole) = (source.unranged, !source.may_range());
-        // What is compared must leave room for something new in an answer that gives less than was asked.
-        let most = source.grant.map_or(u64::MAX, |grant| grant / 2);
-        let overlap = if self.overlap && !self.spec.stream { turn.limits.overlap.min(most) } else { 0 };
+        let overlap = self.window(id, turn.limits.overlap);
         if overlap > 0 || (whole && !self.spec.stream) {
             let compared =
                 if whole { (0, self.blocks.held_until(0)) } else { (start.saturating_sub(overlap), start) };
@@ -189,6 +187,15 @@ impl Job {
         self.free.take(start, end);
         self.open(id, (start, end), range, turn);
         true
+    }
+
+    /// How many bytes before a range are asked along, to be compared with what is held there.
+    pub(super) fn window(&self, id: SourceId, overlap: u64) -> u64 {
+        if !self.overlap || self.spec.stream {
+            return 0;
+        }
+        // It must leave room for something new in an answer that gives less than was asked.
+        self.sources[usize::from(id.0)].grant.map_or(overlap, |grant| overlap.min(grant / 2))
     }
 
     /// Says `Open`, with the validator that is held of the source.

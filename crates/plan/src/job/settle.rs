@@ -1,7 +1,6 @@
 //! Bytes on their way to being trusted: stored, synced, checked, finished.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::time::Instant;
+use std::collections::BTreeSet;
 
 use super::{Job, Phase, Turn};
 use crate::blocks::{Blocks, Trust};
@@ -15,43 +14,6 @@ use crate::record::{Hash, Record};
 
 /// Checks under way at a time: enough to keep the reading thread busy, few enough to yield to lanes.
 const CHECKS: u32 = 4;
-
-/// What still stands between stored and verified.
-#[derive(Debug, Default)]
-pub(super) struct Settle {
-    /// Blocks stored since the last `Sync` was said.
-    dirty: BTreeSet<u32>,
-    /// Blocks the `Sync` under way covers.
-    syncing: Option<BTreeSet<u32>>,
-    /// Bytes stored since the last `Sync` was said, and since when.
-    unsynced: u64,
-    since: Option<Instant>,
-    /// Recorded blocks to be read back, in this order.
-    queue: VecDeque<u32>,
-    /// Open blocks whose prefix is being read back: the rest of them is free only afterwards.
-    withheld: BTreeSet<u32>,
-    /// `Check`s not answered yet.
-    out: BTreeSet<u32>,
-}
-
-impl Settle {
-    pub(super) fn due(&self, limits: &Limits) -> Option<Instant> {
-        self.since.filter(|_| self.syncing.is_none()).map(|since| since + limits.sync)
-    }
-
-    /// Nothing is asked of the disk and not answered.
-    pub(super) fn is_quiet(&self) -> bool {
-        self.syncing.is_none() && self.out.is_empty()
-    }
-
-    pub(super) fn withheld(&self) -> impl Iterator<Item = u32> + '_ {
-        self.withheld.iter().copied()
-    }
-
-    pub(super) fn awaits_prefixes(&self) -> bool {
-        !self.withheld.is_empty()
-    }
-}
 
 impl Job {
     /// The rests of open blocks whose prefix is being read back.
@@ -147,7 +109,7 @@ impl Job {
         let (from, end) = (start + u64::from(before), start + u64::from(upto));
         // Only whoever owns the bytes may report them, and only from where it stood: what a failed sync or
         // check took back meanwhile is free again, and counts when it is fetched again.
-        let owner = self.lanes.values_mut().find(|l| l.stores(from) && end <= l.end);
+        let owner = self.lanes.values_mut().find(|l| l.stores(from) && end <= l.end && !self.spec.stream);
         let Some(lane) = owner.filter(|_| self.blocks.stored(block, upto, hash)) else { return };
         lane.stored = end;
         self.settle.unsynced += u64::from(upto - before);
@@ -332,7 +294,7 @@ impl Job {
 
     /// The end of a body of unknown length was reached.
     pub(super) fn learn_total(&mut self, total: u64, turn: &mut Turn<'_>) {
-        if total < self.blocks.last_held() || self.lanes.values().any(|l| l.stored > total) {
+        if total < self.last_held() || self.lanes.values().any(|l| l.stored > total) {
             return self.change(None, "it is shorter than what is held", turn);
         }
         let Some(identity) = &mut self.identity else { return };

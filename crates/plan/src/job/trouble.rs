@@ -160,6 +160,7 @@ impl Job {
         self.retire = !self.spec.stream;
         self.overlap = false;
         self.coded = false;
+        self.told_no_ranges = false;
         self.unproven = false;
         self.length_unknown = false;
         for source in &mut self.sources {

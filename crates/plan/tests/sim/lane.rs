@@ -272,7 +272,7 @@ impl World {
         let Some(old) = take.end else { return Err("Narrow for a lane without an end".into()) };
         let begun = pos.max(take.at).div_ceil(size) * size;
         let end = asked.max(begun).min(old);
-        if asked % size != 0 && asked < old {
+        if !asked.is_multiple_of(size) && asked < old {
             return Err(format!("Narrow to {asked}, no block boundary"));
         }
         take.end = Some(end);

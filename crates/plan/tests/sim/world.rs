@@ -38,7 +38,7 @@ pub enum Event {
 }
 
 /// Virtual time after which a run counts as hung, and steps likewise.
-const LONGEST: u64 = 40_000 * S;
+const LONGEST: u64 = 400_000 * S;
 const MOST_STEPS: u64 = 400_000;
 
 /// One simulation.

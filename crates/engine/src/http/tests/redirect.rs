@@ -206,6 +206,6 @@ async fn url_09_an_endless_body_costs_its_connection_only() {
         let began = Instant::now();
         assert_eq!(fetch(&client(), get(server.url("/"))).await.unwrap().body, "end");
         assert_eq!(server.connections(), 2);
-        assert!(began.elapsed().as_millis() < 500);
+        assert!(began.elapsed().as_millis() < 900);
     }
 }

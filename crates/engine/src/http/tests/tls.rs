@@ -192,15 +192,15 @@ async fn net_01_a_slow_record_is_not_silent() {
     let server = authority.server("localhost", |_, _| (ok(&"x".repeat(32_000)), Then::Keep));
     let port = dribble(server.address, 20_000);
     let mut options = options();
-    options.limits.stall = Duration::from_millis(100);
+    options.limits.stall = Duration::from_millis(300);
     let client = authority.client_with(options);
     let began = Instant::now();
     let got = fetch(&client, get(format!("https://localhost:{port}/"))).await.unwrap();
     assert_eq!(got.body.len(), 32_000);
-    assert!(began.elapsed() > Duration::from_millis(300), "{:?}", began.elapsed());
+    assert!(began.elapsed() > Duration::from_millis(600), "{:?}", began.elapsed());
 }
 
-/// Relays one connection to `to`; what comes back beyond `fast` bytes comes by 200, 5 ms apart.
+/// Relays one connection to `to`; what comes back beyond `fast` bytes comes by 100, 8 ms apart.
 fn dribble(to: SocketAddr, fast: usize) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -212,9 +212,9 @@ fn dribble(to: SocketAddr, fast: usize) -> u16 {
         let (mut bytes, mut passed) = ([0; 1_000], 0);
         while let Ok(len @ 1..) = server.read(&mut bytes) {
             passed += len;
-            let step = if passed > fast { 200 } else { len };
+            let step = if passed > fast { 100 } else { len };
             for piece in bytes[..len].chunks(step) {
-                std::thread::sleep(Duration::from_millis(if passed > fast { 5 } else { 0 }));
+                std::thread::sleep(Duration::from_millis(if passed > fast { 8 } else { 0 }));
                 if client.write_all(piece).is_err() {
                     return;
                 }
@@ -341,14 +341,14 @@ async fn net_01_slow_data_is_not_silent() {
     let say = |mut body: SendStream<Bytes>| async move {
         for _ in 0..10 {
             body.send_data("x".into(), false).unwrap();
-            tokio::time::sleep(Duration::from_millis(30)).await;
+            tokio::time::sleep(Duration::from_millis(60)).await;
         }
         body.send_data(Bytes::new(), true).unwrap();
     };
     let authority = Authority::new();
     let port = http2(&authority, say).await;
     let mut options = options();
-    options.limits.stall = Duration::from_millis(150);
+    options.limits.stall = Duration::from_millis(300);
     let client = authority.client_with(options);
     let got = fetch(&client, get(format!("https://localhost:{port}/"))).await.unwrap();
     assert_eq!(got.body.len(), 10);

@@ -1,19 +1,21 @@
 //! Numbers that look random and follow from a seed.
 
-use thence_origin::files;
+use crate::files;
 
-pub(crate) struct Chance {
+/// Draws numbers.
+pub struct Chance {
     seed: u64,
     drawn: u64,
 }
 
 impl Chance {
-    pub(crate) fn new(seed: u64) -> Chance {
+    /// Begins at `seed`.
+    pub fn new(seed: u64) -> Chance {
         Chance { seed, drawn: 0 }
     }
 
     /// From 0 up to 1.
-    pub(crate) fn unit(&mut self) -> f64 {
+    pub fn unit(&mut self) -> f64 {
         let mut bytes = [0; 8];
         files::fill(self.seed, 8 * self.drawn, &mut bytes);
         self.drawn += 1;
