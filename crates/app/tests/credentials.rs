@@ -11,6 +11,8 @@ use std::time::Duration;
 use harness::{LEN, Outcome, Scene};
 use thence_origin::{Origin, Reply, Request, Served, files, honest};
 
+type Handler = Box<dyn Fn(&Request, &mut Reply) + Send + Sync>;
+
 /// Secrets that go to one origin, in every place that takes one.
 const GIVEN: [&str; 10] = [
     "--user",
@@ -107,10 +109,8 @@ fn crd_09_every_lane_and_every_retry_strips_the_same() {
     got_nothing(&other);
 }
 
-type Answer = Box<dyn Fn(&Request, &mut Reply) + Send + Sync>;
-
 /// Every way to fail that a server can choose.
-fn error_paths() -> Vec<(&'static str, Answer)> {
+fn error_paths() -> Vec<(&'static str, Handler)> {
     fn status(status: u16) -> impl Fn(&Request, &mut Reply) + Send + Sync {
         move |_, out| {
             out.answer(status, "Retry-After: 0", "no");
@@ -244,7 +244,7 @@ fn log_02_a_query_is_masked_wherever_it_is_shown_and_kept_private() {
 #[test]
 fn log_05_what_a_server_says_cannot_reach_the_terminal() {
     let evil = "\u{1b}]52;c;eA==\u{7}\u{9b}31m\u{202e}";
-    let places: Vec<Answer> = vec![
+    let places: Vec<Handler> = vec![
         Box::new(move |_, out| {
             out.answer(302, &format!("Location: ftp://h/{evil}"), "");
         }),

@@ -149,6 +149,23 @@ fn pth_10_a_link_in_the_place_of_a_part_is_not_followed() {
 }
 
 #[test]
+fn pth_10_not_even_to_a_part_of_ours() {
+    for suffix in [".part", ".thence"] {
+        let scene = Scene::new();
+        scene.hold(LEN / 2, &["-x1"]);
+        let (path, victim) = (scene.path(&format!("file.bin{suffix}")), scene.home().join("victim"));
+        fs::rename(&path, &victim).unwrap();
+        symlink(&victim, &path).unwrap();
+        let before = fs::read(&victim).unwrap();
+        scene.honest();
+        for args in [&["-o", "file.bin"][..], &[]] {
+            assert_ne!(scene.run(args).code, Some(0));
+            assert!(fs::read(&victim).unwrap() == before && !scene.path("file.bin").exists());
+        }
+    }
+}
+
+#[test]
 fn pth_12_what_is_no_file_in_the_place_of_a_part_is_refused_at_once() {
     for kind in ["fifo", "directory", "socket", "device"] {
         for suffix in [".part", ".thence"] {
