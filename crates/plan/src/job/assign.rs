@@ -229,8 +229,6 @@ impl Job {
             return true;
         }
         let siblings = self.lanes.values().filter(|l| l.is_reading()).count();
-        // One lane alone is cut into as many pieces as there are idle slots: nobody is fast or slow yet.
-        let idle = if siblings == 1 { f64::from(slots) } else { 1.0 };
         let candidate = self
             .lanes
             .iter()
@@ -246,13 +244,14 @@ impl Job {
             other
         };
         let left = lane.remaining() as f64;
+        let worth = self.worth(1.0, turn) as f64;
+        // One lane alone is cut into as many pieces as there are idle slots, if each is worth it: nobody is
+        // fast or slow yet.
+        let idle = if siblings == 1 { f64::from(slots).min(left / worth - 1.0).max(1.0) } else { 1.0 };
         let keep = left * own / (own + idle * other);
         let end = self.blocks.boundary(lane.read.max(lane.start) + keep as u64);
         let give = lane.end.saturating_sub(end);
-        if end >= lane.due
-            || give < self.worth(idle, turn)
-            || (own >= other && keep < self.worth(1.0, turn) as f64)
-        {
+        if end >= lane.due || give < self.worth(idle, turn) || (own >= other && keep < worth) {
             return false;
         }
         if let Some(lane) = self.lanes.get_mut(&id) {
