@@ -61,7 +61,8 @@ fn fresh(liar: &Behaviour, lanes: &str) {
     judge(liar, &scene, outcome);
 }
 
-/// A link that works once, once a second lane was refused: the part is kept (docs/gaps.md).
+/// A link that works once. Lanes that go on from an earlier run all want it at once, and none can bring the
+/// others' share: the part is kept (docs/gaps.md).
 const ONCE: &str = "net_once";
 
 /// Half came honestly, from a run that was killed.
@@ -70,7 +71,11 @@ fn resumed(liar: &Behaviour, lanes: &str) {
     scene.hold(LEN / 2, &["-x1"]);
     scene.liar(liar.id);
     let outcome = scene.run(&[lanes, "-v"]);
-    judge(liar, &scene, outcome);
+    if liar.id == ONCE && outcome.code != Some(0) {
+        completed(&scene, outcome)
+    } else {
+        judge(liar, &scene, outcome)
+    }
 }
 
 /// The liar goes on after the kill where it was before it.
@@ -109,7 +114,6 @@ fn scene(liar: &Behaviour) -> Scene {
 
 fn judge(liar: &Behaviour, scene: &Scene, outcome: Outcome) {
     match liar.end {
-        _ if liar.id == ONCE && outcome.code != Some(0) => completed(scene, outcome),
         End::Whole => drop(outcome.whole().says_not("length unknown: ")),
         // What came honestly before may prove more.
         End::Unproven | End::LengthUnknown => drop(outcome.whole()),

@@ -101,6 +101,12 @@ impl Control {
         self.wake.notify_one();
     }
 
+    /// Moves the end up. A lane that has passed its old end already ends there all the same.
+    pub(crate) fn widen(&self, end: u64) {
+        self.end.set(end.max(self.end.get()));
+        self.wake.notify_one();
+    }
+
     /// Moves the end to `end`, but never into a block that is begun. Returns the end from now on.
     pub(crate) fn narrow(&self, end: u64) -> u64 {
         let size = self.block_size.get();
@@ -206,6 +212,8 @@ struct Reader {
     skipped: Vec<u8>,
     /// Offset of the next body byte.
     at: u64,
+    /// Bytes beyond the end were dropped: whatever the end is moved to, the lane ends here.
+    passed: bool,
     /// Body bytes read and not granted yet by the rate limit.
     rest: Bytes,
     granted: Option<Moment>,
@@ -231,6 +239,7 @@ impl Reader {
             compare: taking.take.compare,
             skipped: Vec::new(),
             at: taking.take.from,
+            passed: false,
             rest: Bytes::new(),
             granted: None,
             slabs: Vec::with_capacity(HAND),
@@ -250,7 +259,7 @@ impl Reader {
             if self.control.closing.get() {
                 return Ok(Ending::Closed);
             }
-            if self.at >= self.control.end.get() {
+            if self.passed || self.at >= self.control.end.get() {
                 tokio::task::spawn_local(body.discard());
                 return Ok(Ending::Range);
             }
@@ -326,8 +335,9 @@ impl Reader {
                 return Ok(());
             }
         }
-        let room = self.control.end.get().saturating_sub(self.at);
-        bytes.truncate(room.min(bytes.len() as u64) as usize);
+        let room = self.control.end.get().saturating_sub(self.at).min(bytes.len() as u64);
+        self.passed |= room < bytes.len() as u64;
+        bytes.truncate(room as usize);
         if bytes.is_empty() {
             return Ok(());
         }

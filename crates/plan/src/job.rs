@@ -403,7 +403,8 @@ impl Job {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         let State::Ready(answer) = lane.state.clone() else { return };
         lane.told = answer.end.is_some();
-        lane.due = answer.end.unwrap_or(u64::MAX).min(lane.end).max(lane.start);
+        lane.reach = answer.end.unwrap_or(u64::MAX);
+        lane.due = lane.reach.min(lane.end).max(lane.start);
         if lane.purpose == Purpose::Store {
             let keeps = self.blocks.boundary(lane.due).min(lane.end);
             self.free.give(keeps, lane.end);

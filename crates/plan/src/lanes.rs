@@ -60,6 +60,8 @@ pub(crate) struct Lane {
     /// Where its body ends: `end`, or below it where the answer brings less than was asked. The rest of the block
     /// it ends in stays the lane's until it has ended, since a block has one writer.
     pub(crate) due: u64,
+    /// Where its message ends, which may be far beyond what it was left to own.
+    pub(crate) reach: u64,
     /// Its answer told where the body ends.
     pub(crate) told: bool,
     /// Everything of its range below this is stored.
@@ -101,6 +103,7 @@ impl Lane {
             start: range.0,
             end: range.1,
             due: range.1,
+            reach: 0,
             told: true,
             stored: range.0,
             read: range.0,

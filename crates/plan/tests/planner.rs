@@ -380,6 +380,7 @@ fn a_one_time_link_never_fails_a_download() {
     let mut desk = job().lanes(2).begun(part(0, 8 * K, 8 * K).tag(A));
     desk.put(Input::Narrowed { lane: L0, end: 4 * K });
     desk.head(L1, page(403)).ended(L1, Ok(Ending::Closed));
+    assert_eq!(desk.widened(), Some((L0, 8 * K)), "its answer brings all of it");
     for _ in 0..10 {
         desk.read(L0, 9, 9).later(500);
         assert!(desk.asks().is_empty() && desk.error().is_none());

@@ -35,7 +35,7 @@ impl Job {
             if slots == 0 || self.failing.is_some() || self.phase != Phase::Running {
                 return;
             }
-            let Some(source) = self.choose_source(turn) else { return };
+            let Some(source) = self.choose_source(turn) else { return self.read_on(turn) };
             if self.prove(source, turn) {
                 continue;
             }
@@ -51,6 +51,24 @@ impl Job {
             } else {
                 return;
             }
+        }
+    }
+
+    /// Nobody else can be sent for what is free now (a link that works once, a host that allows no more lanes): a
+    /// lane that reads towards it, and whose message goes on beyond its end, simply reads on.
+    fn read_on(&mut self, turn: &mut Turn<'_>) {
+        let heirs: Vec<LaneId> = self.lanes.values().filter_map(|lane| lane.victim).collect();
+        for (&id, lane) in &mut self.lanes {
+            let able = lane.is_reading()
+                && lane.purpose == Purpose::Store
+                && !lane.narrowing
+                && !heirs.contains(&id);
+            let Some(end) = self.free.end_from(lane.end).filter(|&end| able && end <= lane.reach) else {
+                continue;
+            };
+            self.free.take(lane.end, end);
+            (lane.end, lane.due) = (end, end);
+            turn.say(Action::Widen { lane: id, end });
         }
     }
 
