@@ -388,6 +388,16 @@ fn a_one_time_link_never_fails_a_download() {
 }
 
 #[test]
+fn net_01_a_lane_is_late_though_its_siblings_ended_before_any_tick() {
+    let mut desk = job().lanes(2).begun(part(0, 8 * K, 8 * K).tag(A));
+    desk.put(Input::Narrowed { lane: L0, end: K });
+    desk.head(L1, part(K, 8 * K, 8 * K).tag(A)).later(100).read(L1, 8 * K, 7 * K).stored_whole(1..8);
+    desk.ended(L1, Ok(Ending::Range));
+    let late = (0..10).any(|_| !desk.read(L0, 1, 1).later(500).asks().is_empty());
+    assert!(late, "one byte in half a second, after 7 blocks in a tenth of one");
+}
+
+#[test]
 fn r54_a_mirror_is_compared_before_it_is_joined() {
     let mut desk = job().lanes(2).mirror("https://mirror.test/file").begun(part(0, 8 * K, 8 * K).tag(A));
     desk.put(Input::Narrowed { lane: L0, end: 4 * K }).stored(0, K as u32);
