@@ -1,6 +1,6 @@
 //! Kills `thence` at random and prints what that cost; [`thence_origin::kills`] says how it is counted.
 
-use thence_origin::kills::{Attempt, BOUND_MAX, Costs, Scene};
+use thence_origin::kills::{Attempt, BOUND_MAX, Costs, Scene, Sender};
 
 use crate::options::Options;
 use crate::packages;
@@ -11,18 +11,23 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     let (lanes, size) = (options.list::<u32>("lanes", "1,4,16")?, options.size("size", "64M")?);
     let (seconds, seed) = (options.take("seconds", 2.5f64)?, options.take("seed", shell::fresh_seed())?);
     let binary = options.take("binary", String::new())?;
+    let sender = match options.take("from", "nginx".to_owned())?.as_str() {
+        "even" => Sender::Even,
+        _ => Sender::Nginx,
+    };
     options.no_others()?;
     packages::need(packages::TEST)?;
     let program = shell::thence(binary)?;
     let served = tempfile::tempdir().map_err(|error| error.to_string())?;
     let rate = (size as f64 / seconds) as u64;
     println!("seed {seed}; {size} bytes at {rate} bytes a second over all lanes; {jobs} downloads at a time");
-    println!("bound of a kill: one second of traffic, at most {BOUND_MAX} bytes\n");
+    println!("bound of a kill: one second of traffic (of nginx's first: two), at most {BOUND_MAX} bytes\n");
     println!("| lanes | kills | downloads | wrong | sent twice, no kill | a kill: median | p99 | max |");
     println!("|---|---|---|---|---|---|---|---|");
     let mut problems = Vec::new();
     for lanes in lanes {
-        let scene = Scene::new(program.clone(), served.path().to_owned(), lanes, size, rate, seed)?;
+        let scene =
+            Scene::new(program.clone(), (sender, served.path().to_owned()), lanes, (size, rate), seed)?;
         let attempts = scene.run(kills, jobs);
         problems.extend(report(lanes, &scene, &attempts));
     }

@@ -17,7 +17,7 @@ use options::Options;
 const HELP: &str = "\
 cargo xtask test                        everything CI checks; stops at the first step that fails
 cargo xtask sim [--runs N] [--seed S]   the planner in the simulator; a fresh seed unless one is given
-cargo xtask crash [--kills N] [--lanes 1,4,16] [--size 64M] [--seconds 2.5] [--jobs 4] [--seed S]
+cargo xtask crash [--kills N] [--lanes 1,4,16] [--size 64M] [--seconds 2.5] [--jobs 4] [--seed S] [--from nginx|even]
                                         SIGKILL at random instants, resumed, until N kills for each number of lanes
 cargo xtask bench [--runs 5] [--size 1G] [--lanes 1,4,16] [--to disk,tmpfs] [--over plain,tls]
                                         beside aria2, curl, wget and axel; writes docs/bench.md

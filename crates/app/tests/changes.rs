@@ -216,11 +216,9 @@ fn on_nginx(directives: &str, kill: bool, second: &[u8]) -> Option<(Trial, Ended
     let (_, start) = here(&[NGINX]).pop()?;
     let (ground, trial) = (Ground::new(), thence());
     replace(&ground, &version(1), 9);
-    // Without a validator there is one lane. nginx gives every answer its first second or two at once.
-    let rate = if directives == NO_VALIDATORS { 3 * MIB / 2 } else { MIB / 2 };
-    let server = start(&ground.site().rate(rate as u64).more(directives));
+    let server = start(&ground.site().more(directives));
     let url = server.url(&format!("/{NAME}"));
-    let mut running = trial.start(&["-x", "4", &url]);
+    let mut running = trial.start(&["-x", "4", "--limit-rate", "6M", &url]);
     under_way(&trial, &mut running, NAME, A_WHILE);
     replace(&ground, second, 3);
     if !kill {

@@ -420,7 +420,8 @@ fn a_file_that_is_replaced_between_runs_is_never_mixed() {
     };
     let dated = |served: &mut Served| served.etag = None;
     let bare = |served: &mut Served| (served.etag, served.modified) = (None, None);
-    let cases: [(fn(&mut Served), fn(&mut Served)); 3] = [
+    type Change = fn(&mut Served);
+    let cases: [(Change, Change); 3] = [
         (dated, newer),
         (|_| (), |served| served.body = Body::Held(files::content(2, LEN as usize + 7).into())),
         (bare, |_| ()),

@@ -24,6 +24,9 @@ use crate::write::{HAND, Handover, OpenBlock, Pool, Slab, Writers, Written};
 /// How often a lane reports what it read, at most.
 const REPORT: std::time::Duration = std::time::Duration::from_millis(50);
 
+/// Bytes that are compared at once.
+const COMPARED: usize = 64 << 10;
+
 /// What lanes tell the driver.
 pub(crate) enum Word {
     /// For the planner.
@@ -95,6 +98,12 @@ impl Control {
 
     pub(crate) fn close(&self) {
         self.closing.set(true);
+        self.wake.notify_one();
+    }
+
+    /// Moves the end up. A lane that has passed its old end already ends there all the same.
+    pub(crate) fn widen(&self, end: u64) {
+        self.end.set(end.max(self.end.get()));
         self.wake.notify_one();
     }
 
@@ -199,8 +208,12 @@ struct Reader {
     /// Bytes below this are compared or dropped.
     from: u64,
     compare: bool,
+    /// Bytes below `at` that are still to be compared: a body of tiny chunks is not compared chunk by chunk.
+    skipped: Vec<u8>,
     /// Offset of the next body byte.
     at: u64,
+    /// Bytes beyond the end were dropped: whatever the end is moved to, the lane ends here.
+    passed: bool,
     /// Body bytes read and not granted yet by the rate limit.
     rest: Bytes,
     granted: Option<Moment>,
@@ -224,7 +237,9 @@ impl Reader {
             place: taking.place,
             from: taking.take.at,
             compare: taking.take.compare,
+            skipped: Vec::new(),
             at: taking.take.from,
+            passed: false,
             rest: Bytes::new(),
             granted: None,
             slabs: Vec::with_capacity(HAND),
@@ -244,7 +259,7 @@ impl Reader {
             if self.control.closing.get() {
                 return Ok(Ending::Closed);
             }
-            if self.at >= self.control.end.get() {
+            if self.passed || self.at >= self.control.end.get() {
                 tokio::task::spawn_local(body.discard());
                 return Ok(Ending::Range);
             }
@@ -320,8 +335,9 @@ impl Reader {
                 return Ok(());
             }
         }
-        let room = self.control.end.get().saturating_sub(self.at);
-        bytes.truncate(room.min(bytes.len() as u64) as usize);
+        let room = self.control.end.get().saturating_sub(self.at).min(bytes.len() as u64);
+        self.passed |= room < bytes.len() as u64;
+        bytes.truncate(room as usize);
         if bytes.is_empty() {
             return Ok(());
         }
@@ -345,11 +361,16 @@ impl Reader {
     }
 
     async fn skip(&mut self, bytes: Bytes) -> Result<(), Failure> {
-        let offset = self.at;
         self.at += bytes.len() as u64;
         if !self.compare {
             return Ok(());
         }
+        self.skipped.extend_from_slice(&bytes);
+        if self.skipped.len() < COMPARED && self.at < self.from {
+            return Ok(());
+        }
+        let bytes = std::mem::take(&mut self.skipped);
+        let offset = self.at - bytes.len() as u64;
         let Place::Part { part, .. } = &self.place else { return Ok(()) };
         let part = part.clone();
         let same = self.shared.disk.call(move || verify::same(&part, offset, &bytes)).await;

@@ -1,9 +1,12 @@
 //! Kills a downloader with SIGKILL at random instants, lets the same command go on, and counts what the server
 //! had to send twice.
 //!
-//! What was sent is read from nginx's log, not from what the program says: bytes given to the kernel for every
+//! What was sent is read from the server, not from what the program says: bytes given to the kernel for every
 //! request, those included that were on their way to a process that no longer lived. So the figures are
 //! upper bounds of what a kill cost, cuts between lanes included.
+//!
+//! nginx counts in whole seconds and lets every answer have its first two at once; a resume is all first
+//! answers, so the traffic of its first second is twice the rate. The scripted origin sends evenly.
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -13,7 +16,9 @@ use std::time::{Duration, Instant};
 
 use crate::chance::Chance;
 use crate::files;
+use crate::honest::{Served, Shared, handler};
 use crate::real::{Server, Site};
+use crate::scripted::Origin;
 use crate::trial::{Ended, Trial};
 
 /// P3: a kill costs at most the traffic of one second, and never more than this.
@@ -27,11 +32,46 @@ const ATTEMPTS_A_SERVER: usize = 100;
 
 const NAME: &str = "crash.bin";
 
+/// Who sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// nginx, counted from its log.
+    Nginx,
+    /// The scripted origin, which keeps to its rate at every moment.
+    Even,
+}
+
+enum Host {
+    Nginx(Server),
+    Even(Origin),
+}
+
+impl Host {
+    fn url(&self, path: &str) -> String {
+        match self {
+            Host::Nginx(server) => server.url(path),
+            Host::Even(origin) => origin.url(path),
+        }
+    }
+
+    fn sent(&self) -> u64 {
+        match self {
+            Host::Nginx(server) => sent(server),
+            Host::Even(origin) => origin.sent(),
+        }
+    }
+
+    fn settled(&self) -> u64 {
+        quiet(|| self.sent())
+    }
+}
+
 /// A file, a server that throttles it, and a program to kill.
 pub struct Scene {
     program: PathBuf,
     body: Vec<u8>,
     site: Site,
+    sender: Sender,
     lanes: u32,
     rate: u64,
     seed: u64,
@@ -79,35 +119,45 @@ impl Costs {
 }
 
 impl Scene {
-    /// `program` over `lanes` lanes from a file of `size` bytes in `dir`, at `rate` bytes a second in all.
-    /// Runs it once undisturbed.
+    /// `program` over `lanes` lanes from a file of `size` bytes, at `rate` bytes a second in all, from `dir` if nginx
+    /// sends it. Runs it once undisturbed.
     ///
     /// # Errors
     ///
     /// What that run did wrong.
     pub fn new(
         program: PathBuf,
-        dir: PathBuf,
+        (sender, dir): (Sender, PathBuf),
         lanes: u32,
-        size: u64,
-        rate: u64,
+        (size, rate): (u64, u64),
         seed: u64,
     ) -> Result<Scene, String> {
         let site = Site::new(dir).rate((rate / u64::from(lanes.max(1))).max(1));
         let body = files::content(seed, size as usize);
         site.put(NAME, &body);
-        let mut scene = Scene { program, body, site, lanes, rate, seed, span: Duration::ZERO, calm: 0 };
-        let (server, start) = (Server::nginx(&scene.site), Instant::now());
-        let calm = scene.attempt(&server, seed, 0);
+        let mut scene =
+            Scene { program, body, site, sender, lanes, rate, seed, span: Duration::ZERO, calm: 0 };
+        let (host, start) = (scene.host(), Instant::now());
+        let calm = scene.attempt(&host, seed, 0);
         scene.span = start.elapsed();
         scene.calm = calm.twice;
         calm.wrong.map_or(Ok(scene), |wrong| Err(format!("without any kill: {wrong}")))
     }
 
-    /// What one kill may cost: the traffic of a second. That is twice the rate: nginx counts in whole seconds and
-    /// lets every answer have its first two at once, and a resume is all first answers.
+    /// What one kill may cost: the traffic of a second.
     pub fn bound(&self) -> u64 {
-        (2 * self.rate).min(BOUND_MAX)
+        let second = if self.sender == Sender::Nginx { 2 * self.rate } else { self.rate };
+        second.min(BOUND_MAX)
+    }
+
+    fn host(&self) -> Host {
+        match self.sender {
+            Sender::Nginx => Host::Nginx(Server::nginx(&self.site)),
+            Sender::Even => {
+                let served = Served { rate: self.site.rate, ..Served::new(self.body.clone()) };
+                Host::Even(Origin::start(handler(&Shared::new(served))))
+            }
+        }
     }
 
     /// Attempts, `jobs` at a time and each with a server of its own, until there were `kills` kills.
@@ -119,12 +169,12 @@ impl Scene {
             for _job in 0..jobs.max(1) {
                 scope.spawn(|| {
                     while !enough() {
-                        let server = Server::nginx(&self.site);
+                        let host = self.host();
                         for _attempt in 0..ATTEMPTS_A_SERVER {
                             if enough() {
                                 break;
                             }
-                            let attempt = self.attempt(&server, next.fetch_add(1, Ordering::SeqCst), NESTED);
+                            let attempt = self.attempt(&host, next.fetch_add(1, Ordering::SeqCst), NESTED);
                             lock().push(attempt);
                         }
                     }
@@ -135,11 +185,11 @@ impl Scene {
     }
 
     /// One download: killed at most `nested` times in a row, each time anywhere in a run, then let alone.
-    pub fn attempt(&self, server: &Server, seed: u64, nested: usize) -> Attempt {
+    fn attempt(&self, host: &Host, seed: u64, nested: usize) -> Attempt {
         let (mut chance, mut attempt) = (Chance::new(seed), Attempt::default());
         let trial = Trial::of(&self.program);
-        let (lanes, url) = (self.lanes.to_string(), server.url(&format!("/{NAME}")));
-        let before = sent(server);
+        let (lanes, url) = (self.lanes.to_string(), host.url(&format!("/{NAME}")));
+        let before = host.sent();
         let ended = loop {
             let mut running = trial.start(&["-q", "-x", &lanes, &url]);
             let again = attempt.kills < nested && (attempt.kills == 0 || chance.unit() < 0.5);
@@ -151,7 +201,7 @@ impl Scene {
             }
         };
         let wrong = self.wrong_with(&trial, &ended);
-        attempt.twice = settled(server).saturating_sub(before).saturating_sub(self.body.len() as u64);
+        attempt.twice = host.settled().saturating_sub(before).saturating_sub(self.body.len() as u64);
         attempt.wrong = wrong.map(|what| {
             // The evidence stays.
             let dir = trial.keep();
@@ -184,10 +234,14 @@ pub fn sent(server: &Server) -> u64 {
 
 /// The same once the log no longer grows: nginx notes a connection's end a little after it.
 pub fn settled(server: &Server) -> u64 {
-    let (mut last, mut since) = (sent(server), Instant::now());
+    quiet(|| sent(server))
+}
+
+fn quiet(sent: impl Fn() -> u64) -> u64 {
+    let (mut last, mut since) = (sent(), Instant::now());
     while since.elapsed() < Duration::from_millis(400) {
         thread::sleep(Duration::from_millis(50));
-        let now = sent(server);
+        let now = sent();
         if now != last {
             (last, since) = (now, Instant::now());
         }

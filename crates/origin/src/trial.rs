@@ -16,6 +16,10 @@ const HANG: Duration = Duration::from_secs(60);
 /// How often a running child is looked at.
 const LOOK: Duration = Duration::from_millis(2);
 
+/// A background job of a shell ignores SIGINT, and so would its children: the program under test must hear it
+/// wherever the tests are started.
+const HEARING: [&str; 2] = ["env", "--default-signal=HUP,INT,TERM"];
+
 /// A program and the directory it runs in.
 pub struct Trial {
     program: PathBuf,
@@ -93,7 +97,7 @@ impl Trial {
 
     /// Starts the program with these arguments. No proxy, no home, no terminal.
     pub fn start(&self, args: &[&str]) -> Running {
-        self.start_by(&[], args)
+        self.start_by(&HEARING, args)
     }
 
     /// The same below another program: `wrapper` is its command line.

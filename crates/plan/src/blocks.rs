@@ -64,6 +64,11 @@ impl Free {
         self.0.is_empty()
     }
 
+    /// Where the interval that begins at `start` ends, if one does.
+    pub(crate) fn end_from(&self, start: u64) -> Option<u64> {
+        self.0.get(&start).copied()
+    }
+
     pub(crate) fn lowest(&self) -> Option<(u64, u64)> {
         self.0.first_key_value().map(|(&s, &e)| (s, e))
     }

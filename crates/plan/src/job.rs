@@ -130,6 +130,12 @@ struct Usual {
     setup: f64,
 }
 
+impl Usual {
+    fn learn(&mut self, rate: f64) {
+        self.rate = if self.rate == 0.0 { rate } else { (self.rate + rate) / 2.0 };
+    }
+}
+
 impl Job {
     pub(crate) fn new(mut spec: JobSpec, now: Instant, limits: &Limits) -> Job {
         let held = spec.held.take();
@@ -322,6 +328,9 @@ impl Job {
     fn on_ended(&mut self, id: LaneId, result: Result<Ending, Failure>, turn: &mut Turn<'_>) {
         let Some(lane) = self.lanes.remove(&id) else { return };
         turn.hosts.closed(&lane.host, lane.served);
+        if let Some(rate) = lane.average(turn.now) {
+            self.usual.learn(rate);
+        }
         let missing = self.pass_on(id, &lane, turn);
         if lane.stored > lane.start {
             let source = self.source(lane.source);
@@ -403,7 +412,8 @@ impl Job {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         let State::Ready(answer) = lane.state.clone() else { return };
         lane.told = answer.end.is_some();
-        lane.due = answer.end.unwrap_or(u64::MAX).min(lane.end).max(lane.start);
+        lane.reach = answer.end.unwrap_or(u64::MAX);
+        lane.due = lane.reach.min(lane.end).max(lane.start);
         if lane.purpose == Purpose::Store {
             let keeps = self.blocks.boundary(lane.due).min(lane.end);
             self.free.give(keeps, lane.end);
@@ -428,7 +438,8 @@ impl Job {
         }
     }
 
-    /// Speeds are measured once a tick; the usual rate is the median of the lanes that read.
+    /// Speeds are measured once a tick; the usual rate is the median of the lanes that read. One that reads alone
+    /// moves it by half: it is held against what the others did, for a while.
     fn measure(&mut self, turn: &Turn<'_>) {
         if turn.now < self.measured + turn.limits.tick {
             return;
@@ -443,7 +454,11 @@ impl Job {
         if let Some(&median) = rates.get(rates.len() / 2)
             && median > 0.0
         {
-            self.usual.rate = median;
+            if rates.len() > 1 {
+                self.usual.rate = median;
+            } else {
+                self.usual.learn(median);
+            }
         }
     }
 

@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 use crate::machine::{Ask, SourceId};
 use crate::response::Coding;
 
+/// Bytes that a speed can be told by.
+const TELLING: u64 = 64 << 10;
+
 /// What a lane is doing.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum State {
@@ -60,6 +63,8 @@ pub(crate) struct Lane {
     /// Where its body ends: `end`, or below it where the answer brings less than was asked. The rest of the block
     /// it ends in stays the lane's until it has ended, since a block has one writer.
     pub(crate) due: u64,
+    /// Where its message ends, which may be far beyond what it was left to own.
+    pub(crate) reach: u64,
     /// Its answer told where the body ends.
     pub(crate) told: bool,
     /// Everything of its range below this is stored.
@@ -101,6 +106,7 @@ impl Lane {
             start: range.0,
             end: range.1,
             due: range.1,
+            reach: 0,
             told: true,
             stored: range.0,
             read: range.0,
@@ -146,6 +152,13 @@ impl Lane {
     /// Bytes a second, smoothed over a few ticks; 0 while unknown.
     pub(crate) fn rate(&self) -> f64 {
         self.speed.rate
+    }
+
+    /// Bytes a second over its whole body, if that was long enough to tell anything.
+    pub(crate) fn average(&self, now: Instant) -> Option<f64> {
+        let read = self.read.saturating_sub(self.start);
+        let seconds = now.saturating_duration_since(self.opened + self.setup?).as_secs_f64();
+        (read >= TELLING && seconds > 0.0).then(|| read as f64 / seconds)
     }
 
     /// Bytes it will yet read.

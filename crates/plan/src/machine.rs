@@ -201,6 +201,14 @@ pub enum Action {
         /// Where, at a block boundary.
         end: u64,
     },
+    /// Let a lane read on beyond its end: its message brings more. Not answered: a lane that has ended already
+    /// says so, and what it lacks is free again.
+    Widen {
+        /// The lane.
+        lane: LaneId,
+        /// Where it ends from now on, at a block boundary.
+        end: u64,
+    },
     /// End a lane; what it has read is handed over first.
     Close {
         /// The lane.

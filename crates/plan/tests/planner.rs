@@ -394,10 +394,21 @@ fn a_one_time_link_never_fails_a_download() {
     let mut desk = job().lanes(2).begun(part(0, 8 * K, 8 * K).tag(A));
     desk.put(Input::Narrowed { lane: L0, end: 4 * K });
     desk.head(L1, page(403)).ended(L1, Ok(Ending::Closed));
+    assert_eq!(desk.widened(), Some((L0, 8 * K)), "its answer brings all of it");
     for _ in 0..10 {
         desk.read(L0, 9, 9).later(500);
         assert!(desk.asks().is_empty() && desk.error().is_none());
     }
+}
+
+#[test]
+fn net_01_a_lane_is_late_though_its_siblings_ended_before_any_tick() {
+    let mut desk = job().lanes(2).begun(part(0, 8 * K, 8 * K).tag(A));
+    desk.put(Input::Narrowed { lane: L0, end: K });
+    desk.head(L1, part(K, 8 * K, 8 * K).tag(A)).later(100).read(L1, 8 * K, 7 * K).stored_whole(1..8);
+    desk.ended(L1, Ok(Ending::Range));
+    let late = (0..10).any(|_| !desk.read(L0, 1, 1).later(500).asks().is_empty());
+    assert!(late, "one byte in half a second, after 7 blocks in a tenth of one");
 }
 
 #[test]

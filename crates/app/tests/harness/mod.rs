@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,9 @@ use thence_origin::{Origin, Reply, Request, Served, Shared, files};
 
 /// A run that takes longer hangs. It is a limit on the wrong, not a measure of the right.
 pub(crate) const HANG: Duration = Duration::from_secs(40);
+
+/// Between two looks at what is waited for.
+const PACE: Duration = Duration::from_millis(5);
 
 /// Blocks of the files that tests fetch.
 pub(crate) const BLOCK: u64 = 256 << 10;
@@ -41,6 +45,7 @@ pub(crate) struct Scene {
     pub(crate) file: Shared,
     pub(crate) origin: Origin,
     part: Arc<Mutex<Part>>,
+    gate: Arc<AtomicBool>,
     path: String,
     args: Vec<String>,
     env: Vec<(String, String)>,
@@ -83,7 +88,7 @@ impl Scene {
         let place = || tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let (dir, home) = (place(), place());
         let (path, args, env) = ("/file.bin".into(), Vec::new(), Vec::new());
-        Scene { dir, home, file, origin, part, path, args, env }
+        Scene { dir, home, file, origin, part, gate: Arc::default(), path, args, env }
     }
 
     /// Half of the file is held, as a killed run left it, and from now on `handler` answers.
@@ -116,6 +121,30 @@ impl Scene {
     /// From now on the origin is honest.
     pub(crate) fn honest(&self) {
         self.serve(thence_origin::honest::handler(&self.file));
+    }
+
+    /// From now on the origin is honest, but falls silent at byte `upto` until [`Scene::go_on`].
+    pub(crate) fn stop_at(&self, upto: u64) {
+        let (file, gate) = (self.file.clone(), self.gate.clone());
+        self.gate.store(false, Ordering::SeqCst);
+        self.serve(move |request, out| {
+            let answer = file.now().answer(request);
+            let mut before = answer.clone();
+            before.span.1 = answer.span.1.min(upto.max(answer.span.0));
+            out.head(answer.status, &answer.head());
+            before.send_body(out);
+            while before.span.1 < answer.span.1 && !gate.load(Ordering::SeqCst) && out.alive() {
+                out.pause(Duration::from_millis(5));
+            }
+            let mut rest = answer;
+            rest.span.0 = before.span.1;
+            rest.send_body(out);
+        });
+    }
+
+    /// What fell silent goes on.
+    pub(crate) fn go_on(&self) {
+        self.gate.store(true, Ordering::SeqCst);
     }
 
     /// Serves at another path.
@@ -199,7 +228,7 @@ impl Scene {
 
     /// A run that is killed when `upto` bytes are held and recorded. The origin gives no more than that.
     pub(crate) fn hold(&self, upto: u64, args: &[&str]) {
-        self.serve(stopping_at(&self.file, upto));
+        self.stop_at(upto);
         let running = self.start(args);
         running.holds(upto);
         running.kill();
@@ -245,10 +274,30 @@ impl Running<'_> {
         self.child.as_ref().unwrap().id()
     }
 
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.as_mut().unwrap().try_wait().unwrap().is_some()
+    }
+
     /// Waits until so many bytes are held and recorded.
     #[track_caller]
     pub(crate) fn holds(&self, bytes: u64) {
-        until(&format!("{bytes} bytes are held by {}", self.said), || self.scene.held() >= bytes);
+        let end = Instant::now() + HANG;
+        while self.scene.held() < bytes {
+            let told = || text(&mut self.err.try_clone().unwrap());
+            assert!(Instant::now() < end, "{} never holds {bytes} bytes; it said: {}", self.said, told());
+            std::thread::sleep(PACE);
+        }
+    }
+
+    /// The same, or until the end: true when it has ended.
+    pub(crate) fn holds_or_ends(&mut self, bytes: u64) -> bool {
+        let child = self.child.as_mut().unwrap();
+        let mut ended = false;
+        until(&format!("{bytes} bytes are held by {}", self.said), || {
+            ended = child.try_wait().unwrap().is_some();
+            ended || self.scene.held() >= bytes
+        });
+        ended
     }
 
     /// kill -9.
@@ -278,7 +327,7 @@ impl Running<'_> {
                     let asked = self.scene.requests().len();
                     panic!("{} hangs after {asked} requests; it said: {}", self.said, text(&mut self.err));
                 }
-                None => std::thread::sleep(Duration::from_millis(4)),
+                None => std::thread::sleep(PACE),
             }
         };
         Outcome {
@@ -330,7 +379,8 @@ impl Outcome {
     /// The right bytes at that name.
     #[track_caller]
     pub(crate) fn bytes(self, name: &str) -> Self {
-        let got = self.left[name].as_ref().unwrap();
+        let left = || format!("no file {name} in {:?}: {}", self.left.keys(), self.stderr);
+        let got = self.left.get(name).and_then(Option::as_ref).unwrap_or_else(|| panic!("{}", left()));
         assert_eq!(got.len(), self.want.len(), "length of {name}; {}", self.stderr);
         let first = got.iter().zip(&self.want).position(|(a, b)| a != b);
         assert_eq!(first, None, "first wrong byte of {name}; {}", self.stderr);
@@ -371,27 +421,13 @@ impl Outcome {
     }
 }
 
-/// Serves `file` honestly, but falls silent at byte `upto` until the client has gone.
-pub(crate) fn stopping_at(file: &Shared, upto: u64) -> impl Fn(&Request, &mut Reply) + Send + Sync + 'static {
-    let file = file.clone();
-    move |request, out| {
-        let mut answer = file.now().answer(request);
-        let whole = answer.span.1;
-        answer.span.1 = whole.min(upto.max(answer.span.0));
-        answer.send(request, out);
-        if answer.span.1 < whole {
-            out.stall();
-        }
-    }
-}
-
 /// Polls until it is so, and fails when it does not come about.
 #[track_caller]
 pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let end = Instant::now() + HANG;
     while !is_so() {
         assert!(Instant::now() < end, "never: {what}");
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(PACE);
     }
 }
 

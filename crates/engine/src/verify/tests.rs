@@ -144,3 +144,11 @@ fn tasks_are_done_in_order_and_all_of_them() {
     drop(told);
     assert!(order.iter().eq(0..10));
 }
+
+#[test]
+fn crh_20_a_panic_on_the_disks_thread_is_told_to_all_who_wait() {
+    let disk = Disk::start().unwrap();
+    let (panics, waits) = (disk.call(|| panic!("as the test wants it")), disk.call(|| ()));
+    assert!(panics.blocking_recv().is_err() && waits.blocking_recv().is_err());
+    assert!(disk.call(|| ()).blocking_recv().is_err(), "nothing is done by half later");
+}

@@ -35,7 +35,7 @@ impl Job {
             if slots == 0 || self.failing.is_some() || self.phase != Phase::Running {
                 return;
             }
-            let Some(source) = self.choose_source(turn) else { return };
+            let Some(source) = self.choose_source(turn) else { return self.read_on(turn) };
             if self.prove(source, turn) {
                 continue;
             }
@@ -51,6 +51,24 @@ impl Job {
             } else {
                 return;
             }
+        }
+    }
+
+    /// Nobody else can be sent for what is free now (a link that works once, a host that allows no more lanes): a
+    /// lane that reads towards it, and whose message goes on beyond its end, simply reads on.
+    fn read_on(&mut self, turn: &mut Turn<'_>) {
+        let heirs: Vec<LaneId> = self.lanes.values().filter_map(|lane| lane.victim).collect();
+        for (&id, lane) in &mut self.lanes {
+            let able = lane.is_reading()
+                && lane.purpose == Purpose::Store
+                && !lane.narrowing
+                && !heirs.contains(&id);
+            let Some(end) = self.free.end_from(lane.end).filter(|&end| able && end <= lane.reach) else {
+                continue;
+            };
+            self.free.take(lane.end, end);
+            (lane.end, lane.due) = (end, end);
+            turn.say(Action::Widen { lane: id, end });
         }
     }
 
@@ -229,8 +247,6 @@ impl Job {
             return true;
         }
         let siblings = self.lanes.values().filter(|l| l.is_reading()).count();
-        // One lane alone is cut into as many pieces as there are idle slots: nobody is fast or slow yet.
-        let idle = if siblings == 1 { f64::from(slots) } else { 1.0 };
         let candidate = self
             .lanes
             .iter()
@@ -246,13 +262,14 @@ impl Job {
             other
         };
         let left = lane.remaining() as f64;
+        let worth = self.worth(1.0, turn) as f64;
+        // One lane alone is cut into as many pieces as there are idle slots, if each is worth it: nobody is
+        // fast or slow yet.
+        let idle = if siblings == 1 { f64::from(slots).min(left / worth - 1.0).max(1.0) } else { 1.0 };
         let keep = left * own / (own + idle * other);
         let end = self.blocks.boundary(lane.read.max(lane.start) + keep as u64);
         let give = lane.end.saturating_sub(end);
-        if end >= lane.due
-            || give < self.worth(idle, turn)
-            || (own >= other && keep < self.worth(1.0, turn) as f64)
-        {
+        if end >= lane.due || give < self.worth(idle, turn) || (own >= other && keep < worth) {
             return false;
         }
         if let Some(lane) = self.lanes.get_mut(&id) {

@@ -80,6 +80,16 @@ impl Job {
             && identity.total.is_none()
         {
             identity.total = Some(end);
+            // What a journal says lies beyond a gap is no part of the whole.
+            let apart: Vec<u32> = self
+                .blocks
+                .held_blocks()
+                .map(|(i, _)| i)
+                .filter(|&i| self.blocks.start_of(i) >= end)
+                .collect();
+            for block in apart {
+                self.blocks.forget(block);
+            }
             self.blocks.set_total(end);
             self.free.cut(end);
             self.settle.withheld.clear();

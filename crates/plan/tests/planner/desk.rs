@@ -335,6 +335,12 @@ impl Desk {
             .find_map(|a| if let Action::Narrow { lane, end } = a { Some((*lane, *end)) } else { None })
     }
 
+    pub(crate) fn widened(&self) -> Option<(LaneId, u64)> {
+        self.new
+            .iter()
+            .find_map(|a| if let Action::Widen { lane, end } = a { Some((*lane, *end)) } else { None })
+    }
+
     pub(crate) fn closes(&self, lane: LaneId) -> bool {
         self.new.contains(&Action::Close { lane })
     }

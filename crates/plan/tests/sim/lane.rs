@@ -280,6 +280,18 @@ impl World {
         self.input(job, Input::Narrowed { lane: id, end })
     }
 
+    pub fn on_widen(&mut self, id: LaneId, end: u64) -> Result<(), String> {
+        let Some(lane) = self.lanes.get_mut(&id).filter(|l| l.state == State::Reading) else {
+            return Ok(());
+        };
+        let Some(take) = lane.take.as_mut() else { return Ok(()) };
+        if take.end.is_none_or(|old| old >= end) {
+            return Err(format!("Widen to {end}, where {:?} was", take.end));
+        }
+        take.end = Some(end);
+        Ok(())
+    }
+
     /// A lane begins to end: what it holds goes to the disk first.
     pub fn end_lane(&mut self, id: LaneId, result: Result<Ending, Failure>) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };

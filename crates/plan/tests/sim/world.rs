@@ -202,6 +202,7 @@ impl World {
                 self.after(wait, Event::Narrow(lane, end));
                 Ok(())
             }
+            Action::Widen { lane, end } => self.on_widen(lane, end),
             Action::Close { lane } => {
                 self.end_lane(lane, Ok(thence_plan::Ending::Closed));
                 Ok(())

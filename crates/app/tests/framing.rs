@@ -1,0 +1,198 @@
+//! Rows FRM: where a body ends and what it is coded in, each against the real program.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop here")]
+
+mod harness;
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::time::Duration;
+
+use harness::{BLOCK, LEN, Outcome, Scene};
+use thence_origin::ca::{Authority, Kind};
+use thence_origin::{Served, files};
+
+/// A fresh run that meets this liar.
+fn met(liar: &str) -> Outcome {
+    let scene = Scene::new();
+    scene.liar(liar);
+    scene.run(&["-x4", "-v"])
+}
+
+/// Refused, with nothing left at any name that would be taken for the file.
+#[track_caller]
+fn breach(liar: &str) -> Outcome {
+    met(liar).refused(22).says("breaks HTTP")
+}
+
+#[test]
+fn frm_01_a_body_that_ends_early_is_gone_on_with() {
+    met("frm_01").whole().says("ended before it was whole");
+}
+
+#[test]
+fn frm_01_wherever_it_ends() {
+    let scene = Scene::of(Served::new(files::content(1, 65_536)));
+    let file = scene.file.clone();
+    // Each answer brings one piece more and then closes: every join is one a server chose.
+    let pieces = [1, 2, 13, 511, 512, 4_095, 4_096, 4_097, 9_999, 16_384, 1, 65_535];
+    scene.serve(move |request, out| {
+        let mut answer = file.now().answer(request);
+        let (first, end) = answer.span;
+        answer.span.1 = end.min(first + pieces[request.number % pieces.len()]);
+        answer.send(request, out);
+        out.close();
+    });
+    scene.run(&["-x1"]).whole();
+    assert!(scene.requests().len() >= pieces.len());
+}
+
+#[test]
+fn frm_02_without_its_last_chunk_a_body_is_not_whole() {
+    for liar in ["frm_02_a", "frm_02_b"] {
+        met(liar).whole();
+        let scene = Scene::new();
+        scene.file.change(|served| served.ranges = false);
+        scene.liar(liar);
+        scene.run(&["-v"]).whole().says("ended before it was whole");
+    }
+    met("frm_02_c").whole();
+}
+
+#[test]
+fn frm_03_a_length_is_one_plain_number() {
+    for liar in ["frm_03_a", "frm_03_c", "frm_03_d", "frm_03_f", "frm_03_g"] {
+        breach(liar);
+    }
+    for liar in ["frm_03_b", "frm_03_e"] {
+        met(liar).whole();
+    }
+}
+
+#[test]
+fn frm_04_two_framings_are_an_error_and_end_the_connection() {
+    let scene = Scene::new();
+    scene.liar("frm_04");
+    scene.run(&["-x1"]).refused(22).says("R38");
+    let connections: BTreeSet<usize> = scene.requests().iter().map(|request| request.connection).collect();
+    assert_eq!(connections.len(), scene.requests().len(), "a connection was used again");
+}
+
+#[test]
+fn frm_05_codings_of_the_transfer_are_chunked_or_an_error() {
+    for (liar, rule) in [("frm_05_a", "R40"), ("frm_05_b", "R41"), ("frm_05_c", "R24"), ("frm_05_d", "R41")] {
+        breach(liar).says(rule);
+    }
+}
+
+#[test]
+fn frm_06_chunk_sizes_that_make_no_sense_are_errors() {
+    for liar in ["frm_06_a", "frm_06_b", "frm_06_c", "frm_06_d"] {
+        let outcome = met(liar);
+        let code = outcome.code.unwrap();
+        // The liar says 200 to ranges and sends parts: that may be seen first.
+        assert!([6, 22, 34].contains(&code), "{code}: {}", outcome.stderr);
+        outcome.refused(code);
+    }
+}
+
+#[test]
+fn frm_07_chunk_extensions_are_capped() {
+    let outcome = met("frm_07_a");
+    let code = outcome.code.unwrap();
+    outcome.refused(code);
+}
+
+#[test]
+fn frm_07_chunks_of_one_byte_are_borne() {
+    met("frm_07_b").whole();
+}
+
+#[test]
+fn frm_08_an_end_that_nothing_proves_is_said() {
+    met("frm_08").whole().says("length unknown");
+}
+
+#[test]
+fn frm_08_strict_refuses_it_and_keeps_the_part() {
+    let scene = Scene::new();
+    scene.liar("frm_08");
+    let outcome = scene.run(&["--strict"]).refused(33).says("length unknown");
+    outcome.bytes("file.bin.part");
+}
+
+#[test]
+fn frm_08_a_reset_is_no_end() {
+    met("frm_08_reset").refused(6);
+}
+
+#[test]
+fn frm_09_bytes_after_an_answer_are_no_answer() {
+    met("frm_09").whole();
+}
+
+#[test]
+fn frm_11_what_is_no_head_is_refused() {
+    for liar in ["frm_11_a", "frm_11_b", "frm_11_c", "frm_11_d", "frm_11_e"] {
+        met(liar).refused(22);
+    }
+}
+
+#[test]
+fn frm_14_a_cut_under_tls_is_no_end() {
+    let authority = Authority::new();
+    let scene =
+        Scene::tls(&authority.leaf(Kind::Good)).with(&["--cacert", authority.cacert().to_str().unwrap()]);
+    scene.liar("frm_14");
+    scene.run(&["-x4"]).refused(6);
+    scene.file.change(|served| served.ranges = true);
+    scene.honest();
+    scene.run(&["-x4"]).whole();
+}
+
+#[test]
+fn frm_20_gzip_that_nobody_asked_for_is_undone_and_said() {
+    met("frm_20").whole().says("came compressed though nobody asked; undone");
+}
+
+#[test]
+fn frm_20_gzip_is_stored_as_sent_where_that_is_wanted() {
+    let raw = |scene: &Scene, args: &[&str], name: &str| {
+        scene.liar("frm_20");
+        let outcome = scene.run(args).says("stored as it was sent");
+        outcome.code(0);
+        let mut plain = Vec::new();
+        let stored = outcome.left[name].clone().unwrap();
+        flate2::read::GzDecoder::new(&stored[..]).read_to_end(&mut plain).unwrap();
+        assert_eq!(plain, scene.bytes());
+    };
+    raw(&Scene::new(), &["--raw"], "file.bin");
+    raw(&Scene::new().at("/file.tar.gz"), &[], "file.tar.gz");
+}
+
+#[test]
+fn frm_20_a_decoded_body_that_broke_off_starts_over() {
+    let scene = Scene::new();
+    let file = scene.file.clone();
+    scene.serve(move |request, out| {
+        let coded = file.now().body.gzipped();
+        let mut head = file.now().part(200, (0, LEN));
+        head.set("Content-Encoding", "gzip").set("Content-Type", "text/plain");
+        head.set("Content-Length", &coded.len().to_string());
+        out.head(200, &head.head()).rate(4 << 20);
+        if request.number == 0 {
+            out.body(&coded[..coded.len() / 2]).pause(Duration::from_millis(50)).close();
+        } else {
+            out.body(&coded);
+        }
+    });
+    scene.run(&["-x4"]).whole().says("changed: ");
+}
+
+#[test]
+fn frm_20_a_coded_body_after_a_plain_one_is_not_joined() {
+    let scene = Scene::new();
+    scene.hold(3 * BLOCK, &["-x1"]);
+    scene.liar("frm_20");
+    scene.run(&["-x4"]).whole().says("undone");
+}
