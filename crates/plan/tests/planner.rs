@@ -137,6 +137,13 @@ fn rng_14_the_rest_of_a_short_range_is_asked_for() {
 }
 
 #[test]
+fn the_block_a_short_answer_ends_in_has_one_writer() {
+    let desk = job().lanes(2).begun(part(0, 3 * K + 10, 8 * K).tag(A));
+    assert_eq!(desk.take(L0).expect("taken").end, Some(3 * K + 10));
+    assert_eq!(desk.asks(), [(Some((4 * K, Some(8 * K))), if_range(A))]);
+}
+
+#[test]
 fn a_poll_that_comes_late_sleeps_through_nothing() {
     let mut desk = job().start();
     desk.ended(L0, Err(Failure::Truncated));
@@ -248,6 +255,13 @@ fn rng_20_a_416_that_names_our_length_completes_an_unknown_one() {
     assert_eq!(desk.asks(), [(Some((5, None)), if_range(A))]);
     desk.head(L0, page(416).field("content-range", "bytes */5")).ended(L0, Ok(Ending::Closed));
     assert_eq!(desk.finish(), Some(5));
+}
+
+#[test]
+fn r29_a_416_that_names_another_length_is_confirmed_by_a_plain_get() {
+    let mut desk = job().held(held(0).unknown().tag(A).bytes(5)).start();
+    desk.checked(0).head(L0, page(416).field("content-range", "bytes */9")).ended(L0, Ok(Ending::Closed));
+    assert_eq!(desk.asks(), [(None, Condition::None)]);
 }
 
 #[test]

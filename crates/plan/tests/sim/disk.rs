@@ -15,6 +15,8 @@ pub struct Pair {
     durable: Tags,
     /// Writes since then, in order.
     unsynced: Vec<Vec<Span>>,
+    /// How many of them are of earlier processes.
+    old: usize,
     /// Records in the journal's file, those below `kept` synced, and those not appended yet.
     records: Vec<Record>,
     kept: usize,
@@ -31,6 +33,7 @@ impl Pair {
             part: Tags::default(),
             durable: Tags::default(),
             unsynced: Vec::new(),
+            old: 0,
             records: Vec::new(),
             kept: 0,
             batch: Vec::new(),
@@ -57,11 +60,22 @@ impl Pair {
         (self.unsynced.len(), self.records.len())
     }
 
+    /// Nothing that this process wrote could be lost.
+    pub fn is_synced(&self) -> bool {
+        self.unsynced.len() <= self.old
+    }
+
+    /// A process takes the pair up: what earlier ones wrote is not its doing.
+    pub fn take_up(&mut self) {
+        self.old = self.unsynced.len();
+    }
+
     /// A sync ended well: what it covered is durable, and the journal says so.
     pub fn synced(&mut self, (writes, records): Mark) {
         for spans in self.unsynced.drain(..writes.min(self.unsynced.len())) {
             self.durable.write(&spans);
         }
+        self.old = self.old.saturating_sub(writes);
         self.flush();
         self.records.insert(records.min(self.records.len()), Record::Synced);
         self.kept = self.records.len();

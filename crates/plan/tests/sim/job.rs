@@ -93,6 +93,9 @@ impl Job {
         self.runs += 1;
         self.open.clear();
         self.known.clear();
+        if let Some(pair) = &mut self.pair {
+            pair.take_up();
+        }
         let held = self.pair.as_ref().filter(|_| !self.spec.stream).and_then(|p| p.held(self.whole));
         if held.is_none() {
             self.forget();
@@ -325,6 +328,9 @@ impl World {
             Told::Damaged { .. } | Told::NoRanges => state.wasteful = true,
             Told::Paused => {
                 state.rested = true;
+                if state.pair.as_ref().is_some_and(|p| !p.is_synced()) {
+                    return Err("at rest, and not synced".into());
+                }
                 return self.no_lanes(job);
             }
             _ => {}

@@ -96,6 +96,7 @@ impl World {
                 lane.state = State::Headed;
                 (lane.body, lane.host) = (Some(body), host);
                 let job = lane.job;
+                self.after(60 * S, Event::Waits(id));
                 self.input(job, Input::Head { lane: id, hops, head })
             }
         }

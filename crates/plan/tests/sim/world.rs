@@ -21,6 +21,8 @@ use super::server::{Site, WALL};
 pub enum Event {
     Answer(LaneId),
     Flow(LaneId),
+    /// Nobody wanted its body so far.
+    Waits(LaneId),
     Written(LaneId),
     Narrow(LaneId, u64),
     /// The lane's socket was silent too long, waiting for the head (true) or the body.
@@ -146,6 +148,12 @@ impl World {
         match event {
             Event::Answer(lane) => self.on_answer(lane),
             Event::Flow(lane) => self.on_flow(lane),
+            Event::Waits(lane) => match self.lanes.get(&lane).map(|l| l.state) {
+                Some(State::Headed) => {
+                    Err(format!("{lane:?} has its head for a minute, and nobody takes it"))
+                }
+                _ => Ok(()),
+            },
             Event::Written(lane) => self.on_written(lane),
             Event::Narrow(lane, end) => self.on_narrow(lane, end),
             Event::Stalled(lane, head) => {
