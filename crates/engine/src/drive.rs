@@ -26,7 +26,7 @@ use crate::orders::{Done, Order, Start, Ticket};
 use crate::publish::{self, Finish};
 use crate::start::{self, Started};
 use crate::sys::DiskError;
-use crate::verify::{self, Checker, Digester, Disk};
+use crate::verify::{self, Checker, Digester, Disk, hex, shown};
 use crate::work::{Caller, Files, Next, Work};
 use crate::write::{OpenBlock, Pool, Writers};
 
@@ -581,7 +581,7 @@ impl Driver {
         if let Some(sink) = work.sink.clone() {
             tokio::task::spawn_local(async move {
                 let finished = sink.finish().await.and_then(|digest| right(checksum.as_ref(), digest));
-                let done = finished.map(|digest| Done { digest: shown(digest), ..Done::default() });
+                let done = finished.map(|digest| Done { digest: digest.map(shown), ..Done::default() });
                 let _ = messages.send((job, Message::Finished(done)));
             });
             return;
@@ -687,7 +687,7 @@ async fn publish_checked(
     let target = pair.clone();
     let published = shared.disk.call(move || publish::publish(&target, &finish)).await;
     let path = published.map_err(|_| DiskError::gone())??;
-    Ok(Done { path: Some(path), digest: shown(digest), ..Done::default() })
+    Ok(Done { path: Some(path), digest: digest.map(shown), ..Done::default() })
 }
 
 async fn digest(shared: &Shared, pair: &Pair, algorithm: &str, total: u64) -> Result<WantedDigest, Failure> {
@@ -709,12 +709,4 @@ fn right(wanted: Option<&WantedDigest>, got: Option<WantedDigest>) -> Result<Opt
         }
         (_, got) => Ok(got),
     }
-}
-
-fn shown(digest: Option<WantedDigest>) -> Option<(String, String)> {
-    digest.map(|digest| (digest.algorithm, hex(&digest.bytes)))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

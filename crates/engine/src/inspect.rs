@@ -15,7 +15,7 @@ use crate::journal::Replayed;
 use crate::lock;
 use crate::mark::Mark;
 use crate::sys::{self, DiskError};
-use crate::verify::Digester;
+use crate::verify::{Digester, shown};
 use crate::write::OpenBlock;
 
 /// Stretches of `PartReport::map`, as in `Progress::map`.
@@ -228,12 +228,6 @@ fn verify_file(path: &Path, checksum: Option<&WantedDigest>) -> Result<VerifyRep
         total: Some(facts.size),
         held: facts.size,
     })
-}
-
-/// Algorithm and hex.
-fn shown(digest: WantedDigest) -> (String, String) {
-    let hex = digest.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    (digest.algorithm, hex)
 }
 
 /// Hash of a stretch; `None` if it cannot be read to its end.

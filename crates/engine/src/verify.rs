@@ -186,6 +186,17 @@ impl Digester {
     }
 }
 
+/// A digest as people read it: algorithm and hex.
+pub(crate) fn shown(digest: WantedDigest) -> (String, String) {
+    let hex = hex(&digest.bytes);
+    (digest.algorithm, hex)
+}
+
+/// Two lower-case digits a byte.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Whether the part has exactly these bytes at `offset`.
 pub(crate) fn same(part: &PartFile, offset: u64, bytes: &[u8]) -> Result<bool, DiskError> {
     let mut there = vec![0; bytes.len()];
