@@ -228,7 +228,7 @@ pub(crate) fn code_of(from: &str, failure: &Failure) -> Code {
         Failure::Tls(_) => Code::Tls,
         Failure::Stalled(_) => Code::Timeout,
         Failure::Status { status, .. } => status_code(from, *status),
-        Failure::Breach(_) | Failure::Coding(_) => Code::BadResponse,
+        Failure::Breach(_) | Failure::Content | Failure::Coding(_) => Code::BadResponse,
         Failure::Redirects | Failure::Redirect(_) => Code::Redirects,
         Failure::Disk(fault, _) => disk("", *fault, "").code,
         Failure::Digest { .. } => Code::Checksum,
@@ -278,6 +278,7 @@ pub(crate) fn what_of(failure: &Failure) -> String {
         Failure::Breach(breach) => {
             format!("the answer breaks HTTP ({}: {})", breach.rule, reason(&breach.what))
         }
+        Failure::Content => "its bytes do not have the digest that the server sent with them (R50)".into(),
         Failure::Redirects => "too many redirects, or a circle of them".into(),
         Failure::Redirect(why) => format!("redirected to where thence does not follow ({})", reason(why)),
         Failure::Coding(why) => format!("the content coding could not be undone ({})", reason(why)),

@@ -61,21 +61,13 @@ fn fresh(liar: &Behaviour, lanes: &str) {
     judge(liar, &scene, outcome);
 }
 
-/// A link that works once. Lanes that go on from an earlier run all want it at once, and none can bring the
-/// others' share: the part is kept (docs/gaps.md).
-const ONCE: &str = "net_once";
-
 /// Half came honestly, from a run that was killed.
 fn resumed(liar: &Behaviour, lanes: &str) {
     let scene = scene(liar);
     scene.hold(LEN / 2, &["-x1"]);
     scene.liar(liar.id);
     let outcome = scene.run(&[lanes, "-v"]);
-    if liar.id == ONCE && outcome.code != Some(0) {
-        completed(&scene, outcome)
-    } else {
-        judge(liar, &scene, outcome)
-    }
+    judge(liar, &scene, outcome);
 }
 
 /// The liar goes on after the kill where it was before it.

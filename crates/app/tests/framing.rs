@@ -196,3 +196,35 @@ fn frm_20_a_coded_body_after_a_plain_one_is_not_joined() {
     scene.liar("frm_20");
     scene.run(&["-x4"]).whole().says("undone");
 }
+
+#[test]
+fn frm_17_the_digest_of_the_whole_is_checked_before_it_is_published() {
+    let scene = Scene::new();
+    let whole = files::digest_field(scene.bytes());
+    scene.file.change(|served| served.extra.push(("Repr-Digest".into(), whole)));
+    scene.run(&["-x4"]).whole().says("sha-256 right");
+}
+
+#[test]
+fn frm_17_a_wrong_digest_of_the_whole_is_never_complete() {
+    let scene = Scene::new();
+    let wrong = files::digest_field("other bytes");
+    scene.file.change(|served| served.extra.push(("Repr-Digest".into(), wrong)));
+    scene.run(&["-x4"]).refused(32).bytes("file.bin.part");
+    // Nothing is asked any more, and the digest is remembered all the same.
+    let sent = scene.origin.sent();
+    scene.run(&["-x4"]).refused(32);
+    assert_eq!(scene.origin.sent(), sent);
+    let right = format!("sha-256:{}", files::digest(scene.bytes()));
+    scene.run(&["--checksum", &right]).whole();
+}
+
+#[test]
+fn frm_17_a_digest_that_only_a_later_answer_brings_counts_as_well() {
+    let wrong = files::digest_field("other bytes");
+    let scene = Scene::new();
+    scene.hold(LEN / 2, &["-x1"]);
+    scene.file.change(|served| served.extra.push(("Repr-Digest".into(), wrong)));
+    scene.honest();
+    scene.run(&["-x4"]).refused(32);
+}

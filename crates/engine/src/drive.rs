@@ -577,7 +577,7 @@ impl Driver {
     fn finish(&mut self, job: JobId, total: u64) {
         let Some(work) = self.works.get(&job) else { return };
         let (messages, shared) = (self.messages.clone(), self.shared.clone());
-        let checksum = work.aim.checksum.clone();
+        let mut checksum = work.aim.checksum.clone();
         if let Some(sink) = work.sink.clone() {
             tokio::task::spawn_local(async move {
                 let finished = sink.finish().await.and_then(|digest| right(checksum.as_ref(), digest));
@@ -597,6 +597,8 @@ impl Driver {
             exists: work.aim.exists,
             limits: self.shared.limits.clone(),
         };
+        // What the user gave counts; else what the server said of the whole (R50).
+        checksum = checksum.or_else(|| files.identity.digest.clone());
         let pair = files.pair.clone();
         tokio::task::spawn_local(async move {
             let result = publish_checked(&shared, &pair, finish, checksum).await;

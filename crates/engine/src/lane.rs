@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use thence_plan::{Bucket, Ending, Failure, Grant, Head, Input, JobId, LaneId, Limits, Take};
+use thence_plan::{Bucket, Ending, Failure, Grant, Head, Input, JobId, LaneId, Limits, Take, WantedDigest};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant as Moment, Sleep, sleep_until};
 
@@ -18,7 +18,7 @@ use crate::file::PartFile;
 use crate::http::{Answer, Body, Client, Get};
 use crate::sink::Sink;
 use crate::sys::DiskError;
-use crate::verify::{self, Disk};
+use crate::verify::{self, Digester, Disk};
 use crate::write::{HAND, Handover, OpenBlock, Pool, Slab, Writers, Written};
 
 /// How often a lane reports what it read, at most.
@@ -161,7 +161,8 @@ pub(crate) async fn run(shared: Rc<Shared>, control: Rc<Control>, port: Port, ge
         Ok(decoder) => decoder,
         Err(failure) => return port.end(None, Err(failure)),
     };
-    let mut reader = Reader::new(shared, control, port, taking);
+    let proof = Proof::new(taking.take.digest.clone(), content);
+    let mut reader = Reader::new(shared, control, port, taking, proof);
     let result = reader.read(body, decoder).await;
     reader.finish(result).await;
 }
@@ -186,6 +187,29 @@ async fn word(control: &Control) -> Option<Taking> {
             return Some(taking);
         }
         control.wake.notified().await;
+    }
+}
+
+/// The digest that a message's content came with, and what was read so far (R50). Only a content that was read whole
+/// proves or refutes anything. It is hashed on the lane's thread: few servers send one, and then for parts.
+struct Proof {
+    digester: Digester,
+    wanted: WantedDigest,
+    /// Length of the content, if its head told.
+    len: Option<u64>,
+}
+
+impl Proof {
+    fn new(wanted: Option<WantedDigest>, len: Option<u64>) -> Option<Proof> {
+        let wanted = wanted?;
+        Some(Proof { digester: Digester::new(&wanted.algorithm)?, wanted, len })
+    }
+
+    /// The content is read, or as much of it as is wanted.
+    fn settle(proof: Option<Proof>, ended: bool) -> Result<(), Failure> {
+        let Some(Proof { digester, wanted, len }) = proof else { return Ok(()) };
+        let whole = ended || len == Some(digester.at());
+        if whole && digester.finish().bytes != wanted.bytes { Err(Failure::Content) } else { Ok(()) }
     }
 }
 
@@ -223,13 +247,20 @@ struct Reader {
     /// When the oldest byte in hand must be handed over.
     due: Option<Moment>,
     open: OpenBlock,
+    proof: Option<Proof>,
     writing: Option<oneshot::Receiver<Result<Written, DiskError>>>,
     reported: Instant,
     unreported: u64,
 }
 
 impl Reader {
-    fn new(shared: Rc<Shared>, control: Rc<Control>, port: Port, taking: Taking) -> Reader {
+    fn new(
+        shared: Rc<Shared>,
+        control: Rc<Control>,
+        port: Port,
+        taking: Taking,
+        proof: Option<Proof>,
+    ) -> Reader {
         Reader {
             shared,
             control,
@@ -246,6 +277,7 @@ impl Reader {
             slabs_at: 0,
             due: None,
             open: taking.open,
+            proof,
             writing: None,
             reported: Instant::now(),
             unreported: 0,
@@ -261,6 +293,7 @@ impl Reader {
             }
             if self.passed || self.at >= self.control.end.get() {
                 tokio::task::spawn_local(body.discard());
+                Proof::settle(self.proof.take(), false)?;
                 return Ok(Ending::Range);
             }
             if !self.rest.is_empty() && self.granted.is_none() {
@@ -275,6 +308,9 @@ impl Reader {
                 Event::Chunk(chunk) => match chunk? {
                     Some(bytes) => {
                         self.count(bytes.len());
+                        if let Some(proof) = &mut self.proof {
+                            proof.digester.update(&bytes);
+                        }
                         self.rest = decoder.feed(bytes)?;
                     }
                     None => {
@@ -282,6 +318,7 @@ impl Reader {
                         self.consume(last).await?;
                         let ending = body.ending();
                         body.release();
+                        Proof::settle(self.proof.take(), true)?;
                         return Ok(ending);
                     }
                 },

@@ -18,7 +18,8 @@ pub struct Done {
     pub bytes: u64,
     /// Body bytes read from sockets in this run.
     pub wire_bytes: u64,
-    /// Digest that was asked for and found right: algorithm and hex.
+    /// Digest that was asked for, or that the server sent for the whole (`Repr-Digest`), and found right:
+    /// algorithm and hex.
     pub digest: Option<(String, String)>,
     /// Some join rests on an overlap check alone.
     pub unproven: bool,

@@ -1,5 +1,6 @@
 //! File content that is cheap to make, and of which no part looks like another.
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use sha2::{Digest, Sha256};
 
 /// `len` bytes that depend on `seed` alone. Between two seeds every word of 8 bytes differs, hence every
@@ -29,6 +30,11 @@ pub fn fill(seed: u64, offset: u64, bytes: &mut [u8]) {
 /// SHA-256 in lower-case hex.
 pub fn digest(bytes: impl AsRef<[u8]>) -> String {
     Sha256::digest(bytes.as_ref()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The same as a field of RFC 9530 has it, `Content-Digest` or `Repr-Digest`.
+pub fn digest_field(bytes: impl AsRef<[u8]>) -> String {
+    format!("sha-256=:{}:", BASE64_STANDARD.encode(Sha256::digest(bytes.as_ref())))
 }
 
 /// Word number `index`. `mix` is a bijection, so different seeds give different words at every index.

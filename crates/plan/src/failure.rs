@@ -80,6 +80,9 @@ pub enum Failure {
     },
     /// The response broke a rule. Retried a few times: caches and proxies break rules now and then.
     Breach(Breach),
+    /// An answer's content does not have the digest it came with (R50): what it brought is fetched again. Retried
+    /// a few times, like a breach.
+    Content,
     /// More redirects than allowed, or a cycle (R61). Not retried.
     Redirects,
     /// A redirect that may not be followed: other scheme, https to http (R61). Not retried.
@@ -130,6 +133,9 @@ impl fmt::Display for Failure {
                 write!(f, "the server answered {status} and asks to wait {} s", wait.as_secs())
             }
             Failure::Breach(breach) => breach.fmt(f),
+            Failure::Content => {
+                f.write_str("the answer's bytes do not have the digest that came with them (R50)")
+            }
             Failure::Redirects => f.write_str("too many redirects, or redirects in a circle"),
             Failure::Redirect(why) => write!(f, "a redirect was not followed: {}", escape(why)),
             Failure::Coding(why) => write!(f, "the content coding could not be undone: {}", escape(why)),

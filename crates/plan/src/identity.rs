@@ -4,6 +4,7 @@
 //! that two responses are one version nor that they are two.
 
 use crate::date::http_date;
+use crate::digest::{WantedDigest, repr_digest};
 use crate::head::Head;
 
 /// Longest entity tag that is a validator, quotes included, in bytes. Real ones stay below 100;
@@ -40,6 +41,9 @@ pub struct Identity {
     /// The media type without parameters, lower case, at most 127 bytes. It never proves anything; it tells
     /// a changed page from a portal's (R28), and two types of one length apart (R20).
     pub media: Option<String>,
+    /// `Repr-Digest`: what the whole representation hashes to, by the server's word (R50). It is checked before
+    /// the file is published.
+    pub digest: Option<WantedDigest>,
 }
 
 /// How two identities compare.
@@ -97,7 +101,7 @@ impl Identity {
             date as i64 - modified as i64
         });
         let etag = head.single("etag").and_then(EntityTag::parse);
-        Identity { total, etag, modified, age, media: head.media() }
+        Identity { total, etag, modified, age, media: head.media(), digest: repr_digest(head) }
     }
 
     /// The strong entity tag with its quotes, if one is held.
@@ -149,6 +153,7 @@ impl Identity {
     /// Compares what is held with what an answer says (R19, R20).
     ///
     /// - Totals that differ: [`Same::Different`], whatever the tags say.
+    /// - Two digests of one algorithm decide alone: [`Same::Proven`] or [`Same::Different`].
     /// - Two strong tags decide alone: [`Same::Proven`] or [`Same::OtherTag`].
     /// - Otherwise an equal strong date proves, unless a strong tag is held and did not come back, or
     ///   the (weak) tags differ.
@@ -158,6 +163,11 @@ impl Identity {
     pub fn compare(&self, answer: &Identity) -> Same {
         if differ(&self.total, &answer.total) {
             return Same::Different; // R19
+        }
+        match equal_digests(&self.digest, &answer.digest) {
+            Some(true) => return Same::Proven, // R21, R50
+            Some(false) => return Same::Different,
+            None => {}
         }
         let same_date = equal(&self.modified, &answer.modified);
         match equal_tags(&self.etag, &answer.etag) {
@@ -202,6 +212,12 @@ fn equal_tags(held: &Option<EntityTag>, answer: &Option<EntityTag>) -> Tags {
         (Some(a), Some(b)) => Tags::Weak(a.tag == b.tag),
         _ => Tags::Untold,
     }
+}
+
+/// Equality of two digests, if both were sent and can be compared.
+fn equal_digests(held: &Option<WantedDigest>, answer: &Option<WantedDigest>) -> Option<bool> {
+    let (a, b) = held.as_ref().zip(answer.as_ref())?;
+    (a.algorithm == b.algorithm).then(|| a.bytes == b.bytes)
 }
 
 /// Equality of two fields, if both were sent.

@@ -22,7 +22,7 @@ use crate::event::{Completion, Error, Event, Progress};
 use crate::failure::Failure;
 use crate::hosts::{Hosts, host_of};
 use crate::identity::Identity;
-use crate::lanes::{Lane, Purpose, State};
+use crate::lanes::{Answer, Lane, Purpose, State};
 use crate::limits::Limits;
 use crate::machine::{Action, Command, Ending, Input, JobId, JobSpec, LaneId, SourceId, Take};
 use crate::name::Name;
@@ -326,10 +326,13 @@ impl Job {
     }
 
     fn on_ended(&mut self, id: LaneId, result: Result<Ending, Failure>, turn: &mut Turn<'_>) {
-        let Some(lane) = self.lanes.remove(&id) else { return };
+        let Some(mut lane) = self.lanes.remove(&id) else { return };
         turn.hosts.closed(&lane.host, lane.served);
         if let Some(rate) = lane.average(turn.now) {
             self.usual.learn(rate);
+        }
+        if result == Err(Failure::Content) {
+            self.take_back(id, &mut lane, turn);
         }
         let missing = self.pass_on(id, &lane, turn);
         if lane.stored > lane.start {
@@ -337,7 +340,8 @@ impl Job {
             source.failures = 0;
             source.retry = None;
         }
-        if lane.state == State::Closing {
+        // A lane that has brought its last byte may be closed already when it finds that they are wrong.
+        if lane.state == State::Closing && result != Err(Failure::Content) {
             return;
         }
         let unknown = lane.end == u64::MAX && lane.state == State::Reading;
@@ -361,6 +365,29 @@ impl Job {
             Ok(Ending::Message | Ending::Close) => self.on_failure(&lane, Failure::Truncated, turn),
             Err(failure) => self.on_failure(&lane, failure, turn),
         }
+    }
+
+    /// What a lane brought is not what its answer said (R50): every block it wrote to is forgotten and fetched
+    /// again. A lane that was to go on from there has asked from too far up.
+    fn take_back(&mut self, id: LaneId, lane: &mut Lane, turn: &mut Turn<'_>) {
+        let heir = self.lanes.iter().find(|(_, l)| l.victim == Some(id)).map(|(&heir, _)| heir);
+        if let Some(heir) = heir {
+            self.close(heir, turn);
+        }
+        if lane.purpose != Purpose::Store || lane.victim.is_some() || lane.stored == lane.start {
+            return;
+        }
+        if self.spec.stream {
+            let url = self.source(lane.source).url.clone();
+            self.failing.get_or_insert(Error::Source { url, failure: Failure::Content });
+            return;
+        }
+        let (first, last) = (self.blocks.index_of(lane.start), self.blocks.index_of(lane.stored - 1));
+        for block in first..=last {
+            self.forget(block, "its answer's digest is another one", turn);
+        }
+        lane.start = self.blocks.start_of(first);
+        lane.stored = lane.start;
     }
 
     /// A lane's unfetched bytes go to the lane that takes over from it, else they are free. Returns their number.
@@ -427,7 +454,8 @@ impl Job {
         lane.answer_from = answer.from;
         let end = (lane.due != u64::MAX).then_some(lane.due);
         let at = if lane.purpose == Purpose::Prove { lane.end } else { lane.start };
-        let take = Take { from: answer.from, at, compare: answer.compare, end, codings: answer.codings };
+        let Answer { from, compare, codings, digest, .. } = answer;
+        let take = Take { from, at, compare, end, codings, digest };
         turn.say(Action::Take(id, take));
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::digest::WantedDigest;
 use crate::machine::{Ask, SourceId};
 use crate::response::Coding;
 
@@ -32,6 +33,8 @@ pub(crate) struct Answer {
     pub(crate) compare: bool,
     /// Codings to undo.
     pub(crate) codings: Vec<Coding>,
+    /// What its content hashes to.
+    pub(crate) digest: Option<WantedDigest>,
 }
 
 /// What a lane's bytes are for.

@@ -7,6 +7,7 @@
 
 mod blocks;
 mod date;
+mod digest;
 mod disposition;
 mod escape;
 mod event;
@@ -28,6 +29,7 @@ mod run;
 mod source;
 
 pub use date::http_date;
+pub use digest::WantedDigest;
 pub use escape::escape;
 pub use event::{Completion, DiskError, Error, Event, Progress};
 pub use failure::{Breach, DiskFault, Failure, Phase};
@@ -40,7 +42,7 @@ pub use machine::{
 };
 pub use name::{BadName, Exists, Name, choose_name};
 pub use rate::{Bucket, Grant};
-pub use record::{Begin, Hash, Record, WantedDigest};
+pub use record::{Begin, Hash, Record};
 pub use redirect::{Hop, mask, next_hop, origin_of, same_origin};
 pub use response::{Asked, Coding, Verdict, judge};
 pub use retry::{Advice, advise};

@@ -14,6 +14,7 @@
 //! - `Narrow` is a question; `Narrowed{end}` answers with the first block not begun (or the lane's old
 //!   end). Only from there may the range be given away.
 
+use crate::digest::WantedDigest;
 use crate::event::{Error, Event};
 use crate::failure::Failure;
 use crate::head::Head;
@@ -58,6 +59,9 @@ pub struct Take {
     pub end: Option<u64>,
     /// Content codings to undo, in the order they are to be undone; offsets count decoded bytes.
     pub codings: Vec<Coding>,
+    /// What the whole content of the message hashes to, codings included. A lane that has read all of it, and
+    /// finds another digest, ends with [`Failure::Content`] (R50).
+    pub digest: Option<WantedDigest>,
 }
 
 /// How a lane ended well.

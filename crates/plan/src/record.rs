@@ -1,18 +1,10 @@
 //! What the journal remembers. Framing and checksums stand in the engine's `journal.rs`.
 
+use crate::digest::WantedDigest;
 use crate::identity::Identity;
 
 /// XXH3-128 of a block or its prefix; opaque here.
 pub type Hash = u128;
-
-/// A digest the whole file is checked against.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WantedDigest {
-    /// `sha-256`, `sha-512`, `sha-1`, `md5` or `blake3`.
-    pub algorithm: String,
-    /// The digest, of the algorithm's length.
-    pub bytes: Vec<u8>,
-}
 
 /// The first record: what is held, and of what.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -51,7 +51,7 @@ pub fn advise(failure: &Failure, attempt: u32, limits: &Limits, chance: u32) -> 
         Failure::Status { status: 408 | 425 | 429 | 500 | 502 | 503 | 504, retry_after } => {
             again(*retry_after, limits.retries)
         }
-        Failure::Breach(_) => again(None, BREACH_RETRIES.min(limits.retries)),
+        Failure::Breach(_) | Failure::Content => again(None, BREACH_RETRIES.min(limits.retries)),
         Failure::Status { .. }
         | Failure::Proxy(_)
         | Failure::Tls(_)

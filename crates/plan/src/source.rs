@@ -47,6 +47,9 @@ pub(crate) struct Source {
     pub(crate) proofs: Vec<(u64, u64)>,
     /// Its bytes may be joined.
     pub(crate) proven: bool,
+    /// An answer of it was taken in this run. Until then one lane asks alone, and asks for everything that follows:
+    /// a link that works only once must not give a share in the middle and refuse the others.
+    pub(crate) met: bool,
     /// Ask on a new connection: the last one stalled, or answered for another version.
     pub(crate) fresh: bool,
 }
@@ -68,6 +71,7 @@ impl Source {
             grant: None,
             proofs: Vec::new(),
             proven: false,
+            met: false,
             fresh: false,
         }
     }

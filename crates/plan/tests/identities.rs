@@ -1,6 +1,6 @@
 //! Validators: how they are read from a head, sent back and compared (R6-R9a, R19-R21).
 
-use thence_plan::{Condition, EntityTag, Head, HttpVersion, Identity, Same};
+use thence_plan::{Condition, EntityTag, Head, HttpVersion, Identity, Same, WantedDigest};
 
 // ---- Vocabulary ----
 
@@ -224,4 +224,17 @@ fn r20_another_media_type_is_a_change_unless_a_validator_proves() {
     assert_eq!(zip.compare(&html), Same::Different);
     assert_eq!(zip.compare(&tag("")), Same::Unproven);
     assert_eq!(typed("a/b", tag("\"a\"")).compare(&typed("c/d", tag("\"a\""))), Same::Proven);
+}
+
+#[test]
+fn r50_two_digests_of_one_algorithm_decide_alone() {
+    let of = |byte, algorithm: &str, identity: Identity| {
+        let digest = WantedDigest { algorithm: algorithm.into(), bytes: vec![byte; 32] };
+        Identity { digest: Some(digest), ..identity }
+    };
+    let held = of(1, "sha-256", tag("\"a\""));
+    assert_eq!(held.compare(&of(1, "sha-256", tag("\"b\""))), Same::Proven);
+    assert_eq!(held.compare(&of(2, "sha-256", tag("\"a\""))), Same::Different);
+    assert_eq!(held.compare(&of(2, "sha-512", tag("\"a\""))), Same::Proven, "then the tags do");
+    assert_eq!(held.compare(&tag("\"b\"")), Same::OtherTag);
 }

@@ -210,10 +210,22 @@ fn rng_11_who_dislikes_if_range_gets_a_plain_range() {
     let mut desk = job().lanes(4).held(held(8).tag(A).blocks(0..4)).start();
     let lanes = desk.opened();
     desk.head(lanes[0], whole(8 * K).tag(A)).ended(lanes[0], Ok(Ending::Closed));
-    assert_eq!(desk.asks(), [(Some((4 * K, Some(6 * K))), Condition::None)]);
+    assert_eq!(desk.asks(), [(Some((4 * K, Some(8 * K))), Condition::None)]);
     let lane = desk.opened()[0];
-    desk.head(lane, part(4 * K, 6 * K, 8 * K).tag(A));
+    desk.head(lane, part(4 * K, 8 * K, 8 * K).tag(A));
     assert!(desk.take(lane).is_some());
+}
+
+#[test]
+fn a_link_that_works_once_is_asked_for_everything_by_one_lane() {
+    let mut desk = job().lanes(4).held(held(20).tag(A).blocks(0..4)).start();
+    assert_eq!(desk.asks(), [(Some((4 * K, Some(20 * K))), if_range(A))], "before the others");
+    desk.head(L0, part(4 * K, 20 * K, 20 * K).tag(A));
+    assert_eq!((desk.take(L0).expect("taken").end, desk.opened().len()), (Some(8 * K), 3));
+    for lane in desk.opened() {
+        desk.head(lane, page(403)).ended(lane, Ok(Ending::Closed));
+    }
+    assert!(desk.ever(|a| *a == Action::Widen { lane: L0, end: 20 * K }), "it reads what they were refused");
 }
 
 #[test]
@@ -362,11 +374,12 @@ fn rng_30_an_expired_target_leads_back_to_the_original() {
 #[test]
 fn r34_a_refusal_halves_the_lanes() {
     let mut desk = job().lanes(8).held(held(80).tag(A).blocks(0..1)).start();
+    desk.head(L0, part(desk.asked_from(0), 80 * K, 80 * K).tag(A));
     let lanes = desk.opened();
-    for (i, &lane) in lanes.iter().take(7).enumerate() {
-        desk.head(lane, part(desk.asked_from(i), desk.asked_from(i) + 10 * K, 80 * K).tag(A));
+    for (i, &lane) in lanes.iter().take(6).enumerate() {
+        desk.head(lane, part(desk.asked_from(i + 1), desk.asked_from(i + 1) + 10 * K, 80 * K).tag(A));
     }
-    desk.head(lanes[7], page(429));
+    desk.head(lanes[6], page(429));
     assert!(desk.said().iter().any(|a| matches!(a, Action::Tell(Event::Narrowed { lanes: 4, .. }))));
 }
 
@@ -427,6 +440,59 @@ fn a_mirror_goes_on_for_a_lead_that_is_given_up() {
     desk.stored(0, 1000).ended(L0, Err(Failure::Tls("bad".into())));
     assert_eq!((desk.sources(), desk.asks()[0].0), (vec![SourceId(1)], Some((0, Some(1000)))));
     assert!(desk.error().is_none());
+}
+
+// ---- Digests ----
+
+/// An answer's fields with the digest of its content; a planner looks at its form only.
+const DIGEST: (&str, &str) = ("content-digest", "sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:");
+
+#[test]
+fn frm_17_a_lane_is_told_what_its_content_hashes_to() {
+    let desk = job().begun(part(0, 8 * K, 8 * K).tag(A).field(DIGEST.0, DIGEST.1));
+    let digest = desk.take(L0).expect("taken").digest.expect("told");
+    assert_eq!((digest.algorithm.as_str(), digest.bytes), ("sha-256", vec![0; 32]));
+}
+
+#[test]
+fn frm_17_what_a_wrong_content_brought_is_fetched_again() {
+    let mut desk = job().held(held(8).tag(A).bytes(100)).start();
+    desk.checked(0).head(L0, part(100, 8 * K, 8 * K).tag(A));
+    desk.stored_whole(0..3).stored(3, 7).ended(L0, Err(Failure::Content));
+    let invalid = |a: &&Action| matches!(a, Action::Note(thence_plan::Record::Invalid { .. }));
+    assert_eq!(desk.said().iter().filter(invalid).count(), 4, "every block it wrote to");
+    assert_eq!(desk.later(1000).asks(), [(Some((0, Some(8 * K))), if_range(A))]);
+}
+
+#[test]
+fn frm_17_a_content_that_is_always_wrong_ends_its_source() {
+    let mut desk = job().begun(part(0, 2 * K, 2 * K).tag(A));
+    for lane in 0..4 {
+        assert!(desk.error().is_none(), "after {lane}");
+        desk.stored(0, K as u32).stored(1, K as u32).synced();
+        assert!(desk.ever(|a| *a == Action::Close { lane: LaneId(lane) }), "all is held, it seems");
+        desk.ended(LaneId(lane), Err(Failure::Content)).later(1_000);
+        desk.head(LaneId(lane + 1), part(0, 2 * K, 2 * K).tag(A));
+    }
+    assert!(matches!(desk.error(), Some(Error::Source { failure: Failure::Content, .. })));
+}
+
+#[test]
+fn frm_17_whoever_took_over_from_a_wrong_content_begins_anew() {
+    let mut desk = two_lanes_one_late();
+    let heir = desk.opened()[0];
+    desk.ended(L0, Err(Failure::Content));
+    assert!(desk.closes(heir), "it has asked from the middle of what is worth nothing");
+    desk.ended(heir, Ok(Ending::Closed)).later(1000);
+    assert_eq!(desk.last_ask().and_then(|ask| ask.0), Some((0, Some(2 * K))));
+}
+
+#[test]
+fn r50_a_digest_that_a_later_answer_brings_is_remembered() {
+    let mut desk = job().held(held(8).tag(A).blocks(0..4)).start();
+    desk.head(L0, part(4 * K, 8 * K, 8 * K).tag(A).field("repr-digest", DIGEST.1));
+    let learnt = |a: &Action| matches!(a, Action::Note(thence_plan::Record::Learnt(i)) if i.digest.is_some());
+    assert!(desk.ever(learnt) && desk.take(L0).is_some());
 }
 
 // ---- Disk, pause, finish ----

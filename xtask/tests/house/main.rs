@@ -23,7 +23,7 @@ const FUNCTION_MAX: usize = 70;
 #[rustfmt::skip]
 const ORDER: &[(&str, &[&str])] = &[
     ("crates/plan", &[
-        "limits", "date", "escape", "failure", "head", "identity", "disposition", "name", "record", "redirect",
+        "limits", "date", "escape", "failure", "head", "digest", "identity", "disposition", "name", "record", "redirect",
         "response", "retry", "rate", "event", "machine", "hosts", "source", "blocks", "lanes", "job", "run",
     ]),
     ("crates/engine", &[

@@ -149,6 +149,7 @@ fn put_identity(out: &mut Vec<u8>, identity: &Identity) {
     put_option(out, identity.modified.as_ref(), |out, date| put_bytes(out, date.as_bytes()));
     put_option(out, identity.age.as_ref(), |out, age| out.extend(age.to_le_bytes()));
     put_option(out, identity.media.as_ref(), |out, media| put_bytes(out, media.as_bytes()));
+    put_option(out, identity.digest.as_ref(), put_digest);
 }
 
 fn put_digest(out: &mut Vec<u8>, digest: &WantedDigest) {

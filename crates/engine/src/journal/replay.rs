@@ -361,6 +361,7 @@ impl<'a> Body<'a> {
             modified: self.option(Body::text)?,
             age: self.option(Body::i64)?,
             media: self.option(Body::text)?,
+            digest: self.option(Body::digest)?,
         })
     }
 

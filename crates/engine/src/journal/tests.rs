@@ -21,6 +21,7 @@ pub(crate) fn begin() -> Begin {
             modified: Some("Thu, 01 Jan 1970 00:00:00 GMT".into()),
             age: Some(-3),
             media: Some("text/plain".into()),
+            digest: Some(WantedDigest { algorithm: "sha-256".into(), bytes: vec![2; 32] }),
         },
         digest: Some(WantedDigest { algorithm: "md5".into(), bytes: vec![1; 16] }),
         insecure: true,

@@ -1,7 +1,8 @@
 //! Lies about where a body ends and what it is coded in: rows FRM.
 
 use super::bend::End::{LengthUnknown, Refused, Whole};
-use super::bend::{Behaviour, Handler, TWICE, bent_parts, own, row};
+use super::bend::{Behaviour, Handler, TWICE, bent, bent_parts, own, row};
+use crate::files::digest_field;
 use crate::honest::{Answer, Shared};
 use crate::reply::Reply;
 
@@ -155,6 +156,19 @@ pub(super) const ALL: &[Behaviour] = &[
     row("frm_17", "a wrong Content-Digest on a part, twice", Whole, |file| {
         bent_parts(file, TWICE, |_, answer| {
             answer.set("Content-Digest", &format!("sha-256=:{}=:", "A".repeat(43)));
+        })
+    }),
+    row("frm_17_b", "a wrong Content-Digest on every answer", Refused, |file| {
+        bent(file, |_, answer| {
+            answer.set("Content-Digest", &digest_field(b"other bytes"));
+        })
+    }),
+    row("frm_17_c", "right digests of each part and of the whole", Whole, |file| {
+        bent(file, |_, answer| {
+            let (body, (first, end)) = (&answer.body, answer.span);
+            let (part, whole) =
+                (digest_field(body.bytes(first, end)), digest_field(body.bytes(0, body.len())));
+            answer.set("Content-Digest", &part).set("Repr-Digest", &whole);
         })
     }),
     row("frm_20", "gzip, unasked", Whole, |file| {

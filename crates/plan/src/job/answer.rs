@@ -2,6 +2,7 @@
 
 use super::{Job, Phase, Turn};
 use crate::blocks::Blocks;
+use crate::digest::content_digest;
 use crate::event::{Error, Event};
 use crate::failure::Failure;
 use crate::head::Head;
@@ -10,6 +11,7 @@ use crate::identity::{Condition, Identity, Same};
 use crate::lanes::{Answer, Purpose, State};
 use crate::machine::{Action, LaneId, Placement, SourceId};
 use crate::name::{Name, choose_name};
+use crate::record::Record;
 use crate::response::{Asked, Coding, Verdict, judge};
 use crate::source::Ranges;
 
@@ -48,19 +50,22 @@ impl Job {
         let held = self.identity_for(source);
         let target = hops.last().cloned();
         let verdict = judge(&asked, held.as_ref(), head);
+        let digest = content_digest(head);
         let offer = match verdict {
             Verdict::Part { first, end, identity, same } => {
-                let answer = Answer { from: first, end: Some(end), compare: false, codings: Vec::new() };
+                let answer =
+                    Answer { from: first, end: Some(end), compare: false, codings: Vec::new(), digest };
                 Offer { identity, same, answer, whole: false }
             }
             Verdict::Whole { mut identity, same, mut codings } => {
                 if !codings.is_empty() {
-                    // Servers give one tag to both forms of a file; it proves nothing of offsets (R5).
-                    (identity.etag, identity.modified) = (None, None);
+                    // Servers give one tag to both forms of a file; it proves nothing of offsets (R5). The
+                    // digest is that of the coded form.
+                    (identity.etag, identity.modified, identity.digest) = (None, None, None);
                 }
                 // The judge names them as they were applied; they come off from the outermost.
                 codings.reverse();
-                let answer = Answer { from: 0, end: identity.total, compare: false, codings };
+                let answer = Answer { from: 0, end: identity.total, compare: false, codings, digest };
                 Offer { identity, same, answer, whole: true }
             }
             Verdict::Unsatisfied { total } => return self.on_unsatisfied(id, total, turn),
@@ -119,7 +124,7 @@ impl Job {
         }
         (self.lead, self.origin) = (source, source);
         self.source(source).identity = Some(identity.clone());
-        self.source(source).proven = true;
+        (self.source(source).proven, self.source(source).met) = (true, true);
         if self.name.is_none() {
             self.name = Some(self.name_for(head, source));
         }
@@ -319,6 +324,9 @@ impl Job {
                 lane.total = Some(total);
             }
         }
+        if source == self.lead {
+            self.learn_digest(&offer.identity, turn);
+        }
         if source != self.origin {
             self.mark_unproven(turn.limits.overlap, turn);
         }
@@ -344,6 +352,23 @@ impl Job {
             return self.close(id, turn);
         }
         self.stream_whole(id, offer.answer, turn);
+    }
+
+    /// An answer brings the digest that the first one lacked: a later run must know it as well.
+    fn learn_digest(&mut self, answer: &Identity, turn: &mut Turn<'_>) {
+        let Some(identity) = self.identity.as_mut().filter(|held| held.digest.is_none()) else { return };
+        if answer.digest.is_none() || self.coded {
+            return;
+        }
+        identity.digest.clone_from(&answer.digest);
+        let mut learnt = identity.clone();
+        if let Some(own) = &mut self.source(self.lead).identity {
+            own.digest.clone_from(&answer.digest);
+        }
+        if self.length_unknown {
+            learnt.total = None; // What nothing proves is not recorded (R37).
+        }
+        self.note(Record::Learnt(learnt), turn);
     }
 
     /// A server may give less of a range than was asked (R18); then it does so each time.
@@ -383,6 +408,7 @@ impl Job {
     fn accept(&mut self, id: LaneId, answer: Answer, turn: &mut Turn<'_>) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         lane.state = State::Ready(answer);
+        self.sources[usize::from(lane.source.0)].met = true;
         match lane.victim {
             // Its first bytes are here: now the late lane ends, and this one goes on where that one stopped.
             Some(victim) => self.close(victim, turn),

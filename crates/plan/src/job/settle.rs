@@ -243,13 +243,20 @@ impl Job {
     /// Forgets what a block holds: its bytes are free again.
     fn distrust(&mut self, block: u32, why: &str, turn: &mut Turn<'_>) {
         let start = self.blocks.start_of(block);
+        let upto = self.forget(block, why, turn);
+        self.free.give(start, start + u64::from(upto));
+    }
+
+    /// Forgets what a block holds, and says so in the journal. Whose its bytes are now is the caller's to say;
+    /// returns how many they were.
+    pub(super) fn forget(&mut self, block: u32, why: &str, turn: &mut Turn<'_>) -> u32 {
         let upto = self.blocks.forget(block);
         self.settle.dirty.remove(&block);
         if upto > 0 {
-            self.free.give(start, start + u64::from(upto));
             self.note(Record::Invalid { first: block, count: 1, why: why.to_owned() }, turn);
             self.choose_stretches_anew(turn.limits.overlap);
         }
+        upto
     }
 
     /// Something held was lost: what was to be compared must still be there.
