@@ -221,7 +221,11 @@ fn source(from: &str, failure: &Failure) -> Trouble {
 pub(crate) fn code_of(from: &str, failure: &Failure) -> Code {
     match failure {
         Failure::Resolve(_) => Code::Resolve,
-        Failure::Refused(_) | Failure::Connect(_) | Failure::Reset(_) | Failure::Truncated => Code::Network,
+        Failure::Refused(_)
+        | Failure::Connect(_)
+        | Failure::Offline(_)
+        | Failure::Reset(_)
+        | Failure::Truncated => Code::Network,
         // The engine has one failure for both; a 407 is the one that a password helps against.
         Failure::Proxy(why) if why.contains("407") => Code::Unauthorized,
         Failure::Proxy(_) => Code::Network,
@@ -267,6 +271,7 @@ pub(crate) fn what_of(failure: &Failure) -> String {
         Failure::Resolve(why) => format!("the host's name did not resolve ({})", reason(why)),
         Failure::Refused(why) => format!("the host refused the connection ({})", reason(why)),
         Failure::Connect(why) => format!("could not connect ({})", reason(why)),
+        Failure::Offline(why) => format!("this machine has no network ({})", reason(why)),
         Failure::Proxy(why) => format!("the proxy refused ({})", reason(why)),
         Failure::Tls(why) => {
             format!("the certificate or the TLS handshake was not accepted ({})", reason(why))

@@ -61,6 +61,9 @@ pub enum Failure {
     Refused(String),
     /// Connecting failed in another way (unreachable, proxy). Retried.
     Connect(String),
+    /// This machine has no network to ask through. Retried; once a source has answered in this run, as long as it
+    /// takes.
+    Offline(String),
     /// The proxy refused: it wants credentials (407) or will not connect. Not retried.
     Proxy(String),
     /// The certificate or handshake was not accepted. Not retried (R63).
@@ -123,6 +126,7 @@ impl fmt::Display for Failure {
             Failure::Resolve(why) => write!(f, "the host's name did not resolve: {}", escape(why)),
             Failure::Refused(why) => write!(f, "the connection was refused: {}", escape(why)),
             Failure::Connect(why) => write!(f, "could not connect: {}", escape(why)),
+            Failure::Offline(why) => write!(f, "this machine has no network: {}", escape(why)),
             Failure::Proxy(why) => write!(f, "the proxy refused: {}", escape(why)),
             Failure::Tls(why) => write!(f, "no secure connection: {}", escape(why)),
             Failure::Reset(why) => write!(f, "the connection broke: {}", escape(why)),

@@ -25,6 +25,9 @@ pub struct Limits {
     pub backoff: Duration,
     /// Longest back-off. Default 30 s.
     pub backoff_max: Duration,
+    /// A machine that has lost its network asks again this often. Default 2 s: soon enough for whoever waits for
+    /// the network, and next to nothing for a battery.
+    pub offline: Duration,
     /// Failures in a row without progress before a source is given up. Default 8.
     pub retries: u32,
     /// Longest `Retry-After` that is waited for; a longer one ends that source (R33). Default 5 min.
@@ -79,6 +82,7 @@ impl Default for Limits {
             tick: ms(500),
             backoff: ms(250),
             backoff_max: s(30),
+            offline: s(2),
             retries: 8,
             retry_after_max: s(300),
             redirects: 20,
@@ -115,6 +119,7 @@ impl Limits {
             &mut self.tick,
             &mut self.backoff,
             &mut self.backoff_max,
+            &mut self.offline,
             &mut self.retry_after_max,
             &mut self.keep_alive,
             &mut self.range_time,

@@ -44,6 +44,7 @@ pub fn advise(failure: &Failure, attempt: u32, limits: &Limits, chance: u32) -> 
         Failure::Resolve(_)
         | Failure::Refused(_)
         | Failure::Connect(_)
+        | Failure::Offline(_)
         | Failure::Reset(_)
         | Failure::Truncated
         | Failure::Stalled(_)

@@ -50,6 +50,9 @@ pub(crate) struct Source {
     /// An answer of it was taken in this run. Until then one lane asks alone, and asks for everything that follows:
     /// a link that works only once must not give a share in the middle and refuse the others.
     pub(crate) met: bool,
+    /// This machine lost its network after the source had answered: until it answers again, nothing counts as its
+    /// failure.
+    pub(crate) offline: bool,
     /// Ask on a new connection: the last one stalled, or answered for another version.
     pub(crate) fresh: bool,
 }
@@ -72,6 +75,7 @@ impl Source {
             proofs: Vec::new(),
             proven: false,
             met: false,
+            offline: false,
             fresh: false,
         }
     }
@@ -103,6 +107,11 @@ impl Source {
     /// It gives ranges, as far as is known.
     pub(crate) fn may_range(&self) -> bool {
         !self.unranged && self.ranges != Ranges::No
+    }
+
+    /// An answer of it was taken.
+    pub(crate) fn meet(&mut self) {
+        (self.met, self.offline) = (true, false);
     }
 
     pub(crate) fn is_ready(&self, now: Instant) -> bool {

@@ -442,6 +442,36 @@ fn a_mirror_goes_on_for_a_lead_that_is_given_up() {
     assert!(desk.error().is_none());
 }
 
+// ---- Without a network ----
+
+#[test]
+fn time_without_a_network_does_not_spend_the_retries() {
+    let mut desk = job().lanes(4).begun(part(0, 8 * K, 8 * K).tag(A));
+    desk.ended(L0, Err(no_network()));
+    for lane in 1..100 {
+        assert_eq!(desk.later(2_000).opened(), [LaneId(lane)], "one at a time");
+        desk.ended(LaneId(lane), Err(no_network()));
+    }
+    let told = |a: &Action| matches!(a, Action::Tell(Event::Retry { .. }));
+    assert!(desk.error().is_none() && !desk.said().iter().any(told), "and it is told once");
+    let lane = desk.later(2_000).opened()[0];
+    desk.head(lane, part(0, 8 * K, 8 * K).tag(A));
+    assert!(desk.take(lane).is_some());
+}
+
+#[test]
+fn who_never_had_a_network_is_told_so_in_the_end() {
+    let mut desk = job().start();
+    for lane in 0..9 {
+        desk.ended(LaneId(lane), Err(no_network())).later(60_000);
+    }
+    assert!(matches!(desk.error(), Some(Error::Source { failure: Failure::Offline(_), .. })));
+}
+
+fn no_network() -> Failure {
+    Failure::Offline("Network is unreachable".into())
+}
+
 // ---- Digests ----
 
 /// An answer's fields with the digest of its content; a planner looks at its form only.

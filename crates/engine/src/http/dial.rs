@@ -5,7 +5,7 @@
 //! addresses must not cost the whole connect time (NET-05), so the race is our own.
 
 use std::io::{Error as IoError, ErrorKind, Result as IoResult};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,7 +31,8 @@ pub(super) async fn dial(
     limits: &Limits,
     deadline: Deadline,
 ) -> Result<Wire, Failure> {
-    let addresses = deadline.within(Phase::Resolve, resolve(name, port)).await?;
+    let found = deadline.within(Phase::Resolve, resolve(name, port)).await;
+    let addresses = found.map_err(|failure| if has_route() { failure } else { offline(name, port) })?;
     let racing = async {
         let tcp = race(addresses, limits.happy_eyeballs, TcpStream::connect).await;
         tcp.map_err(|error| refused(name, port, &error))
@@ -105,8 +106,20 @@ fn refused(name: &str, port: u16, error: &IoError) -> Failure {
     match error.kind() {
         ErrorKind::ConnectionRefused => Failure::Refused(text),
         ErrorKind::NotFound => Failure::Resolve(text),
+        ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown => Failure::Offline(text),
         _ => Failure::Connect(text),
     }
+}
+
+fn offline(name: &str, port: u16) -> Failure {
+    Failure::Offline(format!("{name}:{port} cannot be looked up, and there is no route to anywhere"))
+}
+
+/// Whether there is a way out of this machine at all. Nothing is sent: connecting a datagram socket only looks a
+/// route up, here to the networks of RFC 5737 and RFC 3849, where nobody is.
+fn has_route() -> bool {
+    let leads = |own: &str, to: &str| UdpSocket::bind(own).and_then(|socket| socket.connect(to)).is_ok();
+    leads("0.0.0.0:0", "192.0.2.1:9") || leads("[::]:0", "[2001:db8::1]:9")
 }
 
 /// No delay for our small requests, and probes that keep a NAT's entry while we wait for our own limits.
@@ -233,6 +246,16 @@ mod tests {
     async fn net_05_a_failure_starts_the_next_at_once() {
         let refused = Answer::No(5, ErrorKind::ConnectionRefused);
         assert_eq!(run(&[refused, Answer::Yes(10), Answer::Yes(1)]).await, (Ok(1), 15, vec![0, 1]));
+    }
+
+    #[test]
+    fn without_a_route_it_is_this_machine_that_is_offline() {
+        let of = |kind: ErrorKind| refused("host", 80, &kind.into());
+        assert!(matches!(of(ErrorKind::NetworkUnreachable), Failure::Offline(_)));
+        assert!(
+            matches!(of(ErrorKind::HostUnreachable), Failure::Connect(_)),
+            "a host that is down is the host's"
+        );
     }
 
     #[tokio::test(start_paused = true)]

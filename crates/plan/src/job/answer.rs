@@ -124,7 +124,8 @@ impl Job {
         }
         (self.lead, self.origin) = (source, source);
         self.source(source).identity = Some(identity.clone());
-        (self.source(source).proven, self.source(source).met) = (true, true);
+        self.source(source).proven = true;
+        self.source(source).meet();
         if self.name.is_none() {
             self.name = Some(self.name_for(head, source));
         }
@@ -408,7 +409,7 @@ impl Job {
     fn accept(&mut self, id: LaneId, answer: Answer, turn: &mut Turn<'_>) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         lane.state = State::Ready(answer);
-        self.sources[usize::from(lane.source.0)].met = true;
+        self.sources[usize::from(lane.source.0)].meet();
         match lane.victim {
             // Its first bytes are here: now the late lane ends, and this one goes on where that one stopped.
             Some(victim) => self.close(victim, turn),

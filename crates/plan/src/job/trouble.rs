@@ -50,6 +50,9 @@ impl Job {
         let crowded = failure.is_refusal() && turn.hosts.is_serving(&lane.host);
         let attempt = self.source(id).failures;
         self.source(id).fresh = true;
+        if matches!(failure, Failure::Offline(_)) && (self.source(id).met || self.source(id).offline) {
+            return self.await_network(lane, failure, turn);
+        }
         match advise(&failure, attempt, turn.limits, turn.chance.next()) {
             Advice::Again(after) => self.again(lane, failure, after, siblings > 0 || crowded, turn),
             Advice::Elsewhere if lane.url != self.source(id).url && attempt < turn.limits.retries => {
@@ -65,6 +68,18 @@ impl Job {
                 self.change(None, "nothing ties what it sends to what is held", turn);
             }
             Advice::Elsewhere | Advice::GiveUp => self.drop_source(id, failure, turn),
+        }
+    }
+
+    /// The source is not to blame, and neither time nor attempts count against it. One lane at a time looks whether
+    /// there is a network again; it is told once.
+    fn await_network(&mut self, lane: &Lane, failure: Failure, turn: &mut Turn<'_>) {
+        let after = turn.limits.offline;
+        let source = self.source(lane.source);
+        source.retry = Some(turn.now + after);
+        source.met = false;
+        if !std::mem::replace(&mut source.offline, true) {
+            turn.tell(Event::Retry { url: lane.url.clone(), failure, after });
         }
     }
 
