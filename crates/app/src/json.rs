@@ -40,6 +40,12 @@ enum Body<'a> {
         seconds_left: Option<u64>,
         lanes: u32,
     },
+    Kept {
+        part: &'a str,
+    },
+    OtherHeader {
+        name: &'a str,
+    },
     Retry {
         url: String,
         class: &'static str,
@@ -153,6 +159,8 @@ pub(crate) fn event(id: usize, of: &str, part: Option<&Path>, event: &Event) -> 
         Event::Started { name, total, held } => {
             ("start", Body::Start { url: url(of), name, part: part.map(text), total: *total, held: *held })
         }
+        Event::Kept { part } => ("kept", Body::Kept { part }),
+        Event::OtherHeader { name } => ("other_header", Body::OtherHeader { name }),
         Event::Retry { url: from, failure, after } => {
             let (class, what) = (code_of(from, failure).class(), what_of(failure));
             ("retry", Body::Retry { url: url(from), class, what, after_seconds: after.as_secs_f64() })
@@ -273,6 +281,8 @@ mod tests {
         let (url, failure) = (URL.to_owned(), Failure::Truncated);
         let events = [
             Event::Started { name: "a".into(), total: Some(2), held: 1 },
+            Event::Kept { part: "a.part".into() },
+            Event::OtherHeader { name: "cookie".into() },
             Event::Retry { url: url.clone(), failure: failure.clone(), after: Duration::from_secs(1) },
             Event::Stalled { url: url.clone() },
             Event::Narrowed { host: "https://h".into(), lanes: 1 },

@@ -28,6 +28,16 @@ pub(crate) fn event(event: &Event) -> Option<(Weight, String)> {
             return Some((Verbose, format!("begins, {}", bytes(*total))));
         }
         Event::Started { held, .. } => format!("goes on, {} held from earlier", bytes(*held)),
+        Event::Kept { part } => {
+            let part = printable(part);
+            format!(
+                "{part} has no readable journal: it is left as it is; a --checksum could tell what it is worth"
+            )
+        }
+        Event::OtherHeader { name } => {
+            let name = printable(name);
+            format!("the header {name} has another value than when this part was begun; the server decides")
+        }
         Event::Retry { url: from, failure, after } => {
             let wait = after.as_secs_f64();
             return Some((Verbose, format!("{}: {}; again in {wait:.1} s", url(from), what_of(failure))));

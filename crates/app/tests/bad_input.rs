@@ -185,3 +185,38 @@ fn mount(args: &[&str], dir: &Path) -> bool {
     let mounted = Command::new("mount").args(args).arg(dir).stderr(std::process::Stdio::null()).status();
     mounted.is_ok_and(|status| status.success())
 }
+
+/// A part that holds every byte and has lost its journal.
+fn whole_without_a_journal() -> Scene {
+    let scene = Scene::new();
+    scene.run(&["--checksum", &format!("sha-256:{}", "0".repeat(64))]).refused(32);
+    fs::remove_file(scene.path("file.bin.thence")).unwrap();
+    scene
+}
+
+#[test]
+fn crh_14_a_part_without_a_journal_is_the_file_if_it_has_the_digest() {
+    let scene = whole_without_a_journal();
+    let (right, sent) = (format!("sha-256:{}", files::digest(scene.bytes())), scene.origin.sent());
+    scene.run(&["--checksum", &right]).whole().says("sha-256 right");
+    assert_eq!((scene.origin.sent(), scene.path("file.bin.part").exists()), (sent, false));
+}
+
+#[test]
+fn crh_14_a_part_without_a_journal_is_kept_and_named() {
+    let scene = whole_without_a_journal();
+    let kept = fs::read(scene.path("file.bin.part")).unwrap();
+    scene.run(&[]).bytes("file.1.bin").says("file.bin.part has no readable journal");
+    assert!(fs::read(scene.path("file.bin.part")).unwrap() == kept, "not a byte of it is changed");
+    let other = format!("sha-256:{}", "1".repeat(64));
+    scene.run(&["--checksum", &other, "-o", "file.bin"]).refused(13);
+    assert!(fs::read(scene.path("file.bin.part")).unwrap() == kept);
+}
+
+#[test]
+fn a_header_with_another_value_is_told() {
+    let scene = Scene::new();
+    scene.hold(LEN / 2, &["-x1", "-H", "Cookie: a=1"]);
+    scene.honest();
+    scene.run(&["-H", "Cookie: a=2"]).whole().says("the header Cookie has another value").says_not("a=2");
+}

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use thence_plan::{
     Action, Ask, Bucket, Command, Event, Failure, Hash, Input, JobId, LaneId, Output, Placement, Record, Run,
-    SourceId, Take, WantedDigest,
+    SourceId, Take,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant as Moment;
@@ -19,14 +19,15 @@ use tokio::time::Instant as Moment;
 use crate::error::Error;
 use crate::file::{self, Draft, Pair};
 use crate::find;
+use crate::finish::{publish_checked, right};
 use crate::http::{Client, Get};
 use crate::lane::{self, Control, Port, Shared, Taking, Word};
 use crate::options::Options;
 use crate::orders::{Done, Order, Start, Ticket};
-use crate::publish::{self, Finish};
+use crate::publish::Finish;
 use crate::start::{self, Started};
 use crate::sys::DiskError;
-use crate::verify::{self, Checker, Digester, Disk, hex, shown};
+use crate::verify::{self, Checker, Disk, shown};
 use crate::work::{Caller, Files, Next, Work};
 use crate::write::{OpenBlock, Pool, Writers};
 
@@ -245,7 +246,9 @@ impl Driver {
         let cancelled = self.preparing.iter().any(|(t, cancelled)| *t == caller.ticket && *cancelled);
         self.preparing.retain(|(t, _)| *t != caller.ticket);
         let over = match started {
-            Started::Begin { spec, asking, aim, files, sink } if !cancelled && self.closing.is_none() => {
+            Started::Begin { spec, asking, aim, files, sink, notes }
+                if !cancelled && self.closing.is_none() =>
+            {
                 let job = self.run.add(Instant::now(), *spec);
                 let work = Work {
                     asking,
@@ -261,6 +264,7 @@ impl Driver {
                     cancelled: false,
                     ending: None,
                 };
+                notes.into_iter().for_each(|event| work.tell(event));
                 self.works.insert(job, work);
                 return;
             }
@@ -671,44 +675,5 @@ async fn sleep_until(until: Option<Moment>) {
     match until {
         Some(until) => tokio::time::sleep_until(until).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Reads the whole file once for its digest, if one is wanted, then walks the finish sequence.
-async fn publish_checked(
-    shared: &Shared,
-    pair: &Arc<Pair>,
-    mut finish: Finish,
-    checksum: Option<WantedDigest>,
-) -> Result<Done, Failure> {
-    if let Some(wanted) = &checksum {
-        let got = digest(shared, pair, &wanted.algorithm, finish.total).await?;
-        finish.digest = right(Some(wanted), Some(got))?;
-    }
-    let digest = finish.digest.clone();
-    let target = pair.clone();
-    let published = shared.disk.call(move || publish::publish(&target, &finish)).await;
-    let path = published.map_err(|_| DiskError::gone())??;
-    Ok(Done { path: Some(path), digest: digest.map(shown), ..Done::default() })
-}
-
-async fn digest(shared: &Shared, pair: &Pair, algorithm: &str, total: u64) -> Result<WantedDigest, Failure> {
-    let mut digester = Digester::new(algorithm)
-        .ok_or_else(|| Failure::Defect(format!("{algorithm} is no digest that was accepted")))?;
-    // In bites, so that other downloads' syncs are not kept waiting.
-    while digester.at() < total {
-        let part = pair.part.clone();
-        let fed = shared.disk.call(move || digester.feed(&part, total).map(|()| digester));
-        digester = fed.await.map_err(|_| DiskError::gone())??;
-    }
-    Ok(digester.finish())
-}
-
-fn right(wanted: Option<&WantedDigest>, got: Option<WantedDigest>) -> Result<Option<WantedDigest>, Failure> {
-    match (wanted, got) {
-        (Some(wanted), Some(got)) if wanted.bytes != got.bytes => {
-            Err(Failure::Digest { want: hex(&wanted.bytes), got: hex(&got.bytes) })
-        }
-        (_, got) => Ok(got),
     }
 }

@@ -351,6 +351,11 @@ fn inherit(draft: &Draft, name: &str, part: PartFile) -> Result<Inheritance, Dis
     }
 }
 
+/// Whether a part without a readable journal holds anything that could be somebody's.
+pub(crate) fn holds(part: &PartFile, url: &str) -> Result<bool, DiskError> {
+    Ok(part.facts()?.links == 1 && !nothing_in(part, url)?)
+}
+
 /// Whether a part whose journal tells nothing is ours and nothing is lost with it: never written to, or a
 /// part below one block of the same source, which never had a journal.
 fn nothing_in(part: &PartFile, url: &str) -> Result<bool, DiskError> {

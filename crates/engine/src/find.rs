@@ -41,6 +41,8 @@ pub(crate) enum Found {
     Nothing,
     /// A pair; locked, and its journal open for this run.
     Pair(Box<Work>),
+    /// A part of which nothing is known: its journal is missing or unreadable. Locked.
+    Kept(Pair),
     /// The finished file of the same source, as it was when it was finished.
     Finished {
         /// The file.
@@ -66,6 +68,8 @@ pub(crate) struct Work {
     pub(crate) pair: Pair,
     /// What it was begun with: URL, headers, digest.
     pub(crate) begin: Begin,
+    /// Names of headers that are given now with another value; only a hash of it was kept.
+    pub(crate) other_headers: Vec<String>,
     /// For the planner.
     pub(crate) held: Held,
 }
@@ -77,12 +81,12 @@ pub(crate) fn find(wanted: &Wanted<'_>) -> Result<Found, Error> {
     let Wanted { dir, limits, .. } = *wanted;
     let chosen = wanted.name.is_some();
     let name = wanted.name.map_or_else(|| choose_name(None, wanted.url).as_str().to_owned(), str::to_owned);
-    match by_name(wanted, &name)? {
+    let kept = match by_name(wanted, &name)? {
         // A name that nobody chose may well be another's; ours is then a numbered one.
-        Found::OtherUrl { .. } if !chosen => {}
-        Found::Nothing => {}
+        Found::OtherUrl { .. } if !chosen => Found::Nothing,
+        kept @ (Found::Nothing | Found::Kept(_)) => kept,
         found => return Ok(found),
-    }
+    };
     for number in 0..if chosen { 1 } else { NUMBERS } {
         let path = dir.join(file::numbered(&name, number));
         if let Some(bytes) = finished(&path, wanted.url) {
@@ -93,15 +97,15 @@ pub(crate) fn find(wanted: &Wanted<'_>) -> Result<Found, Error> {
         }
     }
     if chosen {
-        return Ok(Found::Nothing);
+        return Ok(kept);
     }
     for name in journals_of(dir, wanted.url, limits)? {
         match by_name(wanted, &name)? {
-            Found::Nothing | Found::OtherUrl { .. } => {}
+            Found::Nothing | Found::Kept(_) | Found::OtherUrl { .. } => {}
             found => return Ok(found),
         }
     }
-    Ok(Found::Nothing)
+    Ok(kept)
 }
 
 /// The directory and name that `DIR/NAME.part` or `DIR/NAME.thence` stands for.
@@ -135,7 +139,10 @@ fn by_name(wanted: &Wanted<'_>, name: &str) -> Result<Found, Error> {
         Seen::Finished { path, bytes } => Found::Finished { path, bytes },
         // A part of which nothing is known is kept aside: `place` takes it over if it holds nothing, and
         // finds the name taken if it does.
-        Seen::Unreadable(_) | Seen::Lost | Seen::Nothing => Found::Nothing,
+        Seen::Lost(part) if file::holds(&part, url)? => {
+            Found::Kept(Pair { dir: dir.into(), name: name.into(), part: part.into(), journal: None })
+        }
+        Seen::Unreadable(_) | Seen::Lost(_) | Seen::Nothing => Found::Nothing,
     })
 }
 
@@ -145,9 +152,9 @@ enum Seen {
     Nothing,
     /// A part that somebody else has locked.
     Theirs,
-    /// A part whose journal is missing.
-    Lost,
-    /// A part whose journal does not tell what it holds.
+    /// A part whose journal is missing, empty or torn.
+    Lost(PartFile),
+    /// A part whose journal is not ours to read.
     Unreadable(Unreadable),
     /// A pair.
     Work(PartFile, Box<Replayed>),
@@ -164,7 +171,7 @@ fn examine(dir: &Path, name: &str, limits: &Limits) -> Result<Seen, DiskError> {
     };
     match file::read_journal(dir, name, limits)? {
         None if file::complete_retire(dir, name, limits)? => Ok(Seen::Nothing),
-        None => Ok(Seen::Lost),
+        None | Some(Err(Unreadable::Empty | Unreadable::Torn)) => Ok(Seen::Lost(part)),
         Some(Err(why)) => Ok(Seen::Unreadable(why)),
         Some(Ok(mut held)) => {
             let facts = part.facts()?;
@@ -259,6 +266,7 @@ fn go_on(
     };
     let journal = Journal::reopen(path, file, &held)?;
     let pair = Pair { dir: dir.into(), name: name.into(), part: part.into(), journal: Some(journal.into()) };
+    let other_headers = other_headers(&held, headers);
     let Replayed { begin, identity, blocks, whole, unproven, .. } = held;
     let held = Held {
         url: begin.url.clone(),
@@ -269,7 +277,7 @@ fn go_on(
         whole: whole.is_some(),
         unproven,
     };
-    Ok(Found::Pair(Box::new(Work { pair, begin, held })))
+    Ok(Found::Pair(Box::new(Work { pair, begin, other_headers, held })))
 }
 
 /// Names of the headers that the held bytes were asked with and that are not given now. Another value is
@@ -277,6 +285,20 @@ fn go_on(
 fn missing_headers(begin: &Begin, headers: &[(String, String)]) -> Vec<String> {
     let given = |name: &str| headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name));
     begin.secrets.iter().map(|(name, _)| name).filter(|name| !given(name)).cloned().collect()
+}
+
+/// Names of the headers that the held bytes were asked with and that have another value now.
+fn other_headers(held: &Replayed, headers: &[(String, String)]) -> Vec<String> {
+    let same = |name: &str, hash: u64| {
+        let mut values = headers.iter().filter(|(given, _)| given.eq_ignore_ascii_case(name));
+        values.any(|(_, value)| journal::header_hash(held.salt, name, value) == hash)
+    };
+    held.begin
+        .secrets
+        .iter()
+        .filter(|(name, hash)| !same(name, *hash))
+        .map(|(name, _)| name.clone())
+        .collect()
 }
 
 /// Names of the pairs in `dir` that were begun with this URL, in order. Retired ones are not among them.

@@ -39,6 +39,7 @@ mod engine;
 mod error;
 mod file;
 mod find;
+mod finish;
 mod http;
 mod inspect;
 mod journal;

@@ -4,16 +4,19 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use percent_encoding::percent_decode_str;
-use thence_plan::{DiskFault, JobSpec, Name};
+use thence_plan::{DiskFault, Event, Failure, Identity, JobSpec, Name};
 
 use crate::error::Error;
+use crate::file::Pair;
 use crate::find::{self, Found, Wanted};
+use crate::finish::digest;
 use crate::http::{USER_AGENT, check_headers};
 use crate::lane::Shared;
 use crate::options::{Options, Request, Target};
 use crate::orders::Done;
+use crate::publish::{Finish, publish};
 use crate::sink::Sink;
-use crate::verify::Checker;
+use crate::verify::{Checker, shown};
 use crate::work::{Aim, Asking, Files};
 
 /// Fields whose values may be kept in the journal without being asked for.
@@ -25,7 +28,15 @@ const AGENT: &str = "user-agent";
 #[allow(clippy::large_enum_variant, reason = "made once a download, and boxed on its way")]
 pub(crate) enum Started {
     /// It has a job for the planner.
-    Begin { spec: Box<JobSpec>, asking: Asking, aim: Aim, files: Option<Files>, sink: Option<Sink> },
+    Begin {
+        spec: Box<JobSpec>,
+        asking: Asking,
+        aim: Aim,
+        files: Option<Files>,
+        sink: Option<Sink>,
+        /// To be told before anything else.
+        notes: Vec<Event>,
+    },
     /// The finished file is there.
     Already(Done),
     /// It cannot begin.
@@ -74,7 +85,7 @@ async fn begin(mut request: Request, options: &Options, shared: &Shared) -> Resu
         kept,
         secret,
     };
-    let (mut files, mut sink) = (None, None);
+    let (mut files, mut sink, mut notes) = (None, None, Vec::new());
     match request.target {
         Target::Stream(writer) => {
             spec.stream = true;
@@ -86,8 +97,10 @@ async fn begin(mut request: Request, options: &Options, shared: &Shared) -> Resu
             aim.dir = dir;
             match look(&aim, &spec, &request.headers, options, shared).await? {
                 Held::Nothing => {}
+                Held::Unknown { part } => notes.push(Event::Kept { part }),
                 Held::Finished(done) => return Ok(Started::Already(done)),
                 Held::Pair(work) => {
+                    notes.extend(work.other_headers.iter().cloned().map(|name| Event::OtherHeader { name }));
                     request.headers.extend(missing(&work.begin.headers, &request.headers));
                     // An earlier run may have been given the digest; it still stands.
                     aim.checksum = aim.checksum.or(work.begin.digest.clone());
@@ -108,11 +121,15 @@ async fn begin(mut request: Request, options: &Options, shared: &Shared) -> Resu
         }
     }
     asking.headers = Arc::new(request.headers);
-    Ok(Started::Begin { spec: Box::new(spec), asking, aim, files, sink })
+    Ok(Started::Begin { spec: Box::new(spec), asking, aim, files, sink, notes })
 }
 
 enum Held {
     Nothing,
+    /// A part without a readable journal.
+    Unknown {
+        part: String,
+    },
     Finished(Done),
     Pair(Box<find::Work>),
 }
@@ -151,8 +168,44 @@ async fn look(
             let why = "it belongs to another URL; choose another name, or remove it".to_owned();
             return Err(Error::Disk { path, fault: DiskFault::Exists, why });
         }
+        Found::Kept(pair) => return adopt(pair, aim, spec, options, shared).await,
         Found::Pair(work) => Held::Pair(work),
     })
+}
+
+/// A part without a readable journal is the file itself, if it has the digest that is wanted: then nothing is
+/// fetched. Otherwise nothing is known of it: comparing each byte with the server's would cost what fetching costs.
+async fn adopt(
+    pair: Pair,
+    aim: &Aim,
+    spec: &JobSpec,
+    options: &Options,
+    shared: &Shared,
+) -> Result<Held, Error> {
+    let path = pair.part_path();
+    let unknown = Held::Unknown { part: path.to_string_lossy().into_owned() };
+    let Some(wanted) = &aim.checksum else { return Ok(unknown) };
+    let total = pair.part.facts()?.size;
+    let got = digest(shared, &pair, &wanted.algorithm, total).await;
+    let failed = |failure: Failure| Error::Disk { path, fault: DiskFault::Io, why: failure.to_string() };
+    let got = got.map_err(failed)?;
+    if got.bytes != wanted.bytes {
+        return Ok(unknown);
+    }
+    let finish = Finish {
+        total,
+        mode: aim.mode,
+        mtime: None,
+        url: spec.urls[0].clone(),
+        identity: Identity { total: Some(total), ..Identity::default() },
+        digest: Some(got.clone()),
+        exists: aim.exists,
+        limits: options.limits.clone(),
+    };
+    let published =
+        shared.disk.call(move || publish(&pair, &finish)).await.map_err(|_| Error::Cancelled)??;
+    let digest = Some(shown(got));
+    Ok(Held::Finished(Done { path: Some(published), bytes: total, digest, ..Done::default() }))
 }
 
 /// Parses the URLs, and takes userinfo out of them: it is a credential, not an address (P4).

@@ -16,6 +16,18 @@ pub enum Event {
         /// Bytes held from earlier runs.
         held: u64,
     },
+    /// A part that stands at the download's name has no readable journal. It is left alone: nothing tells what of it
+    /// could be gone on with.
+    Kept {
+        /// The part.
+        part: String,
+    },
+    /// A request field whose value is not kept was given with another value than in the run that began the part. The
+    /// server's validators decide whether that is another file (R12).
+    OtherHeader {
+        /// Its name.
+        name: String,
+    },
     /// A lane failed and its range is asked for again.
     Retry {
         /// The URL asked.

@@ -28,7 +28,7 @@ const ORDER: &[(&str, &[&str])] = &[
     ]),
     ("crates/engine", &[
         "error", "sys", "journal", "mark", "lock", "file", "write", "verify", "publish", "find", "inspect",
-        "options", "orders", "http", "decode", "sink", "lane", "work", "start", "drive", "download", "engine",
+        "options", "orders", "http", "decode", "sink", "lane", "work", "finish", "start", "drive", "download", "engine",
     ]),
     ("crates/app", &[
         "printable", "exit", "secret", "sys", "say", "netrc", "login", "values", "list", "flags", "meant",
