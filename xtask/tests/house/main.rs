@@ -38,6 +38,7 @@ const ORDER: &[(&str, &[&str])] = &[
         "files", "request", "wire", "reply", "scripted", "honest", "behaviours", "ca", "real", "chance", "trial",
         "kills",
     ]),
+    ("crates/fuzz", &["input", "secret", "sys", "netrc", "fields", "names", "planner", "client", "journal"]),
     ("xtask", &["options", "shell", "packages", "rows", "sim", "test", "crash", "bench", "picture"]),
 ];
 

@@ -1,0 +1,46 @@
+//! What the fuzzers run. Each target takes any bytes and checks what must hold whatever they are; the wrappers for
+//! libFuzzer are in `fuzz/`, what they found worth keeping is in `corpus/`, and a test replays that.
+//!
+//! It does *not* look for speed or coverage; it says what is wrong by a panic.
+
+#![allow(clippy::unwrap_used, reason = "whatever panics here is a finding")]
+
+mod client;
+mod fields;
+mod input;
+mod journal;
+mod names;
+mod netrc;
+mod planner;
+#[path = "../../app/src/secret.rs"]
+#[allow(dead_code, reason = "the command uses the rest")]
+mod secret;
+#[path = "../../app/src/sys.rs"]
+#[allow(dead_code, unused_imports, reason = "the command uses the rest")]
+mod sys;
+
+/// What takes any bytes, and panics where something does not hold.
+pub type Target = fn(&[u8]);
+
+/// Every target by the name of its corpus.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("head", fields::head),
+    ("content_range", fields::content_range),
+    ("dates", fields::dates),
+    ("names", names::names),
+    ("redirect", names::redirect),
+    ("netrc", netrc::netrc),
+    ("planner", planner::planner),
+    ("journal", journal::journal),
+    ("resume", journal::resume),
+    ("client", client::client),
+];
+
+/// Runs the target of that name.
+///
+/// # Panics
+/// If there is none, or what must hold does not.
+pub fn run(target: &str, data: &[u8]) {
+    let found = TARGETS.iter().find(|(name, _)| *name == target);
+    (found.unwrap_or_else(|| panic!("no target `{target}`")).1)(data);
+}
