@@ -89,6 +89,27 @@ fn the_same_length_under_a_new_date_is_begun_anew() {
     begun_anew(then(dated(1, 9), dated(2, 3)), &version(2));
 }
 
+/// What was held of the first version is not fetched again, though another one was begun meanwhile.
+#[test]
+fn a_version_that_comes_back_is_gone_on_with() {
+    let stage = Stage::of(slow());
+    stage.broken_off(&[]);
+    stage.file.swap(Served { rate: Some(4 * MIB as u64), ..Served::new(version(2)) });
+    let url = stage.url();
+    let mut running = stage.trial.start(&["-x", "4", &url]);
+    let begun = running.lives_until(|| stage.trial.path("file.bin.old.part").exists());
+    assert!(begun && running.lives_for(A_WHILE), "the second version is begun: {}", running.words());
+    running.kill();
+    stage.file.swap(Served::new(version(1)));
+    let ended = stage.again(&["--json"]);
+    let words = String::from_utf8_lossy(&ended.with(0).out).into_owned();
+    holds(&stage.trial, NAME, &version(1));
+    // What the origin sent is no measure: answers that are looked at and closed are in it.
+    let read = words.rsplit_once("\"wire_bytes\":").map(|(_, rest)| rest.split(',').next().unwrap());
+    let read: usize = read.expect("a last line").parse().unwrap();
+    assert!(read < LEN, "{read} bytes were read for what was missing of {LEN}");
+}
+
 #[test]
 fn another_length_is_begun_anew() {
     let (short, long) = (files::content(2, LEN - 70_000), files::content(2, LEN + 70_000));

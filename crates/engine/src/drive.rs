@@ -39,10 +39,16 @@ enum Message {
     Prepared(Box<Started>, Caller),
     Lane(Word),
     Placed(Result<(Box<Pair>, Box<Placement>), DiskError>),
+    /// The version to be placed was held before.
+    Returned(Box<find::Work>),
     Already(Done),
     Appended(Result<(), DiskError>),
     Synced(Result<(), DiskError>),
-    Checked { block: u32, hash: Hash, found: Result<Option<OpenBlock>, DiskError> },
+    Checked {
+        block: u32,
+        hash: Hash,
+        found: Result<Option<OpenBlock>, DiskError>,
+    },
     Finished(Result<Done, Failure>),
 }
 
@@ -295,6 +301,7 @@ impl Driver {
             Message::Prepared(started, caller) => self.on_prepared(*started, caller),
             Message::Lane(word) => self.on_word(job, word),
             Message::Placed(result) => self.on_placed(job, result),
+            Message::Returned(work) => self.on_returned(job, *work),
             Message::Already(done) => self.over(job, Ok(done)),
             Message::Appended(result) => self.on_appended(job, result),
             Message::Synced(result) => self.input(job, Input::Synced(result.map_err(Failure::from))),
@@ -410,19 +417,19 @@ impl Driver {
         tokio::task::spawn_local(async move {
             let placed = shared.disk.call(move || {
                 if let Some(old) = old {
+                    if let Some(work) = find::comes_back(&old, &draft)? {
+                        return Ok(Message::Returned(work));
+                    }
                     file::retire(old, &draft.limits)?;
                 } else if let Some(bytes) = find::finished(&draft.dir.join(&draft.name), &draft.url) {
                     let path = Some(draft.dir.join(&draft.name));
-                    return Ok(Err(Done { path, bytes, already: true, ..Done::default() }));
+                    return Ok(Message::Already(Done { path, bytes, already: true, ..Done::default() }));
                 }
-                file::place(&draft).map(Ok)
+                let pair = file::place(&draft)?;
+                Ok(Message::Placed(Ok((Box::new(pair), Box::new(placement)))))
             });
-            let message = match placed.await.unwrap_or_else(|_| Err(DiskError::gone())) {
-                Ok(Ok(pair)) => Message::Placed(Ok((Box::new(pair), Box::new(placement)))),
-                Ok(Err(done)) => Message::Already(done),
-                Err(error) => Message::Placed(Err(error)),
-            };
-            let _ = messages.send((job, message));
+            let placed = placed.await.unwrap_or_else(|_| Err(DiskError::gone()));
+            let _ = messages.send((job, placed.unwrap_or_else(|error| Message::Placed(Err(error)))));
         });
     }
 
@@ -446,6 +453,13 @@ impl Driver {
             (Err(error), _) => Err(error.into()),
         };
         self.input(job, Input::Placed(result));
+    }
+
+    fn on_returned(&mut self, job: JobId, returned: find::Work) {
+        let Some(work) = self.works.get_mut(&job) else { return };
+        let (files, held) = Files::of(returned);
+        work.files = Some(files);
+        self.input(job, Input::Returned(Box::new(held)));
     }
 
     /// Syncs a new journal once, behind everybody's back: until then a power cut can leave a part that nothing

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use thence_plan::{Begin, DiskFault, Exists, Identity, Limits, Record, WantedDigest};
+use thence_plan::{Begin, DiskFault, Exists, Identity, Limits, Record, Same, WantedDigest};
 
 use crate::journal::{self, Journal, Replayed, Unreadable};
 use crate::lock::{Lock, lock};
@@ -474,6 +474,35 @@ fn move_aside(dir: &Path, name: &str) -> Result<(), DiskError> {
     move_new(&journal_path(dir, name), &journal_path(dir, &old))?;
     move_new(&part_path(dir, name), &part_path(dir, &old))?;
     sys::sync_dir(dir)
+}
+
+/// Lets `pair` change places with the older pair that `retire` left, if that holds this very version of this URL
+/// and nobody works on it. False if not, or if the file system cannot exchange names.
+///
+/// The journals go first. What a crash between the two leaves are two journals that stand beside each other's
+/// part: no block of either hashes to its record, and nothing is joined.
+pub(crate) fn exchange(pair: &Pair, draft: &Draft) -> Result<bool, DiskError> {
+    let (dir, name, old) = (&pair.dir, &pair.name, old_name(&pair.name));
+    let Some(Ok(held)) = read_journal(dir, &old, &draft.limits)? else { return Ok(false) };
+    let same = held.identity.total.is_some() && held.identity.compare(&draft.identity) == Same::Proven;
+    let given = |name: &str| draft.secrets.iter().any(|(given, _)| given.eq_ignore_ascii_case(name));
+    let alike = held.begin.secrets.iter().all(|(name, _)| given(name));
+    if !same || !alike || held.begin.name != *name || held.begin.url != draft.url || pair.journal.is_none() {
+        return Ok(false);
+    }
+    let Opening::Ours(_part) = open_part(&part_path(dir, &old))? else { return Ok(false) };
+    let journals = (journal_path(dir, name), journal_path(dir, &old));
+    let parts = (part_path(dir, name), part_path(dir, &old));
+    let swap = |(a, b): &(PathBuf, PathBuf)| match sys::exchange(a, b) {
+        Err(e) if e.kind() == ErrorKind::Unsupported => Ok(false),
+        done => done.map(|()| true).map_err(|e| DiskError::at(a, &e)),
+    };
+    if !swap(&journals)? {
+        return Ok(false);
+    }
+    swap(&parts)?;
+    sys::sync_dir(dir)?;
+    Ok(true)
 }
 
 fn move_new(from: &Path, to: &Path) -> Result<(), DiskError> {

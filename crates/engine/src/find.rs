@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use thence_plan::{Begin, Held, Limits, choose_name};
 
 use crate::error::Error;
-use crate::file::{self, Opening, Pair, PartFile};
+use crate::file::{self, Draft, Opening, Pair, PartFile};
 use crate::journal::{self, Journal, Replayed, Unreadable, Whole};
 use crate::mark::Mark;
 use crate::publish;
@@ -123,6 +123,26 @@ pub(crate) fn finished(path: &Path, url: &str) -> Option<u64> {
     let mark = Mark::of(&file).filter(|mark| mark.is_of(url))?;
     let Mark::File { bytes, mtime, .. } = mark else { return None };
     (facts.size == bytes && facts.mtime == mtime).then_some(bytes)
+}
+
+/// The version that `draft` is to hold was held before, as the pair that `retired` put aside: they change places,
+/// and what comes back is gone on with. `None` if there is no such pair.
+pub(crate) fn comes_back(retired: &Pair, draft: &Draft) -> Result<Option<Box<Work>>, DiskError> {
+    if !file::exchange(retired, draft)? {
+        return Ok(None);
+    }
+    let headers = [draft.headers.as_slice(), &draft.secrets].concat();
+    if let Seen::Work(part, held) = examine(&draft.dir, &retired.name, &draft.limits)?
+        && let Ok(Found::Pair(work)) = go_on(&draft.dir, &retired.name, &headers, part, *held)
+    {
+        return Ok(Some(work));
+    }
+    let path = file::part_path(&draft.dir, &retired.name);
+    Err(DiskError::new(
+        &path,
+        thence_plan::DiskFault::InUse,
+        "somebody took it while two versions changed places",
+    ))
 }
 
 fn by_name(wanted: &Wanted<'_>, name: &str) -> Result<Found, Error> {

@@ -1,7 +1,7 @@
 //! Before anything is asked: is the request sound, and what did earlier runs leave?
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 use thence_plan::{DiskFault, Event, Failure, Identity, JobSpec, Name};
@@ -16,7 +16,7 @@ use crate::options::{Options, Request, Target};
 use crate::orders::Done;
 use crate::publish::{Finish, publish};
 use crate::sink::Sink;
-use crate::verify::{Checker, shown};
+use crate::verify::shown;
 use crate::work::{Aim, Asking, Files};
 
 /// Fields whose values may be kept in the journal without being asked for.
@@ -105,17 +105,8 @@ async fn begin(mut request: Request, options: &Options, shared: &Shared) -> Resu
                     // An earlier run may have been given the digest; it still stands.
                     aim.checksum = aim.checksum.or(work.begin.digest.clone());
                     spec.digest = aim.checksum.is_some();
-                    files = Some(Files {
-                        checker: Arc::new(Mutex::new(Checker::new(
-                            work.pair.part.clone(),
-                            work.held.block_size,
-                        ))),
-                        block_size: work.held.block_size,
-                        total: work.held.identity.total,
-                        identity: work.held.identity.clone(),
-                        pair: Arc::new(work.pair),
-                    });
-                    spec.held = Some(work.held);
+                    let (gone_on, held) = Files::of(*work);
+                    (files, spec.held) = (Some(gone_on), Some(held));
                 }
             }
         }

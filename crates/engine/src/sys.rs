@@ -251,6 +251,14 @@ pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
+/// Two files change names, in one step. `Unsupported` where the system or the file system cannot.
+pub(crate) fn exchange(a: &Path, b: &Path) -> io::Result<()> {
+    match native::exchange(a, b) {
+        Err(e) if e.kind() == ErrorKind::InvalidInput => Err(ErrorKind::Unsupported.into()),
+        done => done,
+    }
+}
+
 /// The same by a second name: `link` never replaces. Between its two steps the file has both names, which
 /// `find` recognises and completes.
 fn link_new(from: &Path, to: &Path) -> io::Result<()> {
@@ -412,6 +420,10 @@ mod native {
         Ok(fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
     }
 
+    pub(super) fn exchange(a: &Path, b: &Path) -> io::Result<()> {
+        Ok(fs::renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE)?)
+    }
+
     /// Makes the next read of this stretch come from the disk. Pages not yet written stay, so sync first.
     pub(crate) fn drop_cache(file: &File, offset: u64, len: u64) {
         _ = fs::fadvise(file, offset, std::num::NonZeroU64::new(len), Advice::DontNeed);
@@ -478,6 +490,10 @@ mod native {
 
     /// Nothing is reserved: a full disk then shows at the write itself.
     pub(crate) fn reserve(_file: &File, _len: u64) {}
+
+    pub(super) fn exchange(_a: &Path, _b: &Path) -> io::Result<()> {
+        Err(ErrorKind::Unsupported.into())
+    }
 
     pub(super) fn rename_exclusive(_from: &Path, _to: &Path) -> io::Result<()> {
         Err(ErrorKind::Unsupported.into())

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use thence_plan::{Event, Exists, Identity, LaneId, Progress, Record};
+use thence_plan::{Event, Exists, Held, Identity, LaneId, Progress, Record};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::Error;
 use crate::file::Pair;
+use crate::find;
 use crate::lane::{Control, Place};
 use crate::options::Checksum;
 use crate::orders::{Done, Ticket, Window};
@@ -51,6 +52,22 @@ pub(crate) struct Files {
     pub(crate) total: Option<u64>,
     pub(crate) identity: Identity,
     pub(crate) checker: Arc<Mutex<Checker>>,
+}
+
+impl Files {
+    /// A pair that is gone on with, and what is held in it.
+    pub(crate) fn of(work: find::Work) -> (Files, Held) {
+        let find::Work { pair, held, .. } = work;
+        let checker = Checker::new(pair.part.clone(), held.block_size);
+        let files = Files {
+            block_size: held.block_size,
+            total: held.identity.total,
+            identity: held.identity.clone(),
+            checker: Arc::new(Mutex::new(checker)),
+            pair: Arc::new(pair),
+        };
+        (files, held)
+    }
 }
 
 /// What waits for the journal's records to be appended.

@@ -97,6 +97,7 @@ fn held(input: &mut Bytes<'_>) -> Held {
 fn any(input: &mut Bytes<'_>, opened: u32) -> Input {
     let lane = LaneId(opened.saturating_sub(u32::from(input.byte() % 8)));
     match input.byte() % 16 {
+        0 if input.byte().is_multiple_of(4) => Input::Returned(Box::new(held(input))),
         0 => Input::Placed(disk(input)),
         1..=3 => Input::Head { lane, hops: Vec::new(), head: head_of(input) },
         4 => Input::Bytes { lane, at: input.number(), len: input.number() },

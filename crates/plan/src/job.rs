@@ -182,6 +182,7 @@ impl Job {
     pub(crate) fn handle(&mut self, input: Input, turn: &mut Turn<'_>) {
         match input {
             Input::Placed(result) => self.on_placed(result, turn),
+            Input::Returned(held) => self.on_returned(*held, turn),
             Input::Head { lane, hops, head } => self.on_head(lane, &hops, &head, turn),
             Input::Bytes { lane, at, len } => self.on_bytes(lane, at, len),
             Input::Narrowed { lane, end } => self.on_narrowed(lane, end, turn),

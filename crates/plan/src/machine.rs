@@ -99,6 +99,8 @@ pub struct Placement {
 pub enum Input {
     /// `Place` was done.
     Placed(Result<(), Failure>),
+    /// `Place` found that this version was held before, and the pairs changed places: what is held of it.
+    Returned(Box<Held>),
     /// A final head arrived on a lane.
     Head {
         /// The lane.

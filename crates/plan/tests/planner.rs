@@ -185,6 +185,19 @@ fn rng_04_a_flip_under_running_lanes_ends_them_all() {
 }
 
 #[test]
+fn a_version_that_comes_back_is_gone_on_with() {
+    let mut desk = job().lanes(1).held(held(8).tag(B).blocks(0..4)).start();
+    desk.checked_all();
+    for lane in 0..5 {
+        desk.head(LaneId(lane), whole(8 * K).tag(A));
+        desk.ended(LaneId(lane), Ok(Ending::Closed));
+    }
+    assert!(desk.ever(|a| matches!(a, Action::Place(placement) if placement.retire)));
+    desk.put(Input::Returned(Box::new(held(8).tag(A).blocks(0..6).take()))).checked_all();
+    assert_eq!(desk.last_ask(), Some((Some((6 * K, Some(8 * K))), if_range(A))), "only what is missing");
+}
+
+#[test]
 fn a_tag_that_comes_back_is_no_change() {
     let mut desk = job().held(held(8).tag(A).blocks(0..4)).start();
     for lane in 0..20 {

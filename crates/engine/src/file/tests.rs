@@ -379,6 +379,61 @@ fn a_retirement_moves_the_journal_first() {
     assert_eq!(fs::read(&in_the_way).unwrap()[0], 1);
 }
 
+fn version(dir: &Path, tag: &str) -> Draft {
+    let etag = thence_plan::EntityTag::parse(tag.as_bytes());
+    let draft = draft(dir);
+    Draft { identity: Identity { etag, ..draft.identity.clone() }, ..draft }
+}
+
+/// Version A was retired for version B; both hold something.
+fn a_then_b() -> (tempfile::TempDir, Pair) {
+    let dir = dir();
+    let first = place(&version(dir.path(), "\"a\"")).unwrap();
+    store(&first, 0, 1);
+    retire(first, &Limits::default()).unwrap();
+    let second = place(&version(dir.path(), "\"b\"")).unwrap();
+    store(&second, 1, 2);
+    (dir, second)
+}
+
+#[test]
+#[cfg(not(thence_portable))]
+fn a_version_that_comes_back_changes_places_with_the_other() {
+    let (dir, second) = a_then_b();
+    let work = find::comes_back(&second, &version(dir.path(), "\"a\"")).unwrap().expect("it was held");
+    assert_eq!(work.held.blocks.iter().map(|block| block.index).collect::<Vec<_>>(), [0]);
+    assert_eq!(fs::read(part_path(dir.path(), "file.bin")).unwrap()[0], 1);
+    assert_eq!(fs::read(part_path(dir.path(), "file.bin.old")).unwrap()[BLOCK as usize], 2);
+    assert_eq!(work.pair.part_path(), part_path(dir.path(), "file.bin"));
+}
+
+#[test]
+fn another_version_changes_no_places() {
+    let (dir, second) = a_then_b();
+    for tag in ["\"c\"", "W/\"a\"", ""] {
+        assert!(find::comes_back(&second, &version(dir.path(), tag)).unwrap().is_none(), "{tag}");
+    }
+    assert_eq!(fs::read(part_path(dir.path(), "file.bin.old")).unwrap()[0], 1);
+}
+
+#[test]
+#[cfg(not(thence_portable))]
+fn a_crash_while_versions_change_places_mixes_nothing() {
+    let (dir, second) = a_then_b();
+    drop(second);
+    sys::exchange(&journal_path(dir.path(), "file.bin"), &journal_path(dir.path(), "file.bin.old")).unwrap();
+    let Found::Pair(work) = find_in(dir.path(), None, URL).unwrap() else { panic!("a pair is there") };
+    let mut checker = crate::verify::Checker::new(work.pair.part.clone(), BLOCK);
+    for block in work.held.blocks {
+        let found = checker.check(block.index, block.len, |_| {}).unwrap();
+        assert!(
+            found.is_none_or(|open| open.hash() != block.hash),
+            "block {} is of the other version",
+            block.index
+        );
+    }
+}
+
 #[test]
 fn a_part_moved_away_between_open_and_lock_is_noticed() {
     let dir = dir();

@@ -9,7 +9,7 @@ use crate::head::Head;
 use crate::hosts::host_of;
 use crate::identity::{Condition, Identity, Same};
 use crate::lanes::{Answer, Purpose, State};
-use crate::machine::{Action, LaneId, Placement, SourceId};
+use crate::machine::{Action, Held, LaneId, Placement, SourceId};
 use crate::name::{Name, choose_name};
 use crate::record::Record;
 use crate::response::{Asked, Coding, Verdict, judge};
@@ -227,6 +227,20 @@ impl Job {
         } else {
             self.take(id, turn);
         }
+    }
+
+    /// The version that answered was held before. Whoever brought its first bytes is not needed: what is missing is
+    /// asked for as in any run that goes on.
+    pub(super) fn on_returned(&mut self, held: Held, turn: &mut Turn<'_>) {
+        let Phase::Placing { heir, said: true } = self.phase else { return };
+        if let Some(lane) = heir.and_then(|id| self.lanes.get_mut(&id)) {
+            (lane.start, lane.stored, lane.end, lane.due) = (0, 0, 0, 0);
+        }
+        self.close_all_but(None, turn);
+        self.free.clear();
+        self.phase = Phase::Running;
+        self.started = false;
+        self.replay(held, turn.limits);
     }
 
     /// A further answer for bytes that are to be joined to held ones (R18-R21, R27).

@@ -37,8 +37,7 @@ impl Job {
     /// Takes over what an earlier run left.
     pub(super) fn replay(&mut self, held: Held, limits: &Limits) {
         if !held.block_size.is_power_of_two() || !Blocks::fit(held.block_size, held.identity.total) {
-            self.retire = true; // No journal of ours: begin anew.
-            return;
+            return self.begin_anew(); // No journal of ours.
         }
         self.name = Name::chosen(&held.name).ok().or(self.name.take());
         self.unproven = held.unproven;

@@ -130,6 +130,10 @@ impl Before {
         self
     }
 
+    pub(crate) fn take(self) -> Held {
+        self.0
+    }
+
     pub(crate) fn whole(mut self) -> Before {
         self.0.whole = true;
         self

@@ -62,6 +62,7 @@ fn input(dice: &mut Dice, world: &mut Scenario, asks: &[Ask]) -> Input {
     let recent = (asks.len() as u64).saturating_sub(dice.below(6)) as u32;
     let lane = LaneId(if dice.percent(10) { dice.below(1 << 20) as u32 } else { recent });
     match dice.below(20) {
+        0 if dice.percent(20) => Input::Returned(Box::new(held(dice, &world.sites[0].url()))),
         0 => Input::Placed(if dice.percent(90) { Ok(()) } else { Err(failure(dice)) }),
         1..=5 => head(dice, world, lane, asks),
         6 => Input::Bytes { lane, at: number(dice), len: number(dice) },

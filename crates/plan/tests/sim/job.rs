@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use thence_plan::{
-    DiskFault, Error, Event as Told, Failure, Hash, Input, JobId, JobSpec, LaneId, Placement, Record,
+    DiskFault, Error, Event as Told, Failure, Hash, Held, Input, JobId, JobSpec, LaneId, Placement, Record,
+    Same,
 };
 
 use super::dice::Dice;
@@ -30,6 +31,8 @@ pub struct Job {
     pub spec: JobSpec,
     sites: Vec<usize>,
     pair: Option<Pair>,
+    /// The pair that was moved aside last, with what is known of its bytes.
+    aside: Option<(Pair, Tags, Tags)>,
     placing: Option<Placement>,
     /// Bytes as they were hashed on arrival, and how far each open block is, and by whom.
     arrival: Tags,
@@ -64,6 +67,7 @@ impl Job {
             spec,
             sites,
             pair: None,
+            aside: None,
             placing: None,
             arrival: Tags::default(),
             open: BTreeMap::new(),
@@ -111,6 +115,27 @@ impl Job {
         (self.written, self.whole, self.unproven) = (0, false, false);
     }
 
+    fn put_aside(&mut self) {
+        let (arrival, answers) = (std::mem::take(&mut self.arrival), std::mem::take(&mut self.answers));
+        self.aside = self.pair.take().map(|pair| (pair, arrival, answers));
+    }
+
+    /// The version to be placed is the one that was put aside: the pairs change places.
+    fn comes_back(&mut self, placement: &Placement) -> Option<Held> {
+        let (pair, ..) = self.aside.as_ref().filter(|_| placement.retire)?;
+        let held =
+            pair.held(false).filter(|held| held.url == placement.url && held.identity.total.is_some())?;
+        if held.identity.compare(&placement.identity) != Same::Proven {
+            return None;
+        }
+        let (pair, arrival, answers) = self.aside.take()?;
+        self.put_aside();
+        self.forget();
+        (self.pair, self.arrival, self.answers) = (Some(pair), arrival, answers);
+        self.unproven = held.unproven;
+        Some(held)
+    }
+
     pub fn killed(&mut self, power: bool, dice: &mut Dice) {
         self.id = None;
         self.wasteful = true;
@@ -120,7 +145,8 @@ impl Job {
             self.pair = Some(Pair::new(placement));
             self.forget();
         }
-        if let Some(pair) = &mut self.pair {
+        let aside = self.aside.as_mut().map(|(pair, ..)| pair);
+        for pair in self.pair.iter_mut().chain(aside) {
             if power { pair.cut(dice) } else { pair.killed(dice) }
         }
     }
@@ -242,6 +268,10 @@ impl World {
         if state.pair.is_some() {
             state.wasteful = true;
         }
+        if let Some(held) = state.comes_back(&placement) {
+            return self.input(job, Input::Returned(Box::new(held)));
+        }
+        state.put_aside();
         state.forget();
         state.pair = Some(Pair::new(placement));
         self.input(job, Input::Placed(Ok(())))
