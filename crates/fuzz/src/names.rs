@@ -33,6 +33,9 @@ pub(crate) fn redirect(data: &[u8]) {
         assert!(!authority.contains('@') && !hop.url.contains(['\r', '\n', '\0', ' ']), "R60: {}", hop.url);
         assert_eq!(same_origin(from, &hop.url), origin_of(from) == origin_of(&hop.url), "R58");
     }
+    if text.contains(&SECRET[..4]) {
+        return; // Then it may well be shown.
+    }
     for url in
         [format!("http://u:{SECRET}@{text}"), format!("http://h/?{SECRET}"), format!("{text}?k={SECRET}")]
     {

@@ -610,6 +610,13 @@ fn a_whole_part_is_only_published() {
 }
 
 #[test]
+fn an_empty_file_is_not_published_on_a_journals_word_alone() {
+    let desk = job().held(held(0).tag(A)).start();
+    assert_eq!(desk.finish(), None);
+    assert_eq!(desk.asks(), [(Some((0, None)), Condition::None)]);
+}
+
+#[test]
 fn verified_is_told_when_the_finish_has_synced() {
     let mut desk = job().begun(part(0, 100, 100).tag(A));
     desk.stored(0, 100).ended(L0, Ok(Ending::Range));

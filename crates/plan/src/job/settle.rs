@@ -64,6 +64,9 @@ impl Job {
         if self.held() == 0 && self.origin != self.lead {
             return self.begin_anew(); // Nothing that could be compared.
         }
+        if self.total() == Some(0) && !held.whole {
+            return self.begin_anew(); // No block stands for an empty file: only its server does.
+        }
         self.require_proof(limits.overlap);
         self.phase = Phase::Running;
         if held.whole {
