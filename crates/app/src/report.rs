@@ -45,6 +45,8 @@ struct Row {
     started: Instant,
     /// When the last progress line was written.
     told: Option<Instant>,
+    /// Why it was last asked again, until bytes come; and whether that has been said.
+    waits: Option<(String, bool)>,
     bar: Option<ProgressBar>,
 }
 
@@ -89,6 +91,7 @@ impl Report {
             speed: Speed::default(),
             started: Instant::now(),
             told: None,
+            waits: None,
             bar: None,
         });
     }
@@ -114,6 +117,11 @@ impl Report {
             row.name = printable(name).into_owned();
             row.begun = true;
         }
+        if let Event::Retry { url, failure, .. } = event {
+            let why = words::waits(url, failure);
+            let said = row.waits.as_ref().is_some_and(|(before, said)| *said && *before == why);
+            row.waits = Some((why, said || self.talk.verbose));
+        }
         match self.form {
             Form::Quiet => {}
             Form::Json => {
@@ -136,6 +144,13 @@ impl Report {
         let row = &mut self.rows[id];
         row.speed.sample(now, progress.wire);
         let moved = row.progress != progress;
+        if row.progress.wire != progress.wire {
+            row.waits = None;
+        }
+        if progress.lanes == 0 {
+            self.say_why(id);
+        }
+        let row = &mut self.rows[id];
         row.progress = progress;
         let since = now.duration_since(row.told.unwrap_or(row.started));
         let rate = row.speed.rate();
@@ -158,6 +173,17 @@ impl Report {
                 let width = sys::columns().saturating_sub(1);
                 bar.set_message(progress::line(&row.name, &row.progress, rate, width, *glyphs));
             }
+        }
+    }
+
+    /// A download that stands still says why, once for each reason.
+    fn say_why(&mut self, id: usize) {
+        let row = &mut self.rows[id];
+        let Some((why, said)) = row.waits.as_mut().filter(|(_, said)| !*said) else { return };
+        *said = true;
+        let text = format!("{}: {why}", row.name);
+        if matches!(self.form, Form::Lines | Form::Bars(..)) {
+            self.words(&text);
         }
     }
 

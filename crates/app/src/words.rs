@@ -72,6 +72,11 @@ pub(crate) fn event(event: &Event) -> Option<(Weight, String)> {
     Some((Always, text))
 }
 
+/// Why a download stands still.
+pub(crate) fn waits(from: &str, failure: &thence::Failure) -> String {
+    format!("{}: {}; asking again", url(from), what_of(failure))
+}
+
 /// The last line of a download that succeeded.
 pub(crate) fn done(done: &Done, seconds: f64) -> String {
     if done.already {

@@ -220,3 +220,14 @@ fn a_header_with_another_value_is_told() {
     scene.honest();
     scene.run(&["-H", "Cookie: a=2"]).whole().says("the header Cookie has another value").says_not("a=2");
 }
+
+#[test]
+fn whoever_waits_is_told_why_and_once() {
+    let scene = Scene::new();
+    scene.serve(|_, out| {
+        out.close();
+    });
+    let outcome = scene.run(&[]).refused(6);
+    let waits: Vec<&str> = outcome.stderr.lines().filter(|line| line.ends_with("; asking again")).collect();
+    assert_eq!(waits.len(), 1, "{}", outcome.stderr);
+}
