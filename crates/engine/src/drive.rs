@@ -435,25 +435,12 @@ impl Driver {
                 if let Some(progress) = self.run.progress(job) {
                     work.show(progress);
                 }
-                self.anchor(job);
                 Ok(())
             }
             (Ok(_), None) => return,
             (Err(error), _) => Err(error.into()),
         };
         self.input(job, Input::Placed(result));
-    }
-
-    /// Syncs a new journal once, behind everybody's back: until then a power cut can leave a part that nothing
-    /// tells anything of. If this sync fails, so will the next one, and that is the planner's.
-    fn anchor(&self, job: JobId) {
-        let Some(pair) = self.works.get(&job).and_then(|w| w.files.as_ref()).map(|files| files.pair.clone())
-        else {
-            return;
-        };
-        if pair.journal.is_some() {
-            drop(self.shared.disk.call(move || verify::sync(&pair)));
-        }
     }
 
     fn note(&mut self, job: JobId, record: Record) {

@@ -123,6 +123,16 @@ impl Pair {
     pub(crate) fn part_path(&self) -> PathBuf {
         part_path(&self.dir, &self.name)
     }
+
+    /// Brings the journal's `Begin` and both names to stable storage, before the part gets its first byte: a power
+    /// cut would otherwise leave bytes of which nothing tells whose they are, and their name would be taken.
+    fn anchor(&self) -> Result<(), DiskError> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        journal.sync()?;
+        sys::sync_dir(&self.dir)?;
+        self.part.entered.store(true, Ordering::Relaxed);
+        Ok(())
+    }
 }
 
 /// `DIR/NAME.part`.
@@ -188,7 +198,7 @@ pub(crate) struct Draft {
 
 /// Makes and locks a new pair, under another name if `exists` says so. May wait up to a second.
 ///
-/// The part is empty until the journal's `Begin` is written, so a crash at any point leaves something
+/// The part is empty until the journal's `Begin` is on stable storage, so a crash at any point leaves something
 /// that `find` knows for nothing held, and that the next `place` takes over.
 pub(crate) fn place(draft: &Draft) -> Result<Pair, DiskError> {
     let numbers = if draft.exists == Exists::Rename { NUMBERS } else { 1 };
@@ -378,11 +388,14 @@ fn furnish(draft: &Draft, name: &str, part: &Arc<PartFile>) -> Result<Option<Pai
         None
     };
     let pair = Pair { dir: draft.dir.clone(), name: name.to_owned(), part: Arc::clone(part), journal };
-    if let (true, Some(total)) = (draft.journal, draft.identity.total)
-        && let Err(e) = allocate(draft, &pair, total)
-    {
-        sys::remove(&journal_path(&draft.dir, name))?;
-        return Err(e);
+    let total = draft.identity.total.filter(|_| draft.journal);
+    let ready = pair.anchor().and_then(|()| total.map_or(Ok(()), |total| allocate(draft, &pair, total)));
+    match ready {
+        Ok(()) => Ok(Some(pair)),
+        Err(e) => {
+            sys::remove(&journal_path(&draft.dir, name))?;
+            Err(e)
+        }
     }
     Ok(Some(pair))
 }
