@@ -475,10 +475,11 @@ pub(crate) fn retire(pair: Pair, limits: &Limits) -> Result<(), DiskError> {
     move_aside(&pair.dir, &pair.name)
 }
 
-/// The journal goes first: what a crash leaves, a part without journal beside `NAME.old.thence`, is like
-/// nothing else, and `complete_retire` knows it.
+/// The journal goes first, and for good: what a crash leaves, a part without journal beside `NAME.old.thence`, is
+/// like nothing else, and `complete_retire` knows it. The part alone under its other name would be a stranger's.
 fn move_aside(dir: &Path, name: &str) -> Result<(), DiskError> {
     let old = old_name(name);
+    sys::sync_dir(dir)?;
     move_new(&journal_path(dir, name), &journal_path(dir, &old))?;
     move_new(&part_path(dir, name), &part_path(dir, &old))?;
     sys::sync_dir(dir)
@@ -493,8 +494,13 @@ fn move_new(from: &Path, to: &Path) -> Result<(), DiskError> {
 pub(crate) fn complete_retire(dir: &Path, name: &str, limits: &Limits) -> Result<bool, DiskError> {
     let old = old_name(name);
     let begun = matches!(read_journal(dir, &old, limits)?, Some(Ok(held)) if held.begin.name == name);
-    if !begun || sys::facts_at(&part_path(dir, &old))?.is_some() {
-        return Ok(false);
+    let (from, to) = (part_path(dir, name), part_path(dir, &old));
+    match sys::facts_at(&to)? {
+        _ if !begun => return Ok(false),
+        None => move_new(&from, &to)?,
+        // Where links do for a rename, it has both names for a moment.
+        Some(moved) if still_there(&from, moved.id)? => sys::remove(&from)?,
+        Some(_) => return Ok(false),
     }
     move_new(&part_path(dir, name), &part_path(dir, &old))?;
     sys::sync_dir(dir)?;
@@ -502,7 +508,8 @@ pub(crate) fn complete_retire(dir: &Path, name: &str, limits: &Limits) -> Result
 }
 
 /// Removes what `retire` left of `name`. A download whose own name is `NAME.old` is not that, and stays.
-/// The part goes first: the journal alone is nothing, the part alone would be a stranger's.
+/// The part goes first, and for good: the journal alone is nothing, the part alone would be a stranger's. Both are
+/// gone for good before whoever asked goes on: nobody looks for them once NAME itself is finished.
 pub(crate) fn remove_old(dir: &Path, name: &str, limits: &Limits) -> Result<(), DiskError> {
     let old = old_name(name);
     let ours = matches!(read_journal(dir, &old, limits)?, Some(Ok(held)) if held.begin.name == name);
@@ -511,8 +518,12 @@ pub(crate) fn remove_old(dir: &Path, name: &str, limits: &Limits) -> Result<(), 
     }
     match open_part(&part_path(dir, &old))? {
         Opening::Theirs => return Ok(()),
-        Opening::Ours(part) => sys::remove(&part.path)?,
+        Opening::Ours(part) => {
+            sys::remove(&part.path)?;
+            sys::sync_dir(dir)?;
+        }
         Opening::Absent => {}
     }
-    sys::remove(&journal_path(dir, &old))
+    sys::remove(&journal_path(dir, &old))?;
+    sys::sync_dir(dir)
 }

@@ -154,6 +154,10 @@ impl<'a> Walk<'a> {
 pub(crate) fn clear(dir: &Path, name: &str, limits: &Limits) -> Result<(), DiskError> {
     file::remove_old(dir, name, limits)?;
     let journal = file::journal_path(dir, name);
-    sys::remove(&journal.with_added_extension("new"))?;
+    let new = journal.with_added_extension("new");
+    if sys::facts_at(&new)?.is_some() {
+        sys::remove(&new)?;
+        sys::sync_dir(dir)?;
+    }
     sys::remove(&journal)
 }

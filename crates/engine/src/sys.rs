@@ -252,10 +252,10 @@ pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// The same by a second name: `link` never replaces. Between its two steps the file has both names, which
-/// `find` recognises and completes.
+/// `find` recognises and completes; the new one is durable before the old one goes, or a power cut could take both.
 fn link_new(from: &Path, to: &Path) -> io::Result<()> {
     match std::fs::hard_link(from, to) {
-        Ok(()) => std::fs::remove_file(from),
+        Ok(()) => to.parent().map_or(Ok(()), sync_entries).and_then(|()| std::fs::remove_file(from)),
         // FAT says EPERM for links, others EOPNOTSUPP, ENOSYS or EMLINK.
         Err(e) if matches!(e.kind(), ErrorKind::AlreadyExists | ErrorKind::NotFound) => Err(e),
         Err(_) => claim_new(from, to),
@@ -272,10 +272,14 @@ fn claim_new(from: &Path, to: &Path) -> io::Result<()> {
 /// Makes the directory's entries durable. Some file systems cannot sync a directory; they get the silence
 /// they ask for.
 pub(crate) fn sync_dir(dir: &Path) -> Result<(), DiskError> {
+    sync_entries(dir).map_err(|e| DiskError::at(dir, &e))
+}
+
+fn sync_entries(dir: &Path) -> io::Result<()> {
     #[cfg(unix)]
     match File::open(here(dir)).and_then(|d| d.sync_all()) {
         Err(e) if matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {}
-        done => done.map_err(|e| DiskError::at(dir, &e))?,
+        done => done?,
     }
     #[cfg(not(unix))]
     let _ = dir;
