@@ -61,7 +61,7 @@ impl PartFile {
 
     /// Brings everything written to stable storage, and the first time the directory's entries as well.
     pub(crate) fn sync(&self) -> Result<(), DiskError> {
-        self.file.sync_data().map_err(|e| self.failed(&e))?;
+        sys::sync_data(&self.file).map_err(|e| self.failed(&e))?;
         if !self.entered.load(Ordering::Relaxed) {
             self.path.parent().map_or(Ok(()), sys::sync_dir)?;
             self.entered.store(true, Ordering::Relaxed);
@@ -374,7 +374,7 @@ fn nothing_in(part: &PartFile, url: &str) -> Result<bool, DiskError> {
 
 /// Makes a part new again. The journal goes last: without one the part would not be known for ours.
 fn empty(draft: &Draft, name: &str, part: PartFile) -> Result<Inheritance, DiskError> {
-    part.file.set_len(0).map_err(|e| part.failed(&e))?;
+    sys::set_len(&part.file, 0).map_err(|e| part.failed(&e))?;
     sys::remove(&journal_path(&draft.dir, name))?;
     Ok(Inheritance::Empty(part))
 }
@@ -397,7 +397,6 @@ fn furnish(draft: &Draft, name: &str, part: &Arc<PartFile>) -> Result<Option<Pai
             Err(e)
         }
     }
-    Ok(Some(pair))
 }
 
 /// Reserves the whole length; a retired generation makes room if that is what is wanting.
@@ -479,8 +478,8 @@ pub(crate) fn retire(pair: Pair, limits: &Limits) -> Result<(), DiskError> {
 /// like nothing else, and `complete_retire` knows it. The part alone under its other name would be a stranger's.
 fn move_aside(dir: &Path, name: &str) -> Result<(), DiskError> {
     let old = old_name(name);
-    sys::sync_dir(dir)?;
     move_new(&journal_path(dir, name), &journal_path(dir, &old))?;
+    sys::sync_dir(dir)?;
     move_new(&part_path(dir, name), &part_path(dir, &old))?;
     sys::sync_dir(dir)
 }
@@ -502,7 +501,6 @@ pub(crate) fn complete_retire(dir: &Path, name: &str, limits: &Limits) -> Result
         Some(moved) if still_there(&from, moved.id)? => sys::remove(&from)?,
         Some(_) => return Ok(false),
     }
-    move_new(&part_path(dir, name), &part_path(dir, &old))?;
     sys::sync_dir(dir)?;
     Ok(true)
 }

@@ -104,7 +104,7 @@ impl<'a> Walk<'a> {
 
     /// The part may be longer: its length was preallocated before the server corrected it.
     fn truncate(&self) -> Result<(), DiskError> {
-        self.pair.part.file().set_len(self.finish.total).map_err(|e| self.failed(&e))
+        sys::set_len(self.pair.part.file(), self.finish.total).map_err(|e| self.failed(&e))
     }
 
     fn dress(&self) -> Result<(), DiskError> {
@@ -117,7 +117,7 @@ impl<'a> Walk<'a> {
 
     /// `fsync`, not `fdatasync`: length, mode and mark are to be as durable as the bytes.
     fn sync_part(&self) -> Result<(), DiskError> {
-        self.pair.part.file().sync_all().map_err(|e| self.failed(&e))
+        sys::sync_all(self.pair.part.file()).map_err(|e| self.failed(&e))
     }
 
     fn record_whole(&self) -> Result<(), DiskError> {

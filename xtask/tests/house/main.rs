@@ -38,7 +38,7 @@ const ORDER: &[(&str, &[&str])] = &[
         "files", "request", "wire", "reply", "scripted", "honest", "behaviours", "ca", "real", "chance", "trial",
         "kills",
     ]),
-    ("xtask", &["options", "shell", "packages", "rows", "sim", "test", "crash", "bench", "picture"]),
+    ("xtask", &["options", "shell", "packages", "rows", "sim", "states", "test", "crash", "bench", "picture"]),
 ];
 
 /// Words that must not appear, and where: unfinished work, and rooms without a name.

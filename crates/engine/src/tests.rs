@@ -1,0 +1,3 @@
+//! Tests of all rooms together: every state that a crash can leave.
+
+mod states;
