@@ -485,8 +485,16 @@ impl Driver {
         work.appending = false;
         if let Err(error) = result {
             work.batch.clear();
+            // What waited for these records will not be done; whoever asked for it waits for an answer.
+            let next = work.next.take();
             if work.ending.is_none() {
-                return self.input(job, Input::Unwritten(error.into()));
+                let failure = Failure::from(error);
+                let answer = match next {
+                    Some(Next::Finish { .. }) => Input::Finished(Err(failure)),
+                    Some(Next::Sync) => Input::Synced(Err(failure)),
+                    None => Input::Unwritten(failure),
+                };
+                return self.input(job, answer);
             }
         }
         self.append(job);

@@ -1,3 +1,4 @@
-//! Tests of all rooms together: every state that a crash can leave.
+//! Tests of all rooms together: every state that a crash can leave, and every fault of a disk.
 
+mod faults;
 mod states;
