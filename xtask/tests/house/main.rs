@@ -35,7 +35,7 @@ const ORDER: &[(&str, &[&str])] = &[
         "progress", "words", "json", "report", "drive", "get", "status", "verify",
     ]),
     ("crates/origin", &[
-        "files", "request", "wire", "reply", "scripted", "honest", "behaviours", "ca", "real", "chance", "trial",
+        "files", "request", "wire", "reply", "scripted", "honest", "behaviours", "ca", "real", "chance", "disks", "trial",
         "kills",
     ]),
     ("xtask", &["options", "shell", "packages", "rows", "sim", "states", "test", "crash", "bench", "picture"]),
