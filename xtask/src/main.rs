@@ -10,6 +10,7 @@ mod picture;
 mod rows;
 mod shell;
 mod sim;
+mod states;
 mod test;
 
 use options::Options;
@@ -17,6 +18,8 @@ use options::Options;
 const HELP: &str = "\
 cargo xtask test                        everything CI checks; stops at the first step that fails
 cargo xtask sim [--runs N] [--seed S]   the planner in the simulator; a fresh seed unless one is given
+cargo xtask states [--count N] [--seed S] [--first K]
+                                        crashes of the files at any call: N states of a seed, and what the next run makes of them
 cargo xtask crash [--kills N] [--lanes 1,4,16] [--size 64M] [--seconds 2.5] [--jobs 4] [--seed S] [--from nginx|even]
                                         SIGKILL at random instants, resumed, until N kills for each number of lanes
 cargo xtask bench [--runs 5] [--size 1G] [--lanes 1,4,16] [--to disk,tmpfs] [--over plain,tls]
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
         "picture" => picture::run(&options),
         "rows" => rows::run(&options),
         "sim" => sim::run(&options),
+        "states" => states::run(&options),
         _ => Err(format!("usage:\n{HELP}")),
     });
     match done {

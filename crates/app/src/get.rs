@@ -62,6 +62,7 @@ fn wait(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fault)?;
     LocalSet::new().block_on(&runtime, async {
         let stops = sys::Stops::new().map_err(fault)?;
+        sys::outlive_file_limits().map_err(fault)?;
         Ok(drive(engine, requests, report, stream, stops).await)
     })
 }

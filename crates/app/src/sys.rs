@@ -55,6 +55,13 @@ mod unix {
     /// The signals that ask us to stop.
     pub(crate) struct Stops(Vec<Signal>);
 
+    /// From now on a file that grows past RLIMIT_FSIZE is a write that fails, which can be told, and not the end of
+    /// the process. Needs the runtime; heard of or not, the signal is caught from then on.
+    pub(crate) fn outlive_file_limits() -> io::Result<()> {
+        let number = rustix::process::Signal::XFSZ.as_raw();
+        signal(SignalKind::from_raw(number)).map(drop)
+    }
+
     impl Stops {
         /// Those that we were started to ignore stay ignored: SIGHUP under `nohup`, SIGINT in a script's background.
         pub(crate) fn new() -> io::Result<Stops> {
@@ -110,6 +117,10 @@ mod portable {
 
     pub(crate) fn raw_stdout() -> io::Result<io::Stdout> {
         Ok(io::stdout())
+    }
+
+    pub(crate) fn outlive_file_limits() -> io::Result<()> {
+        Ok(())
     }
 
     pub(crate) struct Stops;

@@ -446,7 +446,6 @@ impl Driver {
                 if let Some(progress) = self.run.progress(job) {
                     work.show(progress);
                 }
-                self.anchor(job);
                 Ok(())
             }
             (Ok(_), None) => return,
@@ -460,18 +459,6 @@ impl Driver {
         let (files, held) = Files::of(returned);
         work.files = Some(files);
         self.input(job, Input::Returned(Box::new(held)));
-    }
-
-    /// Syncs a new journal once, behind everybody's back: until then a power cut can leave a part that nothing
-    /// tells anything of. If this sync fails, so will the next one, and that is the planner's.
-    fn anchor(&self, job: JobId) {
-        let Some(pair) = self.works.get(&job).and_then(|w| w.files.as_ref()).map(|files| files.pair.clone())
-        else {
-            return;
-        };
-        if pair.journal.is_some() {
-            drop(self.shared.disk.call(move || verify::sync(&pair)));
-        }
     }
 
     fn note(&mut self, job: JobId, record: Record) {
@@ -516,8 +503,16 @@ impl Driver {
         work.appending = false;
         if let Err(error) = result {
             work.batch.clear();
+            // What waited for these records will not be done; whoever asked for it waits for an answer.
+            let next = work.next.take();
             if work.ending.is_none() {
-                return self.input(job, Input::Unwritten(error.into()));
+                let failure = Failure::from(error);
+                let answer = match next {
+                    Some(Next::Finish { .. }) => Input::Finished(Err(failure)),
+                    Some(Next::Sync) => Input::Synced(Err(failure)),
+                    None => Input::Unwritten(failure),
+                };
+                return self.input(job, answer);
             }
         }
         self.append(job);

@@ -61,7 +61,7 @@ impl PartFile {
 
     /// Brings everything written to stable storage, and the first time the directory's entries as well.
     pub(crate) fn sync(&self) -> Result<(), DiskError> {
-        self.file.sync_data().map_err(|e| self.failed(&e))?;
+        sys::sync_data(&self.file).map_err(|e| self.failed(&e))?;
         if !self.entered.load(Ordering::Relaxed) {
             self.path.parent().map_or(Ok(()), sys::sync_dir)?;
             self.entered.store(true, Ordering::Relaxed);
@@ -122,6 +122,16 @@ impl Pair {
     /// `DIR/NAME.part`.
     pub(crate) fn part_path(&self) -> PathBuf {
         part_path(&self.dir, &self.name)
+    }
+
+    /// Brings the journal's `Begin` and both names to stable storage, before the part gets its first byte: a power
+    /// cut would otherwise leave bytes of which nothing tells whose they are, and their name would be taken.
+    fn anchor(&self) -> Result<(), DiskError> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        journal.sync()?;
+        sys::sync_dir(&self.dir)?;
+        self.part.entered.store(true, Ordering::Relaxed);
+        Ok(())
     }
 }
 
@@ -188,7 +198,7 @@ pub(crate) struct Draft {
 
 /// Makes and locks a new pair, under another name if `exists` says so. May wait up to a second.
 ///
-/// The part is empty until the journal's `Begin` is written, so a crash at any point leaves something
+/// The part is empty until the journal's `Begin` is on stable storage, so a crash at any point leaves something
 /// that `find` knows for nothing held, and that the next `place` takes over.
 pub(crate) fn place(draft: &Draft) -> Result<Pair, DiskError> {
     let numbers = if draft.exists == Exists::Rename { NUMBERS } else { 1 };
@@ -369,7 +379,7 @@ fn nothing_in(part: &PartFile, url: &str) -> Result<bool, DiskError> {
 
 /// Makes a part new again. The journal goes last: without one the part would not be known for ours.
 fn empty(draft: &Draft, name: &str, part: PartFile) -> Result<Inheritance, DiskError> {
-    part.file.set_len(0).map_err(|e| part.failed(&e))?;
+    sys::set_len(&part.file, 0).map_err(|e| part.failed(&e))?;
     sys::remove(&journal_path(&draft.dir, name))?;
     Ok(Inheritance::Empty(part))
 }
@@ -383,13 +393,15 @@ fn furnish(draft: &Draft, name: &str, part: &Arc<PartFile>) -> Result<Option<Pai
         None
     };
     let pair = Pair { dir: draft.dir.clone(), name: name.to_owned(), part: Arc::clone(part), journal };
-    if let (true, Some(total)) = (draft.journal, draft.identity.total)
-        && let Err(e) = allocate(draft, &pair, total)
-    {
-        sys::remove(&journal_path(&draft.dir, name))?;
-        return Err(e);
+    let total = draft.identity.total.filter(|_| draft.journal);
+    let ready = pair.anchor().and_then(|()| total.map_or(Ok(()), |total| allocate(draft, &pair, total)));
+    match ready {
+        Ok(()) => Ok(Some(pair)),
+        Err(e) => {
+            sys::remove(&journal_path(&draft.dir, name))?;
+            Err(e)
+        }
     }
-    Ok(Some(pair))
 }
 
 /// Reserves the whole length; a retired generation makes room if that is what is wanting.
@@ -467,11 +479,12 @@ pub(crate) fn retire(pair: Pair, limits: &Limits) -> Result<(), DiskError> {
     move_aside(&pair.dir, &pair.name)
 }
 
-/// The journal goes first: what a crash leaves, a part without journal beside `NAME.old.thence`, is like
-/// nothing else, and `complete_retire` knows it.
+/// The journal goes first, and for good: what a crash leaves, a part without journal beside `NAME.old.thence`, is
+/// like nothing else, and `complete_retire` knows it. The part alone under its other name would be a stranger's.
 fn move_aside(dir: &Path, name: &str) -> Result<(), DiskError> {
     let old = old_name(name);
     move_new(&journal_path(dir, name), &journal_path(dir, &old))?;
+    sys::sync_dir(dir)?;
     move_new(&part_path(dir, name), &part_path(dir, &old))?;
     sys::sync_dir(dir)
 }
@@ -514,16 +527,21 @@ fn move_new(from: &Path, to: &Path) -> Result<(), DiskError> {
 pub(crate) fn complete_retire(dir: &Path, name: &str, limits: &Limits) -> Result<bool, DiskError> {
     let old = old_name(name);
     let begun = matches!(read_journal(dir, &old, limits)?, Some(Ok(held)) if held.begin.name == name);
-    if !begun || sys::facts_at(&part_path(dir, &old))?.is_some() {
-        return Ok(false);
+    let (from, to) = (part_path(dir, name), part_path(dir, &old));
+    match sys::facts_at(&to)? {
+        _ if !begun => return Ok(false),
+        None => move_new(&from, &to)?,
+        // Where links do for a rename, it has both names for a moment.
+        Some(moved) if still_there(&from, moved.id)? => sys::remove(&from)?,
+        Some(_) => return Ok(false),
     }
-    move_new(&part_path(dir, name), &part_path(dir, &old))?;
     sys::sync_dir(dir)?;
     Ok(true)
 }
 
 /// Removes what `retire` left of `name`. A download whose own name is `NAME.old` is not that, and stays.
-/// The part goes first: the journal alone is nothing, the part alone would be a stranger's.
+/// The part goes first, and for good: the journal alone is nothing, the part alone would be a stranger's. Both are
+/// gone for good before whoever asked goes on: nobody looks for them once NAME itself is finished.
 pub(crate) fn remove_old(dir: &Path, name: &str, limits: &Limits) -> Result<(), DiskError> {
     let old = old_name(name);
     let ours = matches!(read_journal(dir, &old, limits)?, Some(Ok(held)) if held.begin.name == name);
@@ -532,8 +550,12 @@ pub(crate) fn remove_old(dir: &Path, name: &str, limits: &Limits) -> Result<(), 
     }
     match open_part(&part_path(dir, &old))? {
         Opening::Theirs => return Ok(()),
-        Opening::Ours(part) => sys::remove(&part.path)?,
+        Opening::Ours(part) => {
+            sys::remove(&part.path)?;
+            sys::sync_dir(dir)?;
+        }
         Opening::Absent => {}
     }
-    sys::remove(&journal_path(dir, &old))
+    sys::remove(&journal_path(dir, &old))?;
+    sys::sync_dir(dir)
 }

@@ -65,7 +65,7 @@ impl Journal {
     /// new run begins.
     pub(crate) fn reopen(path: PathBuf, file: File, replayed: &Replayed) -> Result<Journal, DiskError> {
         let at = |path: &Path, e: &io::Error| DiskError::at(path, e);
-        file.set_len(replayed.good_len).map_err(|e| at(&path, &e))?;
+        sys::set_len(&file, replayed.good_len).map_err(|e| at(&path, &e))?;
         let salt = sys::random().map_err(|e| at(&path, &e))?;
         let journal = Journal::at(path, file, replayed.pen.clone(), replayed.good_len);
         journal.write(|pen, log| pen.run(salt, log))?;
@@ -103,13 +103,19 @@ impl Journal {
     /// Brings what was appended to stable storage. Appends need not wait meanwhile.
     pub(crate) fn sync(&self) -> Result<(), DiskError> {
         let file = Arc::clone(&self.locked().file);
-        file.sync_data().map_err(|e| DiskError::at(&self.path, &e))
+        sys::sync_data(&file).map_err(|e| DiskError::at(&self.path, &e))
     }
 
     /// Writes the journal anew if most of it is history: over 1 MiB and twice its live size.
     pub(crate) fn compact_if_due(&self) -> Result<(), DiskError> {
         let mut state = self.locked();
         if state.len > SLACK + 2 * state.live { self.compact(&mut state) } else { Ok(()) }
+    }
+
+    /// Writes it anew whether that is due or not: no test wants a mebibyte of history.
+    #[cfg(test)]
+    pub(crate) fn compact_now(&self) -> Result<(), DiskError> {
+        self.compact(&mut self.locked())
     }
 
     /// The new log is whole and synced before it takes the name, so that a crash leaves one or the other.
@@ -125,7 +131,7 @@ impl Journal {
         let file = sys::create_new(&new).map_err(|e| DiskError::at(&new, &e))?;
         let mut fresh =
             State { file: Arc::new(file), pen, len: 0, live: log.len() as u64, reserved: 0, broken: false };
-        let written = fresh.write(&log).and_then(|()| fresh.file.sync_all());
+        let written = fresh.write(&log).and_then(|()| sys::sync_all(&fresh.file));
         written.and_then(|()| sys::rename_over(&new, &self.path)).map_err(at)?;
         *state = fresh;
         self.path.parent().map_or(Ok(()), sys::sync_dir)
@@ -160,7 +166,7 @@ impl State {
         if let Err(e) = sys::write_at(&self.file, self.len, &mut [IoSlice::new(log)]) {
             // Whole records may have been written before the fault; if they stayed, they could seem to
             // follow a shorter append made later.
-            self.broken = self.file.set_len(self.len).is_err();
+            self.broken = sys::set_len(&self.file, self.len).is_err();
             self.reserved = 0;
             return Err(e);
         }

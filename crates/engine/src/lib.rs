@@ -52,6 +52,8 @@ mod publish;
 mod sink;
 mod start;
 mod sys;
+#[cfg(test)]
+mod tests;
 mod verify;
 mod work;
 mod write;

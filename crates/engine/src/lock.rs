@@ -90,7 +90,7 @@ fn place(path: &Path, text: &str) -> Result<bool, DiskError> {
     let at = |e| DiskError::at(&own, &e);
     let file = sys::create_new(&own).map_err(at)?;
     sys::write_at(&file, 0, &mut [IoSlice::new(text.as_bytes())])
-        .and_then(|()| file.sync_data())
+        .and_then(|()| sys::sync_data(&file))
         .map_err(at)?;
     match sys::rename_new(&own, path) {
         Ok(()) => Ok(true),

@@ -104,7 +104,7 @@ impl<'a> Walk<'a> {
 
     /// The part may be longer: its length was preallocated before the server corrected it.
     fn truncate(&self) -> Result<(), DiskError> {
-        self.pair.part.file().set_len(self.finish.total).map_err(|e| self.failed(&e))
+        sys::set_len(self.pair.part.file(), self.finish.total).map_err(|e| self.failed(&e))
     }
 
     fn dress(&self) -> Result<(), DiskError> {
@@ -117,7 +117,7 @@ impl<'a> Walk<'a> {
 
     /// `fsync`, not `fdatasync`: length, mode and mark are to be as durable as the bytes.
     fn sync_part(&self) -> Result<(), DiskError> {
-        self.pair.part.file().sync_all().map_err(|e| self.failed(&e))
+        sys::sync_all(self.pair.part.file()).map_err(|e| self.failed(&e))
     }
 
     fn record_whole(&self) -> Result<(), DiskError> {
@@ -154,6 +154,10 @@ impl<'a> Walk<'a> {
 pub(crate) fn clear(dir: &Path, name: &str, limits: &Limits) -> Result<(), DiskError> {
     file::remove_old(dir, name, limits)?;
     let journal = file::journal_path(dir, name);
-    sys::remove(&journal.with_added_extension("new"))?;
+    let new = journal.with_added_extension("new");
+    if sys::facts_at(&new)?.is_some() {
+        sys::remove(&new)?;
+        sys::sync_dir(dir)?;
+    }
     sys::remove(&journal)
 }

@@ -11,7 +11,36 @@ use thence_plan::{DiskFault, Failure};
 
 use crate::error::Error;
 
-pub(crate) use native::{alive, boot, drop_cache, holds_data, mark, reserve, set_mark, write_vectored};
+pub(crate) use native::{alive, boot, drop_cache, holds_data, mark, reserve};
+
+/// What is about to change the disk. Every such call goes through `watched` (writes: `write_some`), which does
+/// nothing but in tests: there `watch` notes it, or lets it fail.
+#[cfg_attr(not(test), expect(dead_code, reason = "tests alone look at it"))]
+#[derive(Clone, Copy)]
+enum Change<'a> {
+    Create(&'a Path),
+    Length(&'a File, u64),
+    Reserve(&'a File, u64),
+    Mark(&'a File, &'a [u8]),
+    Dress(&'a File),
+    /// `true` for all of the file's metadata, `false` for what reading it needs.
+    Sync(&'a File, bool),
+    RenameOver(&'a Path, &'a Path),
+    RenameNew(&'a Path, &'a Path),
+    Link(&'a Path),
+    Remove(&'a Path),
+    SyncDirectory(&'a Path),
+}
+
+#[cfg(not(test))]
+use native::write_vectored as write_some;
+#[cfg(test)]
+use watch::{watched, write_some};
+
+#[cfg(not(test))]
+fn watched<T>(_change: Change<'_>, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    act()
+}
 
 /// A failed file operation: which file, what kind of fault, and the system's reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,8 +146,12 @@ impl Facts {
     fn of(metadata: &Metadata) -> Facts {
         use std::os::unix::fs::MetadataExt;
         let ns = |s: i64, ns: i64| s.saturating_mul(1_000_000_000).saturating_add(ns);
+        let inode = metadata.ino();
+        // A state of the disk that a test builds anew has the inodes it was recorded with.
+        #[cfg(test)]
+        let inode = watch::recorded(inode);
         Facts {
-            id: FileId { dev: metadata.dev(), inode: metadata.ino() },
+            id: FileId { dev: metadata.dev(), inode },
             regular: metadata.file_type().is_file(),
             size: metadata.size(),
             mtime: ns(metadata.mtime(), metadata.mtime_nsec()),
@@ -162,7 +195,7 @@ pub(crate) fn create_new(path: &Path) -> io::Result<File> {
     options.read(true).write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    no_follow(&mut options).open(path)
+    watched(Change::Create(path), || no_follow(&mut options).open(path))
 }
 
 /// Opens a regular file that is there, for reading or both. Anything else is `Strange`, and opening it
@@ -226,15 +259,35 @@ fn lacks_locks(error: &io::Error) -> bool {
 /// Gives a file its full length: reserved on the disk where the file system can, sparse where it cannot.
 /// Never by writing zeros, which would cost as much as the download itself.
 pub(crate) fn preallocate(file: &File, len: u64) -> io::Result<()> {
-    match native::allocate(file, len) {
-        Err(e) if e.kind() == ErrorKind::Unsupported => file.set_len(len),
+    match watched(Change::Reserve(file, len), || native::allocate(file, len)) {
+        Err(e) if e.kind() == ErrorKind::Unsupported => set_len(file, len),
         done => done,
     }
 }
 
+/// Cuts a file off, or lengthens it by a hole.
+pub(crate) fn set_len(file: &File, len: u64) -> io::Result<()> {
+    watched(Change::Length(file, len), || file.set_len(len))
+}
+
+/// `fdatasync`: the bytes, and what reading them needs.
+pub(crate) fn sync_data(file: &File) -> io::Result<()> {
+    watched(Change::Sync(file, false), || file.sync_data())
+}
+
+/// `fsync`: length, mode and attributes as well.
+pub(crate) fn sync_all(file: &File) -> io::Result<()> {
+    watched(Change::Sync(file, true), || file.sync_all())
+}
+
+/// Sets the attribute `user.thence`.
+pub(crate) fn set_mark(file: &File, value: &[u8]) -> io::Result<()> {
+    watched(Change::Mark(file, value), || native::set_mark(file, value))
+}
+
 /// Renames, and replaces what stands at `to`: a link itself, never what it leads to.
 pub(crate) fn rename_over(from: &Path, to: &Path) -> io::Result<()> {
-    std::fs::rename(from, to)
+    watched(Change::RenameOver(from, to), || std::fs::rename(from, to))
 }
 
 /// Names of the first `count` entries of a directory, those that are no text left out.
@@ -245,7 +298,7 @@ pub(crate) fn names_in(dir: &Path, count: usize) -> Result<Vec<String>, DiskErro
 
 /// Renames without replacing: `AlreadyExists` if anything stands at `to`.
 pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    match native::rename_exclusive(from, to) {
+    match watched(Change::RenameNew(from, to), || native::rename_exclusive(from, to)) {
         Err(e) if matches!(e.kind(), ErrorKind::Unsupported | ErrorKind::InvalidInput) => link_new(from, to),
         done => done,
     }
@@ -260,10 +313,10 @@ pub(crate) fn exchange(a: &Path, b: &Path) -> io::Result<()> {
 }
 
 /// The same by a second name: `link` never replaces. Between its two steps the file has both names, which
-/// `find` recognises and completes.
+/// `find` recognises and completes; the new one is durable before the old one goes, or a power cut could take both.
 fn link_new(from: &Path, to: &Path) -> io::Result<()> {
-    match std::fs::hard_link(from, to) {
-        Ok(()) => std::fs::remove_file(from),
+    match watched(Change::Link(to), || std::fs::hard_link(from, to)) {
+        Ok(()) => to.parent().map_or(Ok(()), sync_entries).and_then(|()| unlink(from)),
         // FAT says EPERM for links, others EOPNOTSUPP, ENOSYS or EMLINK.
         Err(e) if matches!(e.kind(), ErrorKind::AlreadyExists | ErrorKind::NotFound) => Err(e),
         Err(_) => claim_new(from, to),
@@ -274,16 +327,24 @@ fn link_new(from: &Path, to: &Path) -> io::Result<()> {
 /// between the two leaves that empty file; it is the price of never replacing somebody else's.
 fn claim_new(from: &Path, to: &Path) -> io::Result<()> {
     drop(create_new(to)?);
-    std::fs::rename(from, to).inspect_err(|_| _ = std::fs::remove_file(to))
+    rename_over(from, to).inspect_err(|_| _ = unlink(to))
+}
+
+fn unlink(path: &Path) -> io::Result<()> {
+    watched(Change::Remove(path), || std::fs::remove_file(path))
 }
 
 /// Makes the directory's entries durable. Some file systems cannot sync a directory; they get the silence
 /// they ask for.
 pub(crate) fn sync_dir(dir: &Path) -> Result<(), DiskError> {
+    sync_entries(dir).map_err(|e| DiskError::at(dir, &e))
+}
+
+fn sync_entries(dir: &Path) -> io::Result<()> {
     #[cfg(unix)]
-    match File::open(here(dir)).and_then(|d| d.sync_all()) {
+    match watched(Change::SyncDirectory(dir), || File::open(here(dir)).and_then(|d| d.sync_all())) {
         Err(e) if matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {}
-        done => done.map_err(|e| DiskError::at(dir, &e))?,
+        done => done?,
     }
     #[cfg(not(unix))]
     let _ = dir;
@@ -297,7 +358,7 @@ fn here(dir: &Path) -> &Path {
 
 /// Removes a file; one that is not there is removed already.
 pub(crate) fn remove(path: &Path) -> Result<(), DiskError> {
-    match std::fs::remove_file(path) {
+    match unlink(path) {
         Err(e) if e.kind() != ErrorKind::NotFound => Err(DiskError::at(path, &e)),
         _ => Ok(()),
     }
@@ -305,11 +366,13 @@ pub(crate) fn remove(path: &Path) -> Result<(), DiskError> {
 
 /// Sets the permission bits and, if wanted, the modification time.
 pub(crate) fn dress(file: &File, mode: u32, mtime: Option<SystemTime>) -> io::Result<()> {
-    #[cfg(unix)]
-    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode & 0o7777))?;
-    #[cfg(not(unix))]
-    let _ = mode;
-    mtime.map_or(Ok(()), |time| file.set_modified(time))
+    watched(Change::Dress(file), || {
+        #[cfg(unix)]
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode & 0o7777))?;
+        #[cfg(not(unix))]
+        let _ = mode;
+        mtime.map_or(Ok(()), |time| file.set_modified(time))
+    })
 }
 
 /// Reads at an offset until `buffer` is full or the file ends; returns how much.
@@ -341,7 +404,7 @@ fn read_some(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
 
 /// Writes all of `slices` at an offset, in as few calls as the system allows.
 pub(crate) fn write_at(file: &File, offset: u64, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
-    write_all(offset, slices, |slices, offset| write_vectored(file, slices, offset))
+    write_all(offset, slices, |slices, offset| write_some(file, slices, offset))
 }
 
 /// EAGAINs in a row, 1 ms apart, before a write is given up. A regular file says EAGAIN only on odd file
@@ -377,6 +440,10 @@ fn write_all(
 
 /// 64 random bits.
 pub(crate) fn random() -> io::Result<u64> {
+    #[cfg(test)]
+    if let Some(drawn) = watch::drawn() {
+        return Ok(drawn);
+    }
     getrandom::u64().map_err(|e| io::Error::other(e.to_string()))
 }
 
@@ -438,8 +505,7 @@ mod native {
         }
     }
 
-    /// Sets the attribute `user.thence`.
-    pub(crate) fn set_mark(file: &File, value: &[u8]) -> io::Result<()> {
+    pub(super) fn set_mark(file: &File, value: &[u8]) -> io::Result<()> {
         Ok(fs::fsetxattr(file, ATTRIBUTE, value, XattrFlags::empty())?)
     }
 
@@ -451,7 +517,7 @@ mod native {
         Some(value)
     }
 
-    pub(crate) fn write_vectored(file: &File, slices: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+    pub(super) fn write_vectored(file: &File, slices: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
         Ok(rustix::io::pwritev(file, slices, offset)?)
     }
 
@@ -507,7 +573,7 @@ mod native {
         Ok(file.metadata()?.len() > 0)
     }
 
-    pub(crate) fn set_mark(_file: &File, _value: &[u8]) -> io::Result<()> {
+    pub(super) fn set_mark(_file: &File, _value: &[u8]) -> io::Result<()> {
         Err(ErrorKind::Unsupported.into())
     }
 
@@ -516,7 +582,7 @@ mod native {
     }
 
     /// One slice at a time.
-    pub(crate) fn write_vectored(file: &File, slices: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+    pub(super) fn write_vectored(file: &File, slices: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
         let first = slices.iter().find(|s| !s.is_empty()).map_or(&[][..], |s| &s[..]);
         #[cfg(unix)]
         return std::os::unix::fs::FileExt::write_at(file, first, offset);
@@ -537,3 +603,5 @@ mod native {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) mod watch;

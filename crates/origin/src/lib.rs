@@ -5,6 +5,7 @@
 //! - [`behaviours`]: the liar, every bending of the RNG, FRM and NET test cases by its id.
 //! - [`real`]: nginx, Apache httpd and Caddy as child processes.
 //! - [`trial`]: the program under test in a directory of its own; [`kills`]: killed at random and gone on with.
+//! - [`disks`]: file systems that can be filled, spoilt and cut off.
 //! - [`ca`]: certificates that tests trust, and some that nobody should.
 //!
 //! It is *not* a server for anybody else: no request bodies, no HTTP/2 of its own, threads without bound.
@@ -22,6 +23,7 @@
 pub mod behaviours;
 pub mod ca;
 pub mod chance;
+pub mod disks;
 pub mod files;
 pub mod honest;
 pub mod kills;

@@ -35,11 +35,11 @@ const ORDER: &[(&str, &[&str])] = &[
         "progress", "words", "json", "report", "drive", "get", "status", "verify",
     ]),
     ("crates/origin", &[
-        "files", "request", "wire", "reply", "scripted", "honest", "behaviours", "ca", "real", "chance", "trial",
+        "files", "request", "wire", "reply", "scripted", "honest", "behaviours", "ca", "real", "chance", "disks", "trial",
         "kills",
     ]),
     ("crates/fuzz", &["input", "secret", "sys", "netrc", "fields", "names", "planner", "client", "journal"]),
-    ("xtask", &["options", "shell", "packages", "rows", "sim", "test", "crash", "bench", "picture"]),
+    ("xtask", &["options", "shell", "packages", "rows", "sim", "states", "test", "crash", "bench", "picture"]),
 ];
 
 /// Words that must not appear, and where: unfinished work, and rooms without a name.

@@ -365,6 +365,18 @@ fn a_retirement_cut_off_is_completed_by_the_next_run() {
 }
 
 #[test]
+fn a_retirement_by_links_cut_off_before_the_last_unlink_is_completed() {
+    let dir = dir();
+    let pair = place(&draft(dir.path())).unwrap();
+    store(&pair, 0, 1);
+    drop(pair);
+    fs::rename(journal_path(dir.path(), "file.bin"), journal_path(dir.path(), "file.bin.old")).unwrap();
+    fs::hard_link(part_path(dir.path(), "file.bin"), part_path(dir.path(), "file.bin.old")).unwrap();
+    assert!(matches!(find_in(dir.path(), Some("file.bin"), URL).unwrap(), Found::Nothing));
+    assert_eq!(names(dir.path()), ["file.bin.old.part", "file.bin.old.thence"]);
+}
+
+#[test]
 fn a_retirement_moves_the_journal_first() {
     let dir = dir();
     let pair = place(&draft(dir.path())).unwrap();

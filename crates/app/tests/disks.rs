@@ -1,0 +1,121 @@
+//! Rows DSK on real file systems and under real limits. What needs root says so where it cannot be had.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod servers_harness;
+
+use std::fs;
+use std::path::Path;
+
+use servers_harness::{MIB, large, same, thence};
+use thence_origin::disks::Disk;
+use thence_origin::honest::{Served, Shared, handler};
+use thence_origin::{Origin, files};
+
+/// A shell that sets a limit before it becomes the program.
+fn limited(limit: &str) -> [String; 4] {
+    ["sh".to_owned(), "-c".to_owned(), format!("ulimit {limit}; exec \"$@\""), "sh".to_owned()]
+}
+
+fn origin(body: &[u8]) -> (Origin, Shared) {
+    let file = Shared::new(Served::new(body.to_vec()));
+    (Origin::start(handler(&file)), file)
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+#[test]
+fn dsk_02_a_limit_on_a_files_length_is_told_and_kills_nobody() {
+    let body = &large()[..4 * MIB];
+    let ((origin, _file), trial) = (origin(body), thence());
+    // 512 bytes a unit: the whole file cannot be reserved, and with few not even the journal's room. Less would not take what it says.
+    for blocks in ["20", "100", "2000"] {
+        let words = limited(&format!("-f {blocks}"));
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let ended = trial.start_by(&words, &["-x", "4", &origin.url("/file")]).wait();
+        assert!(ended.code.is_some_and(|code| code != 0), "{blocks}: {:?} {}", ended.code, ended.said);
+        ended.saying("takes no file of this size");
+    }
+    trial.run(&["-x", "4", &origin.url("/file")]).with(0);
+    same(&trial.bytes("file"), body);
+    assert_eq!(trial.names(), ["file"]);
+}
+
+#[test]
+fn dsk_12_few_descriptors_lose_no_download() {
+    let body = files::content(3, 400_000);
+    let ((origin, _file), trial) = (origin(&body), thence());
+    let urls: Vec<String> = (0..60).map(|n| origin.url(&format!("/{n}"))).collect();
+    let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+    let words = limited("-n 48");
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let ended = trial.start_by(&words, &urls).wait();
+    assert!(ended.code.is_some(), "{}", ended.said);
+    if ended.code != Some(0) {
+        println!("with 48 descriptors: code {:?}", ended.code);
+        trial.run(&urls).with(0);
+    }
+    (0..60).for_each(|n| same(&trial.bytes(&n.to_string()), &body));
+    assert_eq!(trial.names().len(), 60, "{:?}", trial.names());
+}
+
+#[test]
+fn dsk_01_a_full_tmpfs_is_told_and_gone_on_with_once_there_is_room() {
+    let disk = match Disk::memory("size=1m") {
+        Ok(disk) => disk,
+        Err(why) => return println!("left out, for this machine mounts no tmpfs: {why}"),
+    };
+    let (body, root) = (&large()[..4 * MIB], text(&disk.root()));
+    let ((origin, _file), trial) = (origin(body), thence());
+    let ended = trial.run(&["-d", &root, &origin.url("/file")]);
+    ended.with(9).saying("no room on the disk");
+    disk.remount("size=16m").unwrap();
+    trial.run(&["-d", &root, &origin.url("/file")]).with(0);
+    same(&fs::read(disk.root().join("file")).unwrap(), body);
+    assert_eq!(fs::read_dir(disk.root()).unwrap().count(), 1);
+}
+
+#[test]
+fn dsk_09_an_ext4_that_turns_read_only_is_told_and_gone_on_with() {
+    let disk = match Disk::ext4(128 << 20) {
+        Ok(disk) => disk,
+        Err(why) => return println!("left out, for this machine mounts no loop device: {why}"),
+    };
+    let ((origin, file), trial, root) = (origin(large()), thence(), text(&disk.root()));
+    file.change(|served| served.rate = Some(2 * MIB as u64));
+    let part = disk.root().join("file.part");
+    let mut running = trial.start(&["-x", "4", "-d", &root, &origin.url("/file")]);
+    assert!(running.lives_until(|| part.exists() && origin.sent() > 4 * MIB as u64), "{}", running.words());
+    if let Err(why) = disk.spoil() {
+        return println!("left out, for this kernel spoils no ext4 at will: {why}");
+    }
+    let ended = running.wait();
+    assert!(ended.code.is_some_and(|code| code != 0), "{:?} {}", ended.code, ended.said);
+    ended.saying("file.part");
+    disk.unmount().and_then(|()| disk.mount()).unwrap();
+    file.change(|served| served.rate = None);
+    trial.run(&["-d", &root, &origin.url("/file")]).with(0);
+    same(&fs::read(disk.root().join("file")).unwrap(), large());
+}
+
+#[test]
+fn dsk_15_names_that_differ_by_case_alone_never_meet() {
+    let disk = match Disk::memory("casefold") {
+        Ok(disk) => disk,
+        Err(why) => return println!("left out, for this kernel has no file system that folds case: {why}"),
+    };
+    let dir = disk.root().join("folding");
+    fs::create_dir(&dir).unwrap();
+    let folds = std::process::Command::new("chattr").arg("+F").arg(&dir).status();
+    assert!(folds.is_ok_and(|status| status.success()), "chattr is there and may");
+    let (upper, lower) = (&large()[..MIB], &large()[MIB..2 * MIB]);
+    let (trial, dir) = (thence(), text(&dir));
+    for (name, body) in [("A.bin", upper), ("a.bin", lower)] {
+        let (origin, _file) = origin(body);
+        trial.run(&["-d", &dir, &origin.url(&format!("/{name}"))]).with(0);
+    }
+    same(&fs::read(Path::new(&dir).join("A.bin")).unwrap(), upper);
+    same(&fs::read(Path::new(&dir).join("a.1.bin")).unwrap(), lower);
+}
