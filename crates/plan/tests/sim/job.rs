@@ -9,6 +9,7 @@ use thence_plan::{
 
 use super::dice::Dice;
 use super::disk::{Mark, Pair};
+use super::faults::{Counts, Fault};
 use super::lies::Lie;
 use super::scenario::S;
 use super::server::{Ranges, Validators};
@@ -89,6 +90,11 @@ impl Job {
         }
     }
 
+    /// The site that the user named first.
+    pub fn lead(&self) -> usize {
+        self.sites[0]
+    }
+
     /// A process takes the job up; what it finds goes into the spec.
     pub fn begin(&mut self, quiet: bool) -> JobSpec {
         (self.paused, self.rested, self.finishing) = (false, false, false);
@@ -136,7 +142,8 @@ impl Job {
         Some(held)
     }
 
-    pub fn killed(&mut self, power: bool, dice: &mut Dice) {
+    /// The process dies; `power` tells what the disk does if the whole machine did.
+    pub fn killed(&mut self, power: Option<&[Fault]>, dice: &mut Dice, counts: &mut Counts) {
         self.id = None;
         self.wasteful = true;
         if let Some(placement) = self.placing.take()
@@ -147,15 +154,21 @@ impl Job {
         }
         let aside = self.aside.as_mut().map(|(pair, ..)| pair);
         for pair in self.pair.iter_mut().chain(aside) {
-            if power { pair.cut(dice) } else { pair.killed(dice) }
+            match power {
+                Some(ways) => pair.cut(ways, dice, counts),
+                None => pair.killed(dice),
+            }
         }
     }
 
-    pub fn rot(&mut self, dice: &mut Dice) {
-        // A part that was read back whole is published as it is.
-        if let Some(pair) = self.pair.as_mut().filter(|_| !self.whole) {
-            pair.rot(dice);
-        }
+    /// Bits of the part rot. False if there is none, or it was read back whole: that is published as it is.
+    pub fn rot(&mut self, dice: &mut Dice) -> bool {
+        self.pair.as_mut().filter(|_| !self.whole).is_some_and(|pair| pair.rot(dice))
+    }
+
+    /// As [`rot`](Job::rot), by a write that went elsewhere.
+    pub fn misdirect(&mut self, dice: &mut Dice) -> bool {
+        self.pair.as_mut().filter(|_| !self.whole).is_some_and(|pair| pair.misdirect(dice))
     }
 
     pub fn placing(&mut self, placement: Placement) -> Result<(), String> {
@@ -261,7 +274,7 @@ impl World {
 
     pub fn on_placed(&mut self, job: usize) -> Result<(), String> {
         let Some(placement) = self.jobs[job].placing.take() else { return Ok(()) };
-        if self.full || self.dice.below(100) < self.disk.walks {
+        if self.walk_fails() {
             return self.input(job, Input::Placed(Err(Failure::Disk(DiskFault::Full, "place".into()))));
         }
         let state = &mut self.jobs[job];
@@ -298,11 +311,17 @@ impl World {
         let fails = self.dice.below(1000) < self.disk.syncs;
         let Some(pair) = &mut self.jobs[job].pair else { return Ok(()) };
         if fails {
+            self.counts.hit(Fault::SyncError);
             pair.lost(mark, &mut self.dice);
             self.jobs[job].wasteful = true;
             return self.input(job, Input::Synced(Err(Failure::Disk(DiskFault::Io, "sync".into()))));
         }
-        pair.synced(mark);
+        if self.dice.below(1000) < self.disk.lies {
+            self.counts.hit(Fault::SyncLie);
+            pair.pretended(mark);
+        } else {
+            pair.synced(mark);
+        }
         self.input(job, Input::Synced(Ok(())))
     }
 
@@ -311,7 +330,7 @@ impl World {
         self.jobs[job].finishing = true;
         self.no_lanes(job)?;
         let wait = self.disk_wait();
-        if self.full || self.dice.below(100) < self.disk.walks {
+        if self.walk_fails() {
             self.after(wait, Event::Whole(job, u64::MAX));
         } else {
             self.after(wait, Event::Whole(job, total));
