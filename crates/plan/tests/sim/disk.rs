@@ -174,7 +174,7 @@ impl Pair {
         let mut identity: Identity = self.placement.identity.clone();
         let mut blocks: Vec<Option<(HeldBlock, usize)>> = Vec::new();
         let (mut synced, mut unproven) = (0, false);
-        for (at, record) in self.records.iter().enumerate() {
+        for (at, record) in self.records.iter().chain(&self.batch).enumerate() {
             match record {
                 Record::Block { index, len, hash } | Record::Prefix { index, len, hash } => {
                     put(&mut blocks, *index, *len, *hash, at);

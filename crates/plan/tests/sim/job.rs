@@ -49,6 +49,8 @@ pub struct Job {
     whole: bool,
     unproven: bool,
     length_unknown: bool,
+    /// One answer brings all anew, or new files could not be made: less is held than is recorded, and rightly so.
+    apart: bool,
     pub lanes: u32,
     pub paused: bool,
     pub paused_at: u64,
@@ -79,6 +81,7 @@ impl Job {
             whole: false,
             unproven: false,
             length_unknown: false,
+            apart: false,
             paused: false,
             paused_at: 0,
             rested: false,
@@ -98,6 +101,7 @@ impl Job {
     /// A process takes the job up; what it finds goes into the spec.
     pub fn begin(&mut self, quiet: bool) -> JobSpec {
         (self.paused, self.rested, self.finishing) = (false, false, false);
+        self.apart = false;
         self.began_quiet = quiet;
         self.length_unknown &= self.whole;
         self.runs += 1;
@@ -275,6 +279,7 @@ impl World {
     pub fn on_placed(&mut self, job: usize) -> Result<(), String> {
         let Some(placement) = self.jobs[job].placing.take() else { return Ok(()) };
         if self.walk_fails() {
+            self.jobs[job].apart = true;
             return self.input(job, Input::Placed(Err(Failure::Disk(DiskFault::Full, "place".into()))));
         }
         let state = &mut self.jobs[job];
@@ -374,12 +379,14 @@ impl World {
         match event {
             Told::Unproven { .. } => state.unproven = true,
             Told::LengthUnknown => state.length_unknown = true,
-            Told::Damaged { .. } | Told::NoRanges => state.wasteful = true,
+            Told::Damaged { .. } => state.wasteful = true,
+            Told::NoRanges => (state.wasteful, state.apart) = (true, true),
             Told::Paused => {
                 state.rested = true;
                 if state.pair.as_ref().is_some_and(|p| !p.is_synced()) {
                     return Err("at rest, and not synced".into());
                 }
+                self.journal_agrees(job)?;
                 return self.no_lanes(job);
             }
             _ => {}
@@ -390,11 +397,10 @@ impl World {
     /// The job failed: the user asks again, unless the answer is final.
     pub fn failed(&mut self, job: usize, error: Error) -> Result<(), String> {
         self.no_lanes(job)?;
-        let strict = self.jobs[job].spec.strict;
-        match &error {
-            Error::Unproven | Error::LengthUnknown if strict => return self.end(job, Outcome::Refused),
-            Error::Digest { .. } => return self.end(job, Outcome::Refused),
-            _ => {}
+        self.journal_agrees(job)?;
+        if matches!(error, Error::Unproven | Error::LengthUnknown) {
+            self.judge_refusal(job, &error)?;
+            return self.end(job, Outcome::Refused);
         }
         if let Error::Source { failure: Failure::Status { retry_after: Some(wait), .. }, .. } = &error
             && *wait > self.limits.retry_after_max
@@ -421,6 +427,40 @@ impl World {
         }
         self.after(S, Event::Again(job));
         Ok(())
+    }
+
+    /// At rest the journal tells of exactly what the planner holds: more would cost a later run checks that fail,
+    /// less would cost it the bytes.
+    fn journal_agrees(&self, job: usize) -> Result<(), String> {
+        let state = &self.jobs[job];
+        let (Some(pair), Some(id)) = (&state.pair, state.id) else { return Ok(()) };
+        if state.spec.stream || state.apart || state.placing.is_some() {
+            return Ok(());
+        }
+        let held = self.run.progress(id).map_or(0, |progress| progress.held);
+        // While the length is unknown, what stands beyond a hole is left out (P6).
+        let blocks = pair.held(false).filter(|held| held.identity.total.is_some()).map(|held| held.blocks);
+        let recorded = blocks.map(|blocks| blocks.iter().map(|block| u64::from(block.len)).sum());
+        match recorded.filter(|&recorded: &u64| recorded != held) {
+            Some(recorded) => Err(format!("{held} bytes are held, and {recorded} recorded")),
+            None => Ok(()),
+        }
+    }
+
+    /// Only a strict job may end unproven or without a length, and only where the servers gave cause.
+    fn judge_refusal(&self, job: usize, error: &Error) -> Result<(), String> {
+        let state = &self.jobs[job];
+        let honest = |&at: &usize| {
+            let site = &self.sites[at].manner;
+            site.validators == Validators::Strong && site.nodes == 1 && !site.coded && !site.close
+        };
+        let calm = self.lies.is_empty() && state.sites.len() == 1 && state.sites.iter().all(honest);
+        let flips = state.sites.iter().any(|&at| self.sites[at].versions.len() > 1);
+        match error {
+            _ if !state.spec.strict => Err(format!("not strict, and refused: {error:?}")),
+            _ if calm && !flips => Err(format!("refused though everything is proven: {error:?}")),
+            _ => Ok(()),
+        }
     }
 
     /// Is the file at its end one version, every block known, and nothing claimed that is not so?
