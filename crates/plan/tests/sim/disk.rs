@@ -157,8 +157,7 @@ impl Pair {
     pub fn misdirect(&mut self, dice: &mut Dice) -> bool {
         let at = dice.below(self.unsynced.len() as u64) as usize;
         let Some(write) = self.unsynced.get_mut(at) else { return false };
-        let (Some(first), Some(last)) = (write.first(), write.last()) else { return false };
-        let (start, end) = (first.0, last.1);
+        let Some((start, end)) = extent(write) else { return false };
         let to = dice.below(end);
         let strange = vec![(start, end, 0), (to, to + (end - start), 2_000_000 + dice.below(1000) as u32)];
         self.part.write(&strange);
@@ -217,11 +216,16 @@ fn put(blocks: &mut Vec<Option<(HeldBlock, usize)>>, index: u32, len: u32, hash:
 /// What becomes of a write that the power cut off.
 const FATES: &[Fault] = &[Fault::WriteLost, Fault::Torn512, Fault::Torn4096];
 
+/// From where to where a write reaches; one that went elsewhere is not in order.
+fn extent(spans: &[Span]) -> Option<(u64, u64)> {
+    Some((spans.iter().map(|span| span.0).min()?, spans.iter().map(|span| span.1).max()?))
+}
+
 /// A write of which only a piece, in sectors or pages, reached the disk.
 fn torn(spans: &[Span], unit: u64, dice: &mut Dice) -> Vec<Span> {
-    let (Some(first), Some(last)) = (spans.first(), spans.last()) else { return Vec::new() };
-    let units = (last.1 - first.0).div_ceil(unit);
-    let from = first.0 + dice.below(units) * unit;
+    let Some((start, end)) = extent(spans) else { return Vec::new() };
+    let units = (end - start).div_ceil(unit);
+    let from = start + dice.below(units) * unit;
     let upto = from + dice.below(units + 1) * unit;
-    super::tags::clip(spans, from, upto.min(last.1))
+    super::tags::clip(spans, from, upto.min(end))
 }
