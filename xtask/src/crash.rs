@@ -4,6 +4,7 @@ use thence_origin::kills::{Attempt, BOUND_MAX, Costs, Scene, Sender};
 
 use crate::options::Options;
 use crate::packages;
+use crate::record::{self, Try};
 use crate::shell;
 
 pub(crate) fn run(options: &Options) -> Result<(), String> {
@@ -15,6 +16,8 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         "even" => Sender::Even,
         _ => Sender::Nginx,
     };
+    let record = options.flag("record");
+    let commit = record::commit()?;
     options.no_others()?;
     packages::need(packages::TEST)?;
     let program = shell::thence(binary)?;
@@ -24,12 +27,24 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     println!("bound of a kill: one second of traffic (of nginx's first: two), at most {BOUND_MAX} bytes\n");
     println!("| lanes | kills | downloads | wrong | sent twice, no kill | a kill: median | p99 | max |");
     println!("|---|---|---|---|---|---|---|---|");
-    let mut problems = Vec::new();
+    let (mut problems, mut count, note) =
+        (Vec::new(), 0, format!("{lanes:?} lanes; {size} bytes").replace(',', ""));
     for lanes in lanes {
         let scene =
             Scene::new(program.clone(), (sender, served.path().to_owned()), lanes, (size, rate), seed)?;
         let attempts = scene.run(kills, jobs);
+        count += Costs::of(&attempts).kills() as u64;
         problems.extend(report(lanes, &scene, &attempts));
+    }
+    if record {
+        record::append(&Try {
+            kind: "kill".into(),
+            seed,
+            count,
+            failed: problems.len() as u64,
+            note,
+            commit,
+        })?;
     }
     if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
 }

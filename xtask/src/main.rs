@@ -7,6 +7,8 @@ mod crash;
 mod options;
 mod packages;
 mod picture;
+mod proof;
+mod record;
 mod rows;
 mod shell;
 mod sim;
@@ -17,15 +19,19 @@ use options::Options;
 
 const HELP: &str = "\
 cargo xtask test                        everything CI checks; stops at the first step that fails
-cargo xtask sim [--runs N] [--seed S]   the planner in the simulator; a fresh seed unless one is given
+cargo xtask sim [--runs N] [--seed S] [--jobs J] [--record]
+                                        the planner in the simulator; a fresh seed unless one is given
 cargo xtask states [--count N] [--seed S] [--first K]
                                         crashes of the files at any call: N states of a seed, and what the next run makes of them
 cargo xtask crash [--kills N] [--lanes 1,4,16] [--size 64M] [--seconds 2.5] [--jobs 4] [--seed S] [--from nginx|even]
+            [--record]
                                         SIGKILL at random instants, resumed, until N kills for each number of lanes
+cargo xtask proof [--check]             makes docs/proof.md of docs/proof.csv; or says whether it is that
 cargo xtask bench [--runs 5] [--size 1G] [--lanes 1,4,16] [--to disk,tmpfs] [--over plain,tls]
                                         beside aria2, curl, wget and axel; writes docs/bench.md
 cargo xtask rows                        which test cases have a test of their id
 cargo xtask picture                     records the README's picture anew (docs/picture.svg)
+`--record` appends what was tried to docs/proof.csv.
 `--binary PATH` makes crash, bench and picture try another build.
 ";
 
@@ -37,6 +43,7 @@ fn main() -> ExitCode {
         "bench" => bench::run(&options),
         "crash" => crash::run(&options),
         "picture" => picture::run(&options),
+        "proof" => proof::run(&options),
         "rows" => rows::run(&options),
         "sim" => sim::run(&options),
         "states" => states::run(&options),

@@ -1,8 +1,11 @@
-//! `--name value` pairs, the whole of our command line.
+//! `--name value` pairs and a few flags, the whole of our command line.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::str::FromStr;
+
+/// Options that have no value.
+const FLAGS: &[&str] = &["record", "check"];
 
 /// What was said, taken out piece by piece so that a misspelt name is noticed.
 pub(crate) struct Options(RefCell<HashMap<String, String>>);
@@ -12,6 +15,10 @@ impl Options {
         let mut said = HashMap::new();
         while let Some(arg) = args.next() {
             let name = arg.strip_prefix("--").ok_or_else(|| format!("`{arg}` is no option"))?;
+            if FLAGS.contains(&name) {
+                said.insert(name.to_owned(), String::new());
+                continue;
+            }
             let (name, value) = match name.split_once('=') {
                 Some((name, value)) => (name, value.to_owned()),
                 None => (name, args.next().ok_or_else(|| format!("`{arg}` wants a value"))?),
@@ -27,6 +34,11 @@ impl Options {
             None => Ok(default),
             Some(value) => value.parse().map_err(|_| format!("`--{name} {value}` cannot be read")),
         }
+    }
+
+    /// Whether `--name`, one of [`FLAGS`], was said.
+    pub(crate) fn flag(&self, name: &str) -> bool {
+        self.0.borrow_mut().remove(name).is_some()
     }
 
     /// The values of `--name a,b,c`.

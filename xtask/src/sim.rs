@@ -1,13 +1,53 @@
 //! The planner in its simulator, as many seeds as wanted.
 
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::thread;
+
 use crate::options::Options;
+use crate::record::{self, Try};
 use crate::shell;
 
 pub(crate) fn run(options: &Options) -> Result<(), String> {
-    let runs = options.take("runs", 2_000)?;
-    let seed = options.take("seed", shell::fresh_seed())?;
+    let (runs, jobs) = (options.take("runs", 2_000)?, options.take("jobs", 1u64)?.max(1));
+    let record = options.flag("record");
+    let seed = options.take("seed", if record { next_seed()? } else { shell::fresh_seed() })?;
     options.no_others()?;
-    batch(seed, runs)
+    if !record && jobs == 1 {
+        return batch(seed, runs);
+    }
+    println!("{runs} runs from seed {seed}, {jobs} at a time");
+    let commit = record::commit()?;
+    if record {
+        unrecorded(seed, runs)?;
+    }
+    let (count, failed) = spread(seed, runs, jobs)?;
+    if record {
+        let note = String::new();
+        record::append(&Try { kind: "sim".into(), seed, count, failed, note, commit })?;
+    }
+    if failed == 0 { Ok(()) } else { Err(format!("{failed} of {count} runs failed; each said its seed")) }
+}
+
+/// The first seed after all that are recorded; those that `cargo test` plays are not counted again.
+fn next_seed() -> Result<u64, String> {
+    let tries = record::all()?;
+    let ends =
+        tries.iter().filter(|done| done.kind == "sim").map(|done| done.seed.saturating_add(done.count));
+    Ok(ends.max().unwrap_or(10_000))
+}
+
+/// A seed that is recorded twice would count for two.
+fn unrecorded(seed: u64, runs: u64) -> Result<(), String> {
+    let meets = |done: &&Try| done.kind == "sim" && seed < done.seed + done.count && done.seed < seed + runs;
+    match record::all()?.iter().find(meets) {
+        None => Ok(()),
+        Some(done) => Err(format!(
+            "seeds {} to {} are recorded already; without --seed the next ones are taken",
+            done.seed,
+            done.seed + done.count - 1
+        )),
+    }
 }
 
 /// `runs` seeds from `seed` on; a single one tells its story.
@@ -18,4 +58,67 @@ pub(crate) fn batch(seed: u64, runs: u64) -> Result<(), String> {
     command.env("THENCE_SIM_SEED", seed.to_string()).env("THENCE_SIM_RUNS", runs.to_string());
     shell::run(&mut command)
         .map_err(|why| format!("{why}\nagain: cargo xtask sim --seed {seed} --runs {runs}"))
+}
+
+/// The same over `jobs` processes, each with its share of the seeds; runs counted and failed. The program is built
+/// first, so that what is changed meanwhile changes nothing.
+fn spread(seed: u64, runs: u64, jobs: u64) -> Result<(u64, u64), String> {
+    let program =
+        shell::built(&["test", "--no-run", "--package", "thence-plan", "--release", "--test", "sim"])?;
+    let share = runs.div_ceil(jobs);
+    let parts: Vec<_> = (0..jobs)
+        .map(|job| (seed + job * share, share.min(runs.saturating_sub(job * share))))
+        .filter(|part| part.1 > 0)
+        .map(|(first, count)| {
+            let mut command = Command::new(&program);
+            command.args(["--exact", "--nocapture", "many"]).stdout(Stdio::piped()).stderr(Stdio::null());
+            command.env("THENCE_SIM_SEED", first.to_string()).env("THENCE_SIM_RUNS", count.to_string());
+            thread::spawn(move || part(command, first, count))
+        })
+        .collect();
+    let mut sum = (0, 0);
+    for part in parts {
+        let (count, failed) =
+            part.join().map_err(|_| "a thread that waited for the simulator panicked")??;
+        sum = (sum.0 + count, sum.1 + failed);
+    }
+    Ok(sum)
+}
+
+/// Runs one share to its end and reads what it counted: a process that died on the way counts for nothing.
+fn part(mut command: Command, first: u64, count: u64) -> Result<(u64, u64), String> {
+    let mut child = command.spawn().map_err(|error| format!("the simulator: {error}"))?;
+    let mut told = None;
+    for line in
+        child.stdout.take().into_iter().flat_map(|out| BufReader::new(out).lines()).map_while(Result::ok)
+    {
+        if line.starts_with("seed ") || line.starts_with("faults:") {
+            println!("{line}");
+        }
+        told = counted(&line).or(told);
+    }
+    let status = child.wait().map_err(|error| format!("the simulator: {error}"))?;
+    match told {
+        Some((runs, failed)) if runs == count && status.success() == (failed == 0) => Ok((runs, failed)),
+        _ => Err(format!(
+            "the simulator ended early ({status}): cargo xtask sim --seed {first} --runs {count}"
+        )),
+    }
+}
+
+/// Reads `N runs, F failed, ...`.
+fn counted(line: &str) -> Option<(u64, u64)> {
+    let (runs, rest) = line.split_once(" runs, ")?;
+    Some((runs.parse().ok()?, rest.split_once(" failed")?.0.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_simulators_last_line_is_read() {
+        assert_eq!(counted("200 runs, 3 failed, 99 steps, 12 runs a second"), Some((200, 3)));
+        assert_eq!(counted("seed 7: 3 runs of it"), None);
+    }
 }

@@ -8,6 +8,8 @@
 mod dice;
 #[path = "sim/disk.rs"]
 mod disk;
+#[path = "sim/faults.rs"]
+mod faults;
 #[path = "sim/fuzz.rs"]
 mod fuzz;
 #[path = "sim/job.rs"]
@@ -26,23 +28,42 @@ mod tags;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
 use std::time::Instant;
 
+use faults::Counts;
 use world::World;
 
-/// Plays one seed.
-fn play(seed: u64, trace: bool) -> Result<u64, String> {
-    let played = catch_unwind(AssertUnwindSafe(|| World::new(seed, moment(), trace).play()));
+/// Plays one seed; steps taken, and what went wrong on the way.
+fn play(seed: u64, trace: bool) -> Result<(u64, Counts), String> {
+    let played = catch_unwind(AssertUnwindSafe(|| {
+        let mut world = World::new(seed, moment(), trace);
+        world.play().map(|steps| (steps, world.counts))
+    }));
     played.unwrap_or_else(|_| Err("panicked".into()))
 }
 
-fn play_all(first: u64, count: u64) {
+fn play_all(first: u64, count: u64) -> Result<Counts, String> {
+    let mut counts = Counts::default();
     for seed in first..first + count {
-        if let Err(wrong) = play(seed, false) {
-            panic!(
-                "seed {seed}: {wrong}\nreplay: THENCE_SIM_SEED={seed} cargo test -p thence-plan --test sim -- --nocapture one"
-            );
+        match play(seed, false) {
+            Ok((_, fired)) => counts.add(&fired),
+            Err(wrong) => {
+                return Err(format!(
+                    "seed {seed}: {wrong}\nreplay: THENCE_SIM_SEED={seed} cargo test -p thence-plan --test sim -- --nocapture one"
+                ));
+            }
         }
+    }
+    Ok(counts)
+}
+
+/// The fixed seeds in two halves, each played once a process whoever asks first.
+fn fixed(half: usize) -> &'static Counts {
+    static PLAYED: [OnceLock<Result<Counts, String>>; 2] = [OnceLock::new(), OnceLock::new()];
+    match PLAYED[half].get_or_init(|| play_all(1000 * half as u64, 1000)) {
+        Ok(counts) => counts,
+        Err(wrong) => panic!("{wrong}"),
     }
 }
 
@@ -69,10 +90,13 @@ fn many() {
     let Some(runs) = asked("THENCE_SIM_RUNS") else { return };
     let first = asked("THENCE_SIM_SEED").unwrap_or(0);
     let begun = moment();
-    let (mut steps, mut failed) = (0, 0);
+    let (mut steps, mut failed, mut counts) = (0, 0, Counts::default());
     for seed in first..first + runs {
         match play(seed, false) {
-            Ok(n) => steps += n,
+            Ok((n, fired)) => {
+                steps += n;
+                counts.add(&fired);
+            }
             Err(wrong) => {
                 failed += 1;
                 println!("seed {seed}: {wrong}");
@@ -80,25 +104,35 @@ fn many() {
         }
     }
     let seconds = begun.elapsed().as_secs_f64();
+    println!("{}", counts.report());
     println!("{runs} runs, {failed} failed, {steps} steps, {:.0} runs a second", runs as f64 / seconds);
     assert_eq!(failed, 0);
 }
 
 #[test]
 fn fixed_seeds_first_half() {
-    play_all(0, 1000);
+    fixed(0);
 }
 
 #[test]
 fn fixed_seeds_second_half() {
-    play_all(1000, 1000);
+    fixed(1);
+}
+
+#[test]
+fn every_kind_of_fault_fires_in_the_fixed_seeds() {
+    let mut counts = fixed(0).clone();
+    counts.add(fixed(1));
+    assert_eq!(counts.idle(), [""; 0], "these never fired");
 }
 
 #[test]
 fn fresh_seeds() {
     let base = std::time::UNIX_EPOCH.elapsed().map_or(0, |t| t.as_nanos() as u64) >> 8;
     println!("fresh seeds from {base}");
-    play_all(base, 200);
+    if let Err(wrong) = play_all(base, 200) {
+        panic!("{wrong}");
+    }
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::fs;
 use crate::source::{Source, root};
 
 /// Documents that name tests.
-const DOCUMENTS: &[&str] = &["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/gaps.md"];
+const DOCUMENTS: &[&str] =
+    &["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "docs/gaps.md", "docs/proof.md"];
 
 /// Names of tests in backticks that no source has.
 pub(crate) fn unknown_tests(sources: &[Source]) -> Vec<String> {

@@ -39,7 +39,7 @@ const ORDER: &[(&str, &[&str])] = &[
         "kills",
     ]),
     ("crates/fuzz", &["input", "secret", "sys", "netrc", "fields", "names", "planner", "client", "journal"]),
-    ("xtask", &["options", "shell", "packages", "rows", "sim", "states", "test", "crash", "bench", "picture"]),
+    ("xtask", &["options", "shell", "packages", "record", "proof", "rows", "sim", "states", "test", "crash", "bench", "picture"]),
 ];
 
 /// Words that must not appear, and where: unfinished work, and rooms without a name.
@@ -119,6 +119,13 @@ fn every_limit_bounds_something() {
 #[test]
 fn every_test_that_a_document_names_exists() {
     none(documents::unknown_tests(&sources()));
+}
+
+#[test]
+fn the_proof_is_what_its_numbers_give() {
+    let said =
+        std::process::Command::new(env!("CARGO_BIN_EXE_xtask")).args(["proof", "--check"]).output().unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
 }
 
 #[test]

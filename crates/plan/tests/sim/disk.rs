@@ -3,6 +3,7 @@
 use thence_plan::{Hash, Held, HeldBlock, Identity, Placement, Record};
 
 use super::dice::Dice;
+use super::faults::{Counts, Fault};
 use super::tags::{Span, Tags};
 
 /// One pair of files.
@@ -81,6 +82,13 @@ impl Pair {
         self.kept = self.records.len();
     }
 
+    /// A sync was said to have ended well, and the disk did nothing: neither the part nor the journal is safe.
+    pub fn pretended(&mut self, (writes, records): Mark) {
+        self.old = self.old.max(writes.min(self.unsynced.len()));
+        self.flush();
+        self.records.insert(records.min(self.records.len()), Record::Synced);
+    }
+
     /// A sync failed: the kernel may have dropped any of the pages, now or when memory runs short.
     pub fn lost(&mut self, (writes, _): Mark, dice: &mut Dice) {
         let all: Vec<Vec<Span>> = self.unsynced.drain(..).collect();
@@ -102,31 +110,59 @@ impl Pair {
         self.flush();
     }
 
-    /// The power went: of what was not synced anything may be there, and in part.
-    pub fn cut(&mut self, dice: &mut Dice) {
+    /// The power went: of what was not synced anything may be there, in part, and in any order, as far as this
+    /// world's disk does such things.
+    pub fn cut(&mut self, ways: &[Fault], dice: &mut Dice, counts: &mut Counts) {
         self.killed(dice);
         let kept = self.kept + dice.below((self.records.len() - self.kept) as u64 + 1) as usize;
         self.records.truncate(kept);
-        for spans in std::mem::take(&mut self.unsynced) {
-            match dice.below(3) {
-                0 => {}
-                1 => self.durable.write(&spans),
-                _ => self.durable.write(&torn(&spans, dice)),
+        let mut writes = std::mem::take(&mut self.unsynced);
+        if ways.contains(&Fault::Reordered) && writes.len() > 1 {
+            counts.hit(Fault::Reordered);
+            (1..writes.len()).rev().for_each(|i| writes.swap(i, dice.below(i as u64 + 1) as usize));
+        }
+        let fates: Vec<Fault> = ways.iter().copied().filter(|way| FATES.contains(way)).collect();
+        for spans in writes {
+            let fate = if fates.is_empty() || dice.percent(40) { Fault::PowerCut } else { dice.pick(&fates) };
+            if fate != Fault::PowerCut {
+                counts.hit(fate);
+            }
+            match fate {
+                Fault::WriteLost => {}
+                Fault::Torn512 => self.durable.write(&torn(&spans, 512, dice)),
+                Fault::Torn4096 => self.durable.write(&torn(&spans, 4096, dice)),
+                _ => self.durable.write(&spans),
             }
         }
+        self.old = 0;
         self.part = self.durable.clone();
     }
 
     /// Bits rot, in a stretch that holds something.
-    pub fn rot(&mut self, dice: &mut Dice) {
+    pub fn rot(&mut self, dice: &mut Dice) -> bool {
         let all = self.part.read(0, 1 << 40);
         let (start, end, _) = dice.pick(&all);
-        if start < end && end < 1 << 40 {
+        let holds = start < end && end < 1 << 40;
+        if holds {
             let at = start + dice.below(end - start);
             let rotten = [(at, at + 1, 1_000_000 + dice.below(1000) as u32)];
             self.part.write(&rotten);
             self.durable.write(&rotten);
         }
+        holds
+    }
+
+    /// A write of this process went elsewhere: what stood there is gone, and where it belongs is a hole. False if
+    /// every write is safe.
+    pub fn misdirect(&mut self, dice: &mut Dice) -> bool {
+        let at = dice.below(self.unsynced.len() as u64) as usize;
+        let Some(write) = self.unsynced.get_mut(at) else { return false };
+        let Some((start, end)) = extent(write) else { return false };
+        let to = dice.below(end);
+        let strange = vec![(start, end, 0), (to, to + (end - start), 2_000_000 + dice.below(1000) as u32)];
+        self.part.write(&strange);
+        *write = strange;
+        true
     }
 
     /// What the next run finds; `None` where there is no journal.
@@ -137,7 +173,7 @@ impl Pair {
         let mut identity: Identity = self.placement.identity.clone();
         let mut blocks: Vec<Option<(HeldBlock, usize)>> = Vec::new();
         let (mut synced, mut unproven) = (0, false);
-        for (at, record) in self.records.iter().enumerate() {
+        for (at, record) in self.records.iter().chain(&self.batch).enumerate() {
             match record {
                 Record::Block { index, len, hash } | Record::Prefix { index, len, hash } => {
                     put(&mut blocks, *index, *len, *hash, at);
@@ -177,11 +213,19 @@ fn put(blocks: &mut Vec<Option<(HeldBlock, usize)>>, index: u32, len: u32, hash:
     blocks[slot] = Some((HeldBlock { index, len, hash, synced: false }, at));
 }
 
-/// A write of which only a piece, in pages, reached the disk.
-fn torn(spans: &[Span], dice: &mut Dice) -> Vec<Span> {
-    let (Some(first), Some(last)) = (spans.first(), spans.last()) else { return Vec::new() };
-    let pages = (last.1 - first.0).div_ceil(4096);
-    let from = first.0 + dice.below(pages) * 4096;
-    let upto = from + dice.below(pages + 1) * 4096;
-    super::tags::clip(spans, from, upto.min(last.1))
+/// What becomes of a write that the power cut off.
+const FATES: &[Fault] = &[Fault::WriteLost, Fault::Torn512, Fault::Torn4096];
+
+/// From where to where a write reaches; one that went elsewhere is not in order.
+fn extent(spans: &[Span]) -> Option<(u64, u64)> {
+    Some((spans.iter().map(|span| span.0).min()?, spans.iter().map(|span| span.1).max()?))
+}
+
+/// A write of which only a piece, in sectors or pages, reached the disk.
+fn torn(spans: &[Span], unit: u64, dice: &mut Dice) -> Vec<Span> {
+    let Some((start, end)) = extent(spans) else { return Vec::new() };
+    let units = (end - start).div_ceil(unit);
+    let from = start + dice.below(units) * unit;
+    let upto = from + dice.below(units + 1) * unit;
+    super::tags::clip(spans, from, upto.min(end))
 }

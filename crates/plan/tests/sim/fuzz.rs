@@ -9,6 +9,7 @@ use thence_plan::{
 };
 
 use super::dice::Dice;
+use super::faults::Counts;
 use super::lies::{LIES, spoil};
 use super::scenario::{Scenario, scenario};
 use super::server::Reply;
@@ -87,7 +88,7 @@ fn head(dice: &mut Dice, world: &mut Scenario, lane: LaneId, asks: &[Ask]) -> In
     let any = Ask { range: None, condition: Condition::None, fresh: false };
     let ask = asks.get(lane.0 as usize).cloned().unwrap_or(any);
     let site = &world.sites[dice.below(world.sites.len() as u64) as usize];
-    let mut draft = site.draft(&ask, 1_700_000_000, dice);
+    let mut draft = site.draft(&ask, 1_700_000_000, dice, &mut Counts::default());
     while dice.percent(30) {
         spoil(dice.pick(LIES), site, &ask, &mut draft, dice);
     }

@@ -9,6 +9,7 @@ use thence_plan::{
 
 use super::dice::Dice;
 use super::disk::{Mark, Pair};
+use super::faults::{Counts, Fault};
 use super::lies::Lie;
 use super::scenario::S;
 use super::server::{Ranges, Validators};
@@ -48,6 +49,8 @@ pub struct Job {
     whole: bool,
     unproven: bool,
     length_unknown: bool,
+    /// One answer brings all anew, or new files could not be made: less is held than is recorded, and rightly so.
+    apart: bool,
     pub lanes: u32,
     pub paused: bool,
     pub paused_at: u64,
@@ -78,6 +81,7 @@ impl Job {
             whole: false,
             unproven: false,
             length_unknown: false,
+            apart: false,
             paused: false,
             paused_at: 0,
             rested: false,
@@ -89,9 +93,15 @@ impl Job {
         }
     }
 
+    /// The site that the user named first.
+    pub fn lead(&self) -> usize {
+        self.sites[0]
+    }
+
     /// A process takes the job up; what it finds goes into the spec.
     pub fn begin(&mut self, quiet: bool) -> JobSpec {
         (self.paused, self.rested, self.finishing) = (false, false, false);
+        self.apart = false;
         self.began_quiet = quiet;
         self.length_unknown &= self.whole;
         self.runs += 1;
@@ -136,7 +146,8 @@ impl Job {
         Some(held)
     }
 
-    pub fn killed(&mut self, power: bool, dice: &mut Dice) {
+    /// The process dies; `power` tells what the disk does if the whole machine did.
+    pub fn killed(&mut self, power: Option<&[Fault]>, dice: &mut Dice, counts: &mut Counts) {
         self.id = None;
         self.wasteful = true;
         if let Some(placement) = self.placing.take()
@@ -147,15 +158,21 @@ impl Job {
         }
         let aside = self.aside.as_mut().map(|(pair, ..)| pair);
         for pair in self.pair.iter_mut().chain(aside) {
-            if power { pair.cut(dice) } else { pair.killed(dice) }
+            match power {
+                Some(ways) => pair.cut(ways, dice, counts),
+                None => pair.killed(dice),
+            }
         }
     }
 
-    pub fn rot(&mut self, dice: &mut Dice) {
-        // A part that was read back whole is published as it is.
-        if let Some(pair) = self.pair.as_mut().filter(|_| !self.whole) {
-            pair.rot(dice);
-        }
+    /// Bits of the part rot. False if there is none, or it was read back whole: that is published as it is.
+    pub fn rot(&mut self, dice: &mut Dice) -> bool {
+        self.pair.as_mut().filter(|_| !self.whole).is_some_and(|pair| pair.rot(dice))
+    }
+
+    /// As [`rot`](Job::rot), by a write that went elsewhere.
+    pub fn misdirect(&mut self, dice: &mut Dice) -> bool {
+        self.pair.as_mut().filter(|_| !self.whole).is_some_and(|pair| pair.misdirect(dice))
     }
 
     pub fn placing(&mut self, placement: Placement) -> Result<(), String> {
@@ -261,7 +278,8 @@ impl World {
 
     pub fn on_placed(&mut self, job: usize) -> Result<(), String> {
         let Some(placement) = self.jobs[job].placing.take() else { return Ok(()) };
-        if self.full || self.dice.below(100) < self.disk.walks {
+        if self.walk_fails() {
+            self.jobs[job].apart = true;
             return self.input(job, Input::Placed(Err(Failure::Disk(DiskFault::Full, "place".into()))));
         }
         let state = &mut self.jobs[job];
@@ -298,11 +316,17 @@ impl World {
         let fails = self.dice.below(1000) < self.disk.syncs;
         let Some(pair) = &mut self.jobs[job].pair else { return Ok(()) };
         if fails {
+            self.counts.hit(Fault::SyncError);
             pair.lost(mark, &mut self.dice);
             self.jobs[job].wasteful = true;
             return self.input(job, Input::Synced(Err(Failure::Disk(DiskFault::Io, "sync".into()))));
         }
-        pair.synced(mark);
+        if self.dice.below(1000) < self.disk.lies {
+            self.counts.hit(Fault::SyncLie);
+            pair.pretended(mark);
+        } else {
+            pair.synced(mark);
+        }
         self.input(job, Input::Synced(Ok(())))
     }
 
@@ -311,7 +335,7 @@ impl World {
         self.jobs[job].finishing = true;
         self.no_lanes(job)?;
         let wait = self.disk_wait();
-        if self.full || self.dice.below(100) < self.disk.walks {
+        if self.walk_fails() {
             self.after(wait, Event::Whole(job, u64::MAX));
         } else {
             self.after(wait, Event::Whole(job, total));
@@ -355,12 +379,14 @@ impl World {
         match event {
             Told::Unproven { .. } => state.unproven = true,
             Told::LengthUnknown => state.length_unknown = true,
-            Told::Damaged { .. } | Told::NoRanges => state.wasteful = true,
+            Told::Damaged { .. } => state.wasteful = true,
+            Told::NoRanges => (state.wasteful, state.apart) = (true, true),
             Told::Paused => {
                 state.rested = true;
                 if state.pair.as_ref().is_some_and(|p| !p.is_synced()) {
                     return Err("at rest, and not synced".into());
                 }
+                self.journal_agrees(job)?;
                 return self.no_lanes(job);
             }
             _ => {}
@@ -371,11 +397,10 @@ impl World {
     /// The job failed: the user asks again, unless the answer is final.
     pub fn failed(&mut self, job: usize, error: Error) -> Result<(), String> {
         self.no_lanes(job)?;
-        let strict = self.jobs[job].spec.strict;
-        match &error {
-            Error::Unproven | Error::LengthUnknown if strict => return self.end(job, Outcome::Refused),
-            Error::Digest { .. } => return self.end(job, Outcome::Refused),
-            _ => {}
+        self.journal_agrees(job)?;
+        if matches!(error, Error::Unproven | Error::LengthUnknown) {
+            self.judge_refusal(job, &error)?;
+            return self.end(job, Outcome::Refused);
         }
         if let Error::Source { failure: Failure::Status { retry_after: Some(wait), .. }, .. } = &error
             && *wait > self.limits.retry_after_max
@@ -402,6 +427,40 @@ impl World {
         }
         self.after(S, Event::Again(job));
         Ok(())
+    }
+
+    /// At rest the journal tells of exactly what the planner holds: more would cost a later run checks that fail,
+    /// less would cost it the bytes.
+    fn journal_agrees(&self, job: usize) -> Result<(), String> {
+        let state = &self.jobs[job];
+        let (Some(pair), Some(id)) = (&state.pair, state.id) else { return Ok(()) };
+        if state.spec.stream || state.apart || state.placing.is_some() {
+            return Ok(());
+        }
+        let held = self.run.progress(id).map_or(0, |progress| progress.held);
+        // While the length is unknown, what stands beyond a hole is left out (P6).
+        let blocks = pair.held(false).filter(|held| held.identity.total.is_some()).map(|held| held.blocks);
+        let recorded = blocks.map(|blocks| blocks.iter().map(|block| u64::from(block.len)).sum());
+        match recorded.filter(|&recorded: &u64| recorded != held) {
+            Some(recorded) => Err(format!("{held} bytes are held, and {recorded} recorded")),
+            None => Ok(()),
+        }
+    }
+
+    /// Only a strict job may end unproven or without a length, and only where the servers gave cause.
+    fn judge_refusal(&self, job: usize, error: &Error) -> Result<(), String> {
+        let state = &self.jobs[job];
+        let honest = |&at: &usize| {
+            let site = &self.sites[at].manner;
+            site.validators == Validators::Strong && site.nodes == 1 && !site.coded && !site.close
+        };
+        let calm = self.lies.is_empty() && state.sites.len() == 1 && state.sites.iter().all(honest);
+        let flips = state.sites.iter().any(|&at| self.sites[at].versions.len() > 1);
+        match error {
+            _ if !state.spec.strict => Err(format!("not strict, and refused: {error:?}")),
+            _ if calm && !flips => Err(format!("refused though everything is proven: {error:?}")),
+            _ => Ok(()),
+        }
     }
 
     /// Is the file at its end one version, every block known, and nothing claimed that is not so?

@@ -2,6 +2,7 @@
 
 use thence_plan::{Ask, Ending, Failure, Input, LaneId, Phase, Take};
 
+use super::faults::Fault;
 use super::lies;
 use super::scenario::{MS, S};
 use super::server::{Body, Refusal, Reply, Stop};
@@ -105,25 +106,36 @@ impl World {
     fn ask_server(&mut self, lane: &Lane) -> Reply {
         let at = self.site_of(&lane.url);
         let wall = self.wall();
-        let lies: Vec<lies::Lie> = if self.noisy {
-            self.lies.clone().iter().filter(|(_, p)| self.dice.percent(*p)).map(|l| l.0).collect()
-        } else {
-            Vec::new()
-        };
-        if let Some(reply) = lies.iter().find_map(|&lie| lies::before(lie)) {
+        let lies = self.lies_now();
+        if let Some((lie, reply)) = lies.iter().find_map(|&lie| Some((lie, lies::before(lie)?))) {
+            self.counts.lied(lie);
             return reply;
         }
+        lies.iter().for_each(|&lie| self.counts.lied(lie));
         let site = &self.sites[at];
         let alike =
             self.lanes.values().filter(|l| l.is_served() && self.site_of(&l.url) == at).count() as u64;
-        let Ok(hops) = site.hops(&lane.url) else {
-            let page = super::server::page(403);
-            return site.reply(page, Vec::new(), wall, &mut self.dice);
+        let hops = match site.hops(&lane.url) {
+            Ok(hops) => hops,
+            Err(fault) => {
+                self.counts.hit(fault);
+                let page = super::server::page(403);
+                return site.reply(page, Vec::new(), wall, &mut self.dice);
+            }
         };
         let host = hops.last().map_or(lane.host.clone(), |last| super::world::host_of(last));
         let open = self.lanes.values().filter(|l| l.is_served() && l.host == host).count() as u64;
-        let mut draft = site.draft(&lane.ask, wall, &mut self.dice);
-        match site.manner.lanes {
+        let mut draft = site.draft(&lane.ask, wall, &mut self.dice, &mut self.counts);
+        if self.is_lying_mirror(lane.job, at) {
+            self.counts.hit(Fault::LyingMirror);
+        }
+        let limit = site.manner.lanes;
+        if limit
+            .is_some_and(|(most, how)| if how == Refusal::Status(403) { alike >= most } else { open >= most })
+        {
+            self.counts.hit(Fault::Crowded);
+        }
+        match limit {
             Some((most, Refusal::Reset)) if open >= most => {
                 return Reply::Broken(Failure::Reset("too many".into()));
             }
@@ -145,6 +157,19 @@ impl World {
             lies.iter().for_each(|&lie| lies::stop(lie, body, &mut self.dice));
         }
         reply
+    }
+
+    /// Another file under the name of the job's.
+    fn is_lying_mirror(&self, job: usize, at: usize) -> bool {
+        let (lead, site) = (&self.sites[self.jobs[job].lead()].versions[0], &self.sites[at].versions[0]);
+        (lead.tag, lead.len) != (site.tag, site.len)
+    }
+
+    /// The lies that this answer will tell.
+    fn lies_now(&mut self) -> Vec<lies::Lie> {
+        let dice = &mut self.dice;
+        let told = self.lies.iter().filter(|(_, often)| self.noisy && dice.percent(*often));
+        told.map(|lie| lie.0).collect()
     }
 
     pub fn on_take(&mut self, id: LaneId, take: Take) -> Result<(), String> {

@@ -1,4 +1,4 @@
-//! What goes wrong with a request while the noise lasts; each seed picks its own few kinds (swarm testing).
+//! What goes wrong with a request while the noise lasts; each seed has its own kinds of it.
 
 use thence_plan::{Ask, Failure};
 
@@ -9,6 +9,7 @@ use super::server::{Body, Draft, Reply, Site, Stop, page};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Lie {
     Resolve,
+    Offline,
     Refused,
     Unreachable,
     ResetEarly,
@@ -46,6 +47,7 @@ pub enum Lie {
 /// All of them.
 pub const LIES: &[Lie] = &[
     Lie::Resolve,
+    Lie::Offline,
     Lie::Refused,
     Lie::Unreachable,
     Lie::ResetEarly,
@@ -84,6 +86,7 @@ pub const LIES: &[Lie] = &[
 pub fn before(lie: Lie) -> Option<Reply> {
     Some(match lie {
         Lie::Resolve => Reply::Broken(Failure::Resolve("no such host".into())),
+        Lie::Offline => Reply::Broken(Failure::Offline("no route".into())),
         Lie::Refused => Reply::Broken(Failure::Refused("refused".into())),
         Lie::Unreachable => Reply::Broken(Failure::Connect("unreachable".into())),
         Lie::ResetEarly => Reply::Broken(Failure::Reset("reset".into())),

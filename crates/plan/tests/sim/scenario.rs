@@ -3,6 +3,7 @@
 use thence_plan::{Command, JobSpec};
 
 use super::dice::Dice;
+use super::faults::{FAULTS, Fault};
 use super::lies::{LIES, Lie};
 use super::server::{Manner, Ranges, Refusal, Site, Validators, Version};
 
@@ -21,6 +22,8 @@ pub enum Twist {
     PowerCut,
     Command(usize, Command),
     Rot(usize),
+    /// A write went elsewhere, and the next process finds out.
+    Misdirect(usize),
     /// The disk is full, or has room again.
     Full(bool),
     /// Everything is well from here on.
@@ -35,6 +38,8 @@ pub struct DiskManner {
     /// Writes and syncs in a thousand that fail.
     pub writes: u64,
     pub syncs: u64,
+    /// Syncs in a thousand that do nothing, and say that all is well.
+    pub lies: u64,
     /// Placements and finishes in a hundred that fail.
     pub walks: u64,
 }
@@ -46,6 +51,8 @@ pub struct Scenario {
     pub jobs: Vec<JobSpec>,
     /// Sites of each job, the first is the lead.
     pub sites_of: Vec<Vec<usize>>,
+    /// What happens to this world, and what its answers may be like.
+    pub faults: Vec<Fault>,
     pub lies: Vec<(Lie, u64)>,
     pub twists: Vec<(u64, Twist)>,
     pub disk: DiskManner,
@@ -57,15 +64,17 @@ const B: u64 = 256 << 10;
 /// The world of a seed.
 pub fn scenario(dice: &mut Dice) -> Scenario {
     let quiet = dice.between(1, 40) * S;
+    let (faults, lies) = swarm(dice);
     let mut out = Scenario {
         sites: Vec::new(),
         jobs: Vec::new(),
         sites_of: Vec::new(),
-        lies: lies(dice),
+        disk: disk(&faults, dice),
+        lies,
         twists: vec![(quiet, Twist::Quiet)],
-        disk: disk(dice),
+        faults,
     };
-    let flips = dice.percent(30);
+    let flips = out.has(Fault::Flip) || out.has(Fault::FlipBack);
     for _ in 0..dice.pick(&[1, 1, 1, 2, 3]) {
         job(&mut out, flips, dice);
     }
@@ -74,30 +83,58 @@ pub fn scenario(dice: &mut Dice) -> Scenario {
             flip(&mut out, site, quiet, dice);
         }
     }
+    crashes(&mut out, quiet, dice);
     twists(&mut out, quiet, dice);
     out
 }
 
-/// Each seed has its own few kinds of lies, each seldom or often.
-fn lies(dice: &mut Dice) -> Vec<(Lie, u64)> {
-    let kinds = dice.pick(&[0, 0, 1, 1, 2, 3, 5, 9]);
-    (0..kinds).map(|_| (dice.pick(LIES), dice.pick(&[3, 10, 30, 60]))).collect()
+impl Scenario {
+    fn has(&self, fault: Fault) -> bool {
+        self.faults.contains(&fault)
+    }
 }
 
-fn disk(dice: &mut Dice) -> DiskManner {
-    let bad = dice.percent(12);
-    let often = |dice: &mut Dice| if bad { dice.pick(&[0, 5, 40]) } else { 0 };
+/// Swarm testing: each seed has its own kinds of trouble. Alone a fault shows its own consequences, undisturbed by
+/// others that end the job early; among many, what they do together. What happens to the whole world is drawn more
+/// often than the lies of single answers, each seldom or often.
+fn swarm(dice: &mut Dice) -> (Vec<Fault>, Vec<(Lie, u64)>) {
+    let (world, all) = (3 * FAULTS.len() as u64, (3 * FAULTS.len() + LIES.len()) as u64);
+    let picked: Vec<u64> = match dice.below(10) {
+        0 => Vec::new(),
+        1..=3 => vec![dice.below(all)],
+        4..=7 => (0..dice.between(2, 6)).map(|_| dice.below(all)).collect(),
+        _ => {
+            let share = dice.pick(&[8, 20, 50]);
+            (0..all).filter(|_| dice.percent(share)).collect()
+        }
+    };
+    let (mut faults, mut lies) = (Vec::new(), Vec::new());
+    for index in picked {
+        if index < world {
+            faults.push(FAULTS[(index / 3) as usize]);
+        } else {
+            lies.push((LIES[(index - world) as usize], dice.pick(&[3, 10, 30, 60])));
+        }
+    }
+    (faults, lies)
+}
+
+fn disk(faults: &[Fault], dice: &mut Dice) -> DiskManner {
+    let mut where_it = |fault: Fault, bad: &[u64], good: u64| {
+        if faults.contains(&fault) { dice.pick(bad) } else { good }
+    };
     DiskManner {
-        slow: dice.pick(&[1, 5, 5, 50, 2000]),
-        writes: often(dice),
-        syncs: often(dice) * 5,
-        walks: often(dice) / 2,
+        slow: where_it(Fault::SlowDisk, &[50, 2000, 10_000], 5),
+        writes: where_it(Fault::WriteError, &[5, 40], 0),
+        syncs: where_it(Fault::SyncError, &[25, 200], 0),
+        lies: where_it(Fault::SyncLie, &[300, 1000], 0),
+        walks: where_it(Fault::WalkError, &[5, 30], 0),
     }
 }
 
 fn job(out: &mut Scenario, flips: bool, dice: &mut Dice) {
     let len = length(dice);
-    let manner = manner(len, dice);
+    let manner = manner(len, out, dice);
     let index = out.sites.len() as u32;
     let tag = 10 * (index + 1);
     let first = Version { tag, len, base: tag, shared: 0, number: 1 };
@@ -107,7 +144,7 @@ fn job(out: &mut Scenario, flips: bool, dice: &mut Dice) {
     let mut urls = vec![site.url()];
     let mut sites_of = vec![out.sites.len()];
     out.sites.push(site);
-    if dice.percent(20) {
+    if dice.percent(20) || out.has(Fault::LyingMirror) {
         for _ in 0..dice.between(1, 2) {
             let mirror = mirror(out, sites_of[0], dice);
             urls.push(mirror.url());
@@ -143,8 +180,9 @@ fn length(dice: &mut Dice) -> u64 {
 fn mirror(out: &Scenario, of: usize, dice: &mut Dice) -> Site {
     let lead = &out.sites[of];
     let mut site = Site { index: out.sites.len() as u32, host: dice.pick(&[1, 3, 4]), ..lead.clone() };
-    site.manner = Manner { coded: false, ..manner(lead.version().len, dice) };
-    match dice.below(4) {
+    site.manner = Manner { coded: false, ..manner(lead.version().len, out, dice) };
+    match dice.below(3) {
+        0 | 1 if !out.has(Fault::LyingMirror) => {}
         0 => site.versions[0].tag += 1_000,
         1 => site.versions[0].len += 1,
         _ => {}
@@ -153,7 +191,7 @@ fn mirror(out: &Scenario, of: usize, dice: &mut Dice) -> Site {
     site
 }
 
-fn manner(len: u64, dice: &mut Dice) -> Manner {
+fn manner(len: u64, out: &Scenario, dice: &mut Dice) -> Manner {
     use Validators as V;
     let odd = dice.percent(35);
     let validators = match dice.below(10) {
@@ -179,7 +217,10 @@ fn manner(len: u64, dice: &mut Dice) -> Manner {
         Refusal::Refuse,
     ]);
     let seconds = dice.pick(&[1, 3, 10, 30]);
-    let redirects = dice.percent(25);
+    let once = out.has(Fault::UsedUp) && dice.percent(60);
+    let redirects = once || dice.percent(if out.has(Fault::Expired) { 80 } else { 20 });
+    let cluster = if out.has(Fault::OtherNode) { 60 } else { 2 };
+    let crowded = if out.has(Fault::Crowded) { 80 } else { 12 };
     // A connection that is refused behind a redirect says nothing of whose it was.
     let refusal = if redirects { Refusal::Status(503) } else { refusal };
     Manner {
@@ -190,9 +231,10 @@ fn manner(len: u64, dice: &mut Dice) -> Manner {
         coded: odd && dice.percent(10),
         star: validators == V::Strong && odd && dice.percent(20),
         grant: (odd && validators != V::Now && dice.percent(15)).then(|| (len / 8).max(64 * K)),
-        nodes: if odd && dice.percent(15) { dice.between(2, 3) } else { 1 },
+        nodes: if dice.percent(cluster) { dice.between(2, 3) } else { 1 },
         redirects,
-        lanes: dice.percent(20).then(|| (dice.between(1, 4), refusal)),
+        once,
+        lanes: dice.percent(crowded).then(|| (dice.between(1, 4), refusal)),
         rate: (len / seconds).max(2_000),
         slow: dice.pick(&[0, 0, 0, 10, 30]),
     }
@@ -212,39 +254,64 @@ fn flip(out: &mut Scenario, at: usize, quiet: u64, dice: &mut Dice) {
         out.sites[at].versions.push(Version { tag: tag + number, len: new, base: tag, shared, number });
         let when = dice.below(quiet);
         out.twists.push((when, Twist::Flip(at, to)));
-        if dice.percent(25) {
+        if out.has(Fault::FlipBack) {
             out.twists.push((when + dice.below(quiet - when), Twist::Flip(at, 0)));
         }
     }
 }
 
+/// Deaths of the process and of the machine: one after the other, or in a row while it recovers.
+fn crashes(out: &mut Scenario, quiet: u64, dice: &mut Dice) {
+    let fatal = |fault: &Fault| {
+        use Fault as F;
+        matches!(fault, F::PowerCut | F::WriteLost | F::Torn512 | F::Torn4096 | F::Reordered | F::SyncLie)
+    };
+    let power = out.faults.iter().any(fatal);
+    let mut deaths = Vec::new();
+    if out.has(Fault::Kill) {
+        deaths.extend((0..dice.between(1, 4)).map(|_| (dice.below(quiet), Twist::Kill)));
+    }
+    if power {
+        deaths.extend((0..dice.between(1, 3)).map(|_| (dice.below(quiet), Twist::PowerCut)));
+    }
+    if out.has(Fault::CrashLoop) {
+        let (mut at, soon) = (dice.below(quiet), dice.pick(&[20 * MS, 500 * MS, 3 * S]));
+        for _ in 0..dice.between(2, 10) {
+            deaths.push((at, if power && dice.percent(50) { Twist::PowerCut } else { Twist::Kill }));
+            at += dice.below(soon);
+        }
+    }
+    out.twists.extend(deaths);
+}
+
 fn twists(out: &mut Scenario, quiet: u64, dice: &mut Dice) {
-    let mut at = |dice: &mut Dice, twist: Twist| out.twists.push((dice.below(quiet), twist));
-    if dice.percent(35) {
-        (0..dice.between(1, 4)).for_each(|_| at(dice, Twist::Kill));
+    let mut more = Vec::new();
+    let mut at = |dice: &mut Dice, twist: Twist| more.push((dice.below(quiet), twist));
+    for n in 0..3 {
+        if out.has(Fault::Rot) {
+            at(dice, Twist::Rot(n));
+        }
+        if out.has(Fault::Misdirected) {
+            at(dice, Twist::Misdirect(n));
+        }
+        if out.has(Fault::Expired) {
+            at(dice, Twist::Expire(n));
+        }
     }
-    if dice.percent(25) {
-        (0..dice.between(1, 3)).for_each(|_| at(dice, Twist::PowerCut));
-    }
-    if dice.percent(10) {
-        (0..dice.between(1, 3)).for_each(|n| at(dice, Twist::Rot(n as usize)));
-    }
-    if dice.percent(30) {
-        (0..3).for_each(|n| at(dice, Twist::Expire(n)));
-    }
-    if dice.percent(6) {
+    if out.has(Fault::DiskFull) {
         at(dice, Twist::Full(true));
         at(dice, Twist::Full(false));
     }
     for job in 0..out.jobs.len() {
-        if dice.percent(15) {
+        if out.has(Fault::Pause) {
             let when = dice.below(quiet);
-            out.twists.push((when, Twist::Command(job, Command::Pause)));
-            out.twists.push((when + dice.below(20 * S), Twist::Command(job, Command::Resume)));
+            more.push((when, Twist::Command(job, Command::Pause)));
+            more.push((when + dice.below(20 * S), Twist::Command(job, Command::Resume)));
         }
-        if dice.percent(10) {
+        if out.has(Fault::Lanes) {
             let lanes = dice.between(1, 9) as u32;
-            out.twists.push((dice.below(quiet), Twist::Command(job, Command::Lanes(lanes))));
+            more.push((dice.below(quiet), Twist::Command(job, Command::Lanes(lanes))));
         }
     }
+    out.twists.extend(more);
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use thence_plan::{Ask, Condition, Ending, Failure, Head, HttpVersion};
 
 use super::dice::Dice;
+use super::faults::{Counts, Fault};
 use super::tags::{Span, clip};
 
 /// Wall clock at the simulation's start, seconds since 1970.
@@ -92,6 +93,8 @@ pub struct Manner {
     pub nodes: u64,
     /// The URL leads to a signed target of some other host.
     pub redirects: bool,
+    /// ... that works once.
+    pub once: bool,
     pub lanes: Option<(u64, Refusal)>,
     /// Bytes a second of a lane.
     pub rate: u64,
@@ -174,19 +177,24 @@ impl Site {
         &self.versions[self.current]
     }
 
-    /// Where a request to `url` ends up; `Err` where its signature has expired.
-    pub fn hops(&self, url: &str) -> Result<Vec<String>, ()> {
+    /// Where a request to `url` ends up; `Err` where its signature is worth nothing now.
+    pub fn hops(&self, url: &str) -> Result<Vec<String>, Fault> {
         match url.split_once("?t=") {
+            // Whoever was led there has used it up.
+            Some(_) if self.manner.once => Err(Fault::UsedUp),
             Some((_, epoch)) if epoch == self.epoch.to_string() => Ok(Vec::new()),
-            Some(_) => Err(()),
+            Some(_) => Err(Fault::Expired),
             None if self.manner.redirects => Ok(vec![self.target()]),
             None => Ok(Vec::new()),
         }
     }
 
     /// The honest answer of this server.
-    pub fn draft(&self, ask: &Ask, wall: u64, dice: &mut Dice) -> Draft {
+    pub fn draft(&self, ask: &Ask, wall: u64, dice: &mut Dice, counts: &mut Counts) -> Draft {
         let node = dice.below(self.manner.nodes);
+        if node > 0 {
+            counts.hit(Fault::OtherNode);
+        }
         let (etag, modified) = self.validators(node, wall);
         let version = self.version();
         let mut draft = Draft {

@@ -10,6 +10,7 @@ use thence_plan::{
 
 use super::dice::Dice;
 use super::disk::Mark;
+use super::faults::{Counts, Fault};
 use super::job::Job;
 use super::lane::{Lane, State};
 use super::lies::Lie;
@@ -39,8 +40,10 @@ pub enum Event {
     Twist(usize),
 }
 
-/// Virtual time after which a run counts as hung, and steps likewise.
+/// Virtual time after which a run counts as hung: from its start, and from the moment on from which all is well. Steps
+/// likewise.
 const LONGEST: u64 = 400_000 * S;
+const LONGEST_QUIET: u64 = 40_000 * S;
 const MOST_STEPS: u64 = 400_000;
 
 /// One simulation.
@@ -53,8 +56,13 @@ pub struct World {
     pub sites: Vec<Site>,
     pub lies: Vec<(Lie, u64)>,
     pub disk: DiskManner,
+    faults: Vec<Fault>,
+    pub counts: Counts,
     pub full: bool,
     pub noisy: bool,
+    /// When the noise ended, and when the process last died.
+    quiet: Option<u64>,
+    died: Option<u64>,
     pub jobs: Vec<Job>,
     pub lanes: BTreeMap<LaneId, Lane>,
     queue: BinaryHeap<Reverse<(u64, u64, u32, Event)>>,
@@ -75,7 +83,7 @@ pub fn host_of(url: &str) -> String {
 impl World {
     pub fn new(seed: u64, base: Instant, trace: bool) -> World {
         let mut dice = Dice::new(seed);
-        let Scenario { sites, jobs, sites_of, lies, twists, disk } = scenario(&mut dice);
+        let Scenario { sites, jobs, sites_of, faults, lies, twists, disk } = scenario(&mut dice);
         let limits = Limits::default();
         let jobs = jobs.into_iter().zip(sites_of).map(|(spec, sites)| Job::new(spec, sites)).collect();
         let mut world = World {
@@ -87,8 +95,12 @@ impl World {
             sites,
             lies,
             disk,
+            faults,
+            counts: Counts::default(),
             full: false,
             noisy: true,
+            quiet: None,
+            died: None,
             jobs,
             lanes: BTreeMap::new(),
             queue: BinaryHeap::new(),
@@ -113,7 +125,10 @@ impl World {
                 self.sites,
                 self.jobs.iter().map(|j| &j.spec).collect::<Vec<_>>()
             );
-            println!("lies {:?} twists {:?} disk {:?}", self.lies, self.twists, self.disk);
+            println!(
+                "faults {:?} lies {:?}\ntwists {:?} disk {:?}",
+                self.faults, self.lies, self.twists, self.disk
+            );
         }
         for job in 0..self.jobs.len() {
             self.add(job)?;
@@ -126,7 +141,8 @@ impl World {
             };
             self.now = self.now.max(next);
             self.steps += 1;
-            if self.now > LONGEST || self.steps > MOST_STEPS {
+            let since = self.quiet.map_or(0, |quiet| self.now - quiet);
+            if self.now > LONGEST || since > LONGEST_QUIET || self.steps > MOST_STEPS {
                 return Err(format!("hang: {} s and {} steps", self.now / S, self.steps));
             }
             if queued.is_some_and(|at| at <= self.now) {
@@ -260,6 +276,7 @@ impl World {
     /// A host that refuses is left alone; so is the one that led to it.
     pub fn learn_hold(&mut self, url: &str, host: &str, head: &Head) {
         let Some(wait) = head.retry_after().filter(|_| matches!(head.status, 429 | 503)) else { return };
+        self.counts.hit(Fault::RetryAfter);
         let until = self.now + wait.as_nanos() as u64;
         for host in [host_of(url), host.to_owned()] {
             let hold = self.holds.entry(host).or_default();
@@ -271,19 +288,27 @@ impl World {
         self.say(|| format!("  * {twist:?}"));
         let sites = self.sites.len();
         match twist {
-            Twist::Flip(site, version) => self.sites[site].current = version,
+            Twist::Flip(site, version) => {
+                self.counts.hit(if version == 0 { Fault::FlipBack } else { Fault::Flip });
+                self.sites[site].current = version;
+            }
             Twist::Expire(site) => self.sites[site % sites].epoch += 1,
-            Twist::Kill => return self.kill(false),
-            Twist::PowerCut => return self.kill(true),
-            Twist::Rot(job) => {
+            Twist::Kill | Twist::PowerCut => return self.die(twist == Twist::PowerCut),
+            Twist::Rot(job) | Twist::Misdirect(job) => {
                 let job = job % self.jobs.len();
-                self.jobs[job].rot(&mut self.dice);
+                let done = match twist {
+                    Twist::Rot(_) => (Fault::Rot, self.jobs[job].rot(&mut self.dice)),
+                    _ => (Fault::Misdirected, self.jobs[job].misdirect(&mut self.dice)),
+                };
+                if done.1 {
+                    self.counts.hit(done.0);
+                }
                 return self.kill(false);
             }
             Twist::Full(full) => self.full = full,
             Twist::Command(job, command) => return self.command(job, command),
             Twist::Quiet => {
-                (self.noisy, self.full) = (false, false);
+                (self.noisy, self.full, self.quiet) = (false, false, Some(self.now));
                 self.disk = DiskManner { slow: 5, ..DiskManner::default() };
             }
         }
@@ -297,7 +322,10 @@ impl World {
             return Ok(());
         }
         match &command {
-            Command::Pause => (state.paused, state.paused_at, state.rested) = (true, now, false),
+            Command::Pause => {
+                self.counts.hit(Fault::Pause);
+                (state.paused, state.paused_at, state.rested) = (true, now, false);
+            }
             Command::Resume => {
                 if state.paused && !state.rested && !state.finishing && now > state.paused_at + 15 * S {
                     return Err("a pause that does not rest".into());
@@ -305,6 +333,7 @@ impl World {
                 state.paused = false;
             }
             Command::Lanes(lanes) => {
+                self.counts.hit(Fault::Lanes);
                 // Lanes that are open may stay.
                 state.lanes = *lanes;
                 state.spec.lanes = *lanes;
@@ -314,6 +343,15 @@ impl World {
         self.input(job, Input::Command(command))
     }
 
+    /// A death that the scenario had in store.
+    fn die(&mut self, power: bool) -> Result<(), String> {
+        self.counts.hit(if power { Fault::PowerCut } else { Fault::Kill });
+        if self.died.replace(self.now).is_some_and(|at| self.now < at + 3 * S) {
+            self.counts.hit(Fault::CrashLoop);
+        }
+        self.kill(power)
+    }
+
     /// The process dies, perhaps with the whole machine; the next one finds what is on the disk.
     fn kill(&mut self, power: bool) -> Result<(), String> {
         self.life += 1;
@@ -321,7 +359,7 @@ impl World {
         self.holds.clear();
         self.run = Run::new(self.limits.clone(), self.dice.roll());
         for job in &mut self.jobs {
-            job.killed(power, &mut self.dice);
+            job.killed(power.then_some(self.faults.as_slice()), &mut self.dice, &mut self.counts);
         }
         for job in 0..self.jobs.len() {
             if self.jobs[job].outcome.is_none() {
@@ -361,18 +399,32 @@ impl World {
     /// A file operation takes its time.
     pub fn disk_wait(&mut self) -> u64 {
         let slow = self.disk.slow;
-        self.dice.below(slow * MS) + MS / 10
+        let wait = self.dice.below(slow * MS) + MS / 10;
+        if wait > 40 * MS {
+            self.counts.hit(Fault::SlowDisk);
+        }
+        wait
     }
 
     pub fn write_fails(&mut self) -> Option<Failure> {
-        let fault = if self.full {
-            thence_plan::DiskFault::Full
+        let (fault, kind) = if self.full {
+            (thence_plan::DiskFault::Full, Fault::DiskFull)
         } else if self.dice.below(1000) < self.disk.writes {
-            thence_plan::DiskFault::Io
+            (thence_plan::DiskFault::Io, Fault::WriteError)
         } else {
             return None;
         };
+        self.counts.hit(kind);
         Some(Failure::Disk(fault, "write".into()))
+    }
+
+    /// Making files, or publishing one, fails.
+    pub fn walk_fails(&mut self) -> bool {
+        let fails = self.full || self.dice.below(100) < self.disk.walks;
+        if fails {
+            self.counts.hit(if self.full { Fault::DiskFull } else { Fault::WalkError });
+        }
+        fails
     }
 
     pub fn after(&mut self, wait: u64, event: Event) {

@@ -115,6 +115,7 @@ impl World {
                     (place()?, Vec::new())
                 }
             }
+            Found::Kept(_) => return Err("find: bytes of which no journal tells anything".into()),
             Found::InUse { .. } | Found::OtherUrl { .. } => return Err("find: somebody else's".into()),
         };
         Work { world: self, wish, pair, there }.go(&limits).map(|()| seen)

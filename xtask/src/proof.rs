@@ -1,0 +1,168 @@
+//! docs/proof.md: a hand-written frame, and the sums of docs/proof.csv in it.
+
+use std::fmt::Write;
+use std::fs;
+
+use crate::options::Options;
+use crate::record::{self, Try};
+use crate::shell;
+
+const FRAME: &str = include_str!("proof/frame.md");
+
+/// A kind of trial.
+struct Kind {
+    name: &'static str,
+    /// What is counted.
+    what: &'static str,
+    /// Zero failures bound the chance of one: the trials are drawn by chance.
+    drawn: bool,
+    command: &'static str,
+}
+
+const KINDS: &[Kind] = &[
+    Kind {
+        name: "sim",
+        what: "simulated runs of the planner",
+        drawn: true,
+        command: "`cargo xtask sim --runs 100000 --jobs 2 --record`; a failure prints its seed, and `--seed S --runs 1` tells its story",
+    },
+    Kind {
+        name: "states",
+        what: "states of a disk after a crash",
+        drawn: false,
+        command: "the command that the note of its lines in docs/proof.csv names",
+    },
+    Kind {
+        name: "powercut",
+        what: "power cuts of a real file system",
+        drawn: true,
+        command: "`cargo test -p thence-cli --test powercut`, as root",
+    },
+    Kind {
+        name: "kill",
+        what: "kills of the real program",
+        drawn: true,
+        command: "`cargo xtask crash --kills 1000 --record`",
+    },
+    Kind {
+        name: "plant",
+        what: "bugs planted in the planner",
+        drawn: false,
+        command: "`cargo xtask plant --record`",
+    },
+];
+
+/// Writes the page; with `--check` says whether it is the one that the file gives.
+pub(crate) fn run(options: &Options) -> Result<(), String> {
+    let check = options.flag("check");
+    options.no_others()?;
+    let page = page(&record::all()?)?;
+    let path = shell::root().join("docs/proof.md");
+    if !check {
+        return fs::write(&path, page).map_err(|error| format!("docs/proof.md: {error}"));
+    }
+    match fs::read_to_string(&path) {
+        Ok(there) if there == page => Ok(()),
+        Ok(_) => Err("docs/proof.md is not what docs/proof.csv gives: run `cargo xtask proof`".into()),
+        Err(error) => Err(format!("docs/proof.md: {error}")),
+    }
+}
+
+fn page(tries: &[Try]) -> Result<String, String> {
+    if let Some(stranger) = tries.iter().find(|done| !KINDS.iter().any(|kind| kind.name == done.kind)) {
+        return Err(format!(
+            "docs/proof.csv has lines of the kind {}, which no promise rests on",
+            stranger.kind
+        ));
+    }
+    let mut page = String::new();
+    for line in FRAME.lines() {
+        match line.strip_prefix("{{").and_then(|line| line.strip_suffix("}}")) {
+            None => page += line,
+            Some("table") => page += &table(tries),
+            Some("commands") => {
+                let lines = KINDS.iter().map(|kind| format!("- {}: {}", kind.what, kind.command));
+                page += &lines.collect::<Vec<_>>().join("\n");
+            }
+            Some(wish) => {
+                let kind =
+                    wish.strip_prefix("tried ").and_then(|name| KINDS.iter().find(|kind| kind.name == name));
+                page += &tried(kind.ok_or(format!("the frame of docs/proof.md wishes for `{wish}`"))?, tries);
+            }
+        }
+        page += "\n";
+    }
+    Ok(page)
+}
+
+/// Tries of a kind, those of them that failed, and their lines.
+fn sums(kind: &Kind, tries: &[Try]) -> (u64, u64, usize) {
+    let of_kind = || tries.iter().filter(|done| done.kind == kind.name);
+    (of_kind().map(|done| done.count).sum(), of_kind().map(|done| done.failed).sum(), of_kind().count())
+}
+
+fn table(tries: &[Try]) -> String {
+    let mut table =
+        "| kind | what | tried | failed | chance of a failure, 95 % |\n|---|---|---|---|---|".to_owned();
+    for kind in KINDS {
+        let (count, failed, _) = sums(kind, tries);
+        let bound = bound(kind, count, failed).unwrap_or("-".into());
+        let _always =
+            write!(table, "\n| {} | {} | {} | {failed} | {bound} |", kind.name, kind.what, grouped(count));
+    }
+    table
+}
+
+/// One line of a promise.
+fn tried(kind: &Kind, tries: &[Try]) -> String {
+    let (count, failed, lines) = sums(kind, tries);
+    if lines == 0 {
+        return format!("- {}: none recorded yet.", kind.what);
+    }
+    let mut line = format!("- {}: {} in {lines} recorded, {failed} failed", kind.what, grouped(count));
+    if let Some(bound) = bound(kind, count, failed) {
+        line += &format!("; {bound} for one of them");
+    }
+    line + "."
+}
+
+/// What zero failures say of the chance of one (the rule of three).
+fn bound(kind: &Kind, count: u64, failed: u64) -> Option<String> {
+    (kind.drawn && failed == 0 && count > 0).then(|| format!("below 3 in {}", grouped(count)))
+}
+
+/// 1234567 as 1,234,567.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(kind: &str, count: u64, failed: u64) -> Try {
+        let (note, commit) = (String::new(), String::new());
+        Try { kind: kind.into(), seed: 1, count, failed, note, commit }
+    }
+
+    #[test]
+    fn lines_of_a_kind_are_summed_and_bounded() {
+        let page = page(&[line("sim", 1_000, 0), line("sim", 999_000, 0), line("kill", 10, 1)]).unwrap();
+        assert!(page.contains("1,000,000 in 2 recorded, 0 failed; below 3 in 1,000,000 for one of them."));
+        assert!(page.contains("kills of the real program: 10 in 1 recorded, 1 failed."));
+        assert!(!page.contains("{{"));
+    }
+
+    #[test]
+    fn a_kind_nobody_knows_is_not_passed_over() {
+        assert!(page(&[line("sums", 1, 0)]).is_err());
+    }
+}
