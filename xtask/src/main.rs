@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 mod bench;
 mod crash;
+mod hostile;
 mod options;
+mod origin;
 mod packages;
 mod picture;
 mod proof;
@@ -29,10 +31,14 @@ cargo xtask crash [--kills N] [--lanes 1,4,16] [--size 64M] [--seconds 2.5] [--j
 cargo xtask proof [--check]             makes docs/proof.md of docs/proof.csv; or says whether it is that
 cargo xtask bench [--runs 5] [--size 1G] [--lanes 1,4,16] [--to disk,tmpfs] [--over plain,tls]
                                         beside aria2, curl, wget and axel; writes docs/bench.md
+cargo xtask hostile [--peers aria2,curl,wget,axel] [--only ID] [--limit 20] [--jobs 2]
+                                        against every lying server, fresh and resumed; writes docs/hostile.md
+cargo xtask origin [--behaviour ID] [--port P] [--size 6M]
+                                        one lying server by hand on loopback; without ID they are listed
 cargo xtask rows                        which test cases have a test of their id
 cargo xtask picture                     records the README's picture anew (docs/picture.svg)
 `--record` appends what was tried to docs/proof.csv.
-`--binary PATH` makes crash, bench and picture try another build.
+`--binary PATH` makes crash, bench, hostile and picture try another build.
 ";
 
 fn main() -> ExitCode {
@@ -42,6 +48,8 @@ fn main() -> ExitCode {
         "test" => test::run(&options),
         "bench" => bench::run(&options),
         "crash" => crash::run(&options),
+        "hostile" => hostile::run(&options),
+        "origin" => origin::run(&options),
         "picture" => picture::run(&options),
         "proof" => proof::run(&options),
         "rows" => rows::run(&options),

@@ -1,8 +1,11 @@
-//! Which cases of the first milestone have a test of their id, by the names in the sources.
+//! Which cases have a test of their id, by the names in the sources. A behaviour of the scripted origin is a test:
+//! crates/app/tests/behaviours.rs meets every one of them, fresh and resumed, over 1, 4 and 16 lanes.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+
+use thence_origin::behaviours;
 
 use crate::options::Options;
 use crate::shell;
@@ -12,13 +15,16 @@ use crate::shell;
 const ROWS: &[(&str, &[u32])] = &[
     ("rng", &[1, 2, 4, 6, 7, 8, 10, 11, 12, 13, 14, 16, 17, 19, 20, 23, 24, 25, 26, 28, 29, 30, 32, 33, 35, 37, 38]),
     ("frm", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 14, 16, 17, 20]),
-    ("crh", &[1, 2, 3, 4, 9, 10, 12, 14, 17, 18, 19, 20]),
-    ("lck", &[1, 2]),
-    ("pth", &[1, 2, 4, 5, 6, 10, 12]),
-    ("crd", &[1, 3, 5, 9]),
-    ("tls", &[1, 6]),
-    ("url", &[1, 5, 6]),
-    ("log", &[1, 2, 5]),
+    ("crh", &[1, 2, 3, 4, 6, 7, 9, 10, 12, 14, 17, 18, 19, 20, 22, 27]),
+    ("dsk", &[1, 2, 3, 4, 5, 9, 10, 12, 13, 15]),
+    ("lck", &[1, 2, 5]),
+    ("net", &[1, 2, 4, 5, 8, 12]),
+    ("crd", &[1, 3, 5, 7, 8, 9, 11]),
+    ("pth", &[1, 2, 4, 5, 6, 10, 12, 13, 16]),
+    ("tls", &[1, 2, 3, 5, 6, 10, 12]),
+    ("url", &[1, 4, 5, 6, 9]),
+    ("log", &[1, 2, 4, 5, 7, 8]),
+    ("dos", &[1, 2, 3, 5]),
 ];
 
 /// Prints each case with its tests; a case that has none, nor a line in docs/gaps.md, is an error.
@@ -28,6 +34,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     for dir in ["crates", "xtask"] {
         collect(&shell::root().join(dir), &mut tests).map_err(|error| error.to_string())?;
     }
+    tests.extend(behaviours::all().map(|behaviour| format!("{} (behaviour)", behaviour.id)));
     let gaps = fs::read_to_string(shell::root().join("docs/gaps.md")).unwrap_or_default();
     let mut missing = Vec::new();
     for (area, numbers) in ROWS {
@@ -52,7 +59,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
 fn has(test: &str, id: &str) -> bool {
     let mut ends = test.match_indices(id).map(|(at, _)| (at, at + id.len()));
     ends.any(|(at, end)| {
-        (at == 0 || test[..at].ends_with('_')) && (end == test.len() || test[end..].starts_with('_'))
+        (at == 0 || test[..at].ends_with('_')) && (end == test.len() || test[end..].starts_with(['_', ' ']))
     })
 }
 
@@ -86,5 +93,6 @@ mod tests {
     fn an_id_is_a_whole_word_of_a_name() {
         assert!(has("rng_01_a", "rng_01") && has("r18_rng_01", "rng_01"));
         assert!(!has("rng_011_a", "rng_01") && !has("xrng_01_a", "rng_01"));
+        assert!(has("rng_25 (behaviour)", "rng_25"));
     }
 }

@@ -4,6 +4,9 @@
 //! hand-over under way at most, so the order within a block is kept; and it never waits for a slab, its rate
 //! or its socket for longer than `hand_over` with unwritten bytes in hand.
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Instant;
@@ -60,6 +63,24 @@ pub(crate) struct Taking {
     pub(crate) place: Place,
     /// Hash state of the block that `take.at` is in.
     pub(crate) open: OpenBlock,
+}
+
+impl Taking {
+    /// The hash state of the block that it begins inside, for another lane: whoever was told to go on there and never
+    /// did must give it back, or nobody can.
+    fn unused(self) -> Option<Box<(u32, OpenBlock)>> {
+        let Place::Part { block_size, .. } = self.place else { return None };
+        left_at(self.take.at, block_size, self.open)
+    }
+}
+
+/// `open`, if it is the state of a block of which the bytes below `at` are written.
+///
+/// A lane that only compared stands inside a block of which it has no state.
+fn left_at(at: u64, block_size: u32, open: OpenBlock) -> Option<Box<(u32, OpenBlock)>> {
+    let size = u64::from(block_size);
+    let inside = !at.is_multiple_of(size) && u64::from(open.upto()) == at % size;
+    inside.then(|| Box::new(((at / size) as u32, open)))
 }
 
 /// How the driver steers a lane. Both live on one thread.
@@ -155,11 +176,12 @@ pub(crate) async fn run(shared: Rc<Shared>, control: Rc<Control>, port: Port, ge
         if content.is_some_and(|len| len <= shared.limits.discard) {
             tokio::task::spawn_local(body.discard());
         }
-        return port.end(None, Ok(Ending::Closed));
+        let unused = control.taking.take().and_then(Taking::unused);
+        return port.end(unused, Ok(Ending::Closed));
     };
     let decoder = match Decoder::new(&taking.take.codings, &shared.limits) {
         Ok(decoder) => decoder,
-        Err(failure) => return port.end(None, Err(failure)),
+        Err(failure) => return port.end(taking.unused(), Err(failure)),
     };
     let proof = Proof::new(taking.take.digest.clone(), content);
     let mut reader = Reader::new(shared, control, port, taking, proof);
@@ -520,12 +542,7 @@ impl Reader {
         self.report();
         let result = handed.and(settled).and(result);
         let left = match &self.place {
-            Place::Part { block_size, .. } => {
-                let (begun, size) = (self.control.begun.get(), u64::from(*block_size));
-                // A lane that only compared stands inside a block of which it has no state.
-                let inside = begun % size > 0 && u64::from(self.open.upto()) == begun % size;
-                inside.then(|| Box::new(((begun / size) as u32, self.open)))
-            }
+            Place::Part { block_size, .. } => left_at(self.control.begun.get(), *block_size, self.open),
             Place::Sink(_) => None,
         };
         self.port.end(left, result);

@@ -5,6 +5,7 @@
 //! works or is told a few times only.
 
 mod bend;
+mod floods;
 mod framing;
 mod network;
 mod ranges;
@@ -13,7 +14,7 @@ pub use bend::{Behaviour, End, Handler};
 
 /// Every behaviour.
 pub fn all() -> impl Iterator<Item = &'static Behaviour> {
-    ranges::ALL.iter().chain(framing::ALL).chain(network::ALL)
+    ranges::ALL.iter().chain(framing::ALL).chain(network::ALL).chain(floods::ALL)
 }
 
 /// The behaviour of that id.

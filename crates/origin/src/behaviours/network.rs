@@ -44,6 +44,16 @@ pub(super) const ALL: &[Behaviour] = &[
             out.stall();
         })
     }),
+    row("net_01_d", "silent after the head on the second connection", Whole, |file| {
+        let silent = Lies::new(1);
+        own(file, ALWAYS, move |request, answer, out| {
+            if request.number > 0 && silent.more() {
+                out.head(answer.status, &answer.head()).stall();
+            } else {
+                answer.send(request, out);
+            }
+        })
+    }),
     row("net_02_a", "429, Retry-After of 1 s, twice", Whole, |file| refusing(file, TWICE, "1")),
     row("net_02_b", "429, Retry-After a date that has passed, twice", Whole, |file| {
         refusing(file, TWICE, "Sun, 06 Nov 1994 08:49:37 GMT")

@@ -17,6 +17,21 @@ pub(super) const ALL: &[Behaviour] = &[
     row("rng_02", "the same, but If-Range is ignored and the 206 carries the new ETag", Whole, |file| {
         changing(file, false)
     }),
+    row(
+        "rng_01_b",
+        "the file changed before the first request, same length; If-Range is honoured",
+        Whole,
+        |file| changed(file, |_| {}),
+    ),
+    row("rng_02_b", "the same, but If-Range is ignored", Whole, |file| {
+        changed(file, |served| served.if_range = false)
+    }),
+    row(
+        "rng_02_c",
+        "changed before the first request, ranges of it answered, no validators at all",
+        Whole,
+        |file| changed(file, |served| (served.etag, served.modified) = (None, None)),
+    ),
     row("rng_06", "a weak ETag only", Unproven, |file| {
         bent(file, |_, answer| {
             answer.set("ETag", "W/\"weak\"").remove("Last-Modified");
@@ -55,6 +70,12 @@ pub(super) const ALL: &[Behaviour] = &[
         bent_parts(file, 1, |_, answer| {
             content_range(answer, |first, last, total| format!("{first}-{last}/{}", total + 1))
         })
+    }),
+    row("rng_16_b", "the file changed before the first request and is half as long again", Whole, |file| {
+        changed(file, |served| resize(served, served.body.len() * 3 / 2))
+    }),
+    row("rng_16_c", "the file changed before the first request and is a quarter as long", Whole, |file| {
+        changed(file, |served| resize(served, served.body.len() / 4))
     }),
     row("rng_17", "206 with complete length `*`, same strong ETag", Whole, |file| {
         bent_parts(file, ALWAYS, |_, answer| {
@@ -103,6 +124,10 @@ pub(super) const ALL: &[Behaviour] = &[
             *answer = served.bare(304);
             answer.remove("Content-Length");
         })
+    }),
+    row("rng_25", "412 to a range, twice", Whole, |file| {
+        let served = file.now();
+        bent_parts(file, TWICE, move |_, answer| *answer = served.bare(412))
     }),
     row("rng_26", "multipart/byteranges with the one part that was asked, twice", Whole, |file| {
         own_parts(file, TWICE, multipart)
@@ -190,6 +215,22 @@ fn change(served: &mut Served) {
     served.body = Body::Held(other.into());
     served.etag = Some("\"changed\"".into());
     served.modified = Some(SystemTime::now() - Duration::from_secs(43_200));
+}
+
+/// The file is another from the first request on; a run that goes on holds half of the old one.
+fn changed(file: &Shared, and: impl FnOnce(&mut Served)) -> Handler {
+    file.change(|served| {
+        change(served);
+        and(served);
+    });
+    bent(file, |_, _| {})
+}
+
+/// Repeats the bytes, or cuts them off, at that length.
+fn resize(served: &mut Served, len: u64) {
+    let bytes = served.body.bytes(0, served.body.len());
+    let resized: Vec<u8> = bytes.iter().copied().cycle().take(len as usize).collect();
+    served.body = Body::Held(resized.into());
 }
 
 /// No ETag, and a Last-Modified that many seconds before a Date that stands still.

@@ -1,0 +1,77 @@
+//! Servers that send more than anyone asked for: rows DOS.
+
+use super::bend::End::{Refused, Whole};
+use super::bend::{Behaviour, Handler, own, row};
+use crate::honest::Shared;
+use crate::reply::Reply;
+
+const ALWAYS: usize = usize::MAX;
+
+/// Fields of a head that no client should hold.
+const FIELDS: usize = 1_000_000;
+
+/// Cookies of a head that no client should hold.
+const COOKIES: usize = 100_000;
+
+/// Fields that are written at a time.
+const PIECE: usize = 1_000;
+
+/// What a server says after the end of a body.
+const BEYOND: usize = 64 << 10;
+
+pub(super) const ALL: &[Behaviour] = &[
+    row("dos_01_a", "a million fields in every head", Refused, |file| heads(file, 200, "X-Flood: ", FIELDS)),
+    row("dos_01_b", "a hundred thousand Set-Cookie in every head", Refused, |file| {
+        heads(file, 200, "Set-Cookie: a=", COOKIES)
+    }),
+    row("dos_01_c", "one field of 64 MiB in every head", Refused, |file| {
+        own(file, ALWAYS, |_, _, out| {
+            out.raw("HTTP/1.1 200 OK\r\nX-Flood: ");
+            for _mebibyte in 0..64 {
+                out.raw([b'x'; 1 << 20]);
+            }
+            out.raw("\r\nContent-Length: 0\r\n\r\n").close();
+        })
+    }),
+    row("dos_01_d", "redirects to itself, each with a hundred thousand Set-Cookie", Refused, |file| {
+        heads(file, 302, "Set-Cookie: a=", COOKIES)
+    }),
+    row("dos_02", "64 KiB more after each body", Whole, |file| {
+        own(file, ALWAYS, |request, answer, out| {
+            answer.send(request, out);
+            out.raw([b'x'; BEYOND]).close();
+        })
+    }),
+    row("dos_03", "Content-Length 2^63 - 1, and the connection ends where the file does", Refused, |file| {
+        file.change(|served| served.ranges = false);
+        own(file, ALWAYS, |_, answer, out| {
+            let mut huge = answer.clone();
+            huge.set("Content-Length", "9223372036854775807");
+            out.head(200, &huge.head());
+            answer.send_body(out);
+            out.close();
+        })
+    }),
+];
+
+/// Heads with that field so many times, and the body after it.
+fn heads(file: &Shared, status: u16, field: &'static str, times: usize) -> Handler {
+    own(file, ALWAYS, move |request, answer, out| {
+        out.raw(format!("HTTP/1.1 {status} Flood\r\n"));
+        for from in (0..times).step_by(PIECE) {
+            if out.alive() {
+                flood(out, field, from);
+            }
+        }
+        let location =
+            if status == 302 { format!("Location: /x{}\r\n", request.number) } else { String::new() };
+        out.raw(location + &answer.head().replace('\n', "\r\n") + "\r\n");
+        answer.send_body(out);
+        out.close();
+    })
+}
+
+fn flood(out: &mut Reply, field: &str, from: usize) {
+    let lines: String = (from..from + PIECE).map(|number| format!("{field}{number}\r\n")).collect();
+    out.raw(lines);
+}
