@@ -4,6 +4,9 @@
 //! hand-over under way at most, so the order within a block is kept; and it never waits for a slab, its rate
 //! or its socket for longer than `hand_over` with unwritten bytes in hand.
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Instant;
@@ -31,8 +34,8 @@ const COMPARED: usize = 64 << 10;
 pub(crate) enum Word {
     /// For the planner.
     Input(Input),
-    /// The lane is gone; the hash state of the block it stopped in, if it stopped inside one.
-    Ended { lane: LaneId, left: Option<Box<(u32, OpenBlock)>>, result: Result<Ending, Failure> },
+    /// The lane is gone; its control has the hash state of the block it stopped in.
+    Ended { lane: LaneId, result: Result<Ending, Failure> },
 }
 
 /// What all lanes of a run share. One thread owns it.
@@ -71,6 +74,9 @@ pub(crate) struct Control {
     block_size: Cell<u64>,
     closing: Cell<bool>,
     taking: RefCell<Option<Taking>>,
+    /// The block that the lane is inside, and its hash state as far as it is written. Here, so that it outlives
+    /// a lane that ends without a word, or before it heard its own.
+    left: RefCell<Option<(u32, OpenBlock)>>,
     wake: Notify,
 }
 
@@ -82,6 +88,7 @@ impl Control {
             block_size: Cell::new(1),
             closing: Cell::new(false),
             taking: RefCell::new(None),
+            left: RefCell::new(None),
             wake: Notify::new(),
         })
     }
@@ -91,9 +98,20 @@ impl Control {
         self.begun.set(taking.take.at);
         if let Place::Part { block_size, .. } = &taking.place {
             self.block_size.set(u64::from(*block_size));
+            self.reach((taking.take.at / u64::from(*block_size)) as u32, &taking.open);
         }
         *self.taking.borrow_mut() = Some(taking);
         self.wake.notify_one();
+    }
+
+    /// Everything up to `open` in `block` is written.
+    fn reach(&self, block: u32, open: &OpenBlock) {
+        *self.left.borrow_mut() = (open.upto() > 0).then(|| (block, open.clone()));
+    }
+
+    /// The block that the lane stopped in and its hash state, if it stopped inside one.
+    pub(crate) fn left(&self) -> Option<(u32, OpenBlock)> {
+        self.left.take()
     }
 
     pub(crate) fn close(&self) {
@@ -132,8 +150,8 @@ impl Port {
         let _ = self.words.send((self.job, Word::Input(input)));
     }
 
-    fn end(&self, left: Option<Box<(u32, OpenBlock)>>, result: Result<Ending, Failure>) {
-        let _ = self.words.send((self.job, Word::Ended { lane: self.lane, left, result }));
+    fn end(&self, result: Result<Ending, Failure>) {
+        let _ = self.words.send((self.job, Word::Ended { lane: self.lane, result }));
     }
 }
 
@@ -141,12 +159,12 @@ impl Port {
 pub(crate) async fn run(shared: Rc<Shared>, control: Rc<Control>, port: Port, get: Get) {
     let answer = tokio::select! {
         biased;
-        () = closed(&control) => return port.end(None, Ok(Ending::Closed)),
+        () = closed(&control) => return port.end(Ok(Ending::Closed)),
         answer = shared.client.get(get) => answer,
     };
     let Answer { hops, head, body } = match answer {
         Ok(answer) => answer,
-        Err(failure) => return port.end(None, Err(failure)),
+        Err(failure) => return port.end(Err(failure)),
     };
     let content = content_length(&head);
     port.say(Input::Head { lane: port.lane, hops, head });
@@ -155,11 +173,11 @@ pub(crate) async fn run(shared: Rc<Shared>, control: Rc<Control>, port: Port, ge
         if content.is_some_and(|len| len <= shared.limits.discard) {
             tokio::task::spawn_local(body.discard());
         }
-        return port.end(None, Ok(Ending::Closed));
+        return port.end(Ok(Ending::Closed));
     };
     let decoder = match Decoder::new(&taking.take.codings, &shared.limits) {
         Ok(decoder) => decoder,
-        Err(failure) => return port.end(None, Err(failure)),
+        Err(failure) => return port.end(Err(failure)),
     };
     let proof = Proof::new(taking.take.digest.clone(), content);
     let mut reader = Reader::new(shared, control, port, taking, proof);
@@ -491,6 +509,9 @@ impl Reader {
         self.writing = None;
         let written = written?;
         self.report();
+        if let Some(last) = written.stored.last() {
+            self.control.reach(last.block, &written.open);
+        }
         for stored in written.stored {
             self.port.say(Input::Stored { block: stored.block, upto: stored.upto, hash: stored.hash });
         }
@@ -519,16 +540,7 @@ impl Reader {
         let settled = self.settle().await;
         self.report();
         let result = handed.and(settled).and(result);
-        let left = match &self.place {
-            Place::Part { block_size, .. } => {
-                let (begun, size) = (self.control.begun.get(), u64::from(*block_size));
-                // A lane that only compared stands inside a block of which it has no state.
-                let inside = begun % size > 0 && u64::from(self.open.upto()) == begun % size;
-                inside.then(|| Box::new(((begun / size) as u32, self.open)))
-            }
-            Place::Sink(_) => None,
-        };
-        self.port.end(left, result);
+        self.port.end(result);
     }
 }
 
