@@ -516,6 +516,10 @@ impl Reader {
             self.port.say(Input::Stored { block: stored.block, upto: stored.upto, hash: stored.hash });
         }
         self.open = written.open;
+        #[cfg(test)]
+        if let Place::Part { part, .. } = &self.place {
+            part.reached(crate::planted::Place::Lane);
+        }
         Ok(())
     }
 
