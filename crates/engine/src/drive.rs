@@ -286,10 +286,10 @@ impl Driver {
     fn on_word(&mut self, job: JobId, word: Word) {
         match word {
             Word::Input(input) => self.input(job, input),
-            Word::Ended { lane, left, result } => {
+            Word::Ended { lane, result } => {
                 if let Some(work) = self.works.get_mut(&job) {
-                    work.lanes.remove(&lane);
-                    work.open.extend(left.map(|left| *left));
+                    let left = work.lanes.remove(&lane).and_then(|control| control.left());
+                    work.open.extend(left);
                 }
                 self.input(job, Input::Ended { lane, result });
             }
@@ -364,7 +364,7 @@ impl Driver {
         tokio::task::spawn_local(async move {
             if let Err(error) = task.await {
                 let result = Err(Failure::Defect(error.to_string()));
-                let _ = messages.send((job, Message::Lane(Word::Ended { lane: id, left: None, result })));
+                let _ = messages.send((job, Message::Lane(Word::Ended { lane: id, result })));
             }
         });
     }

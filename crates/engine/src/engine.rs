@@ -1,5 +1,8 @@
 //! The engine: one thread that plans and talks, two that write, one that syncs and checks.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 use std::thread::JoinHandle;
 

@@ -95,6 +95,12 @@ impl PartFile {
         &self.file
     }
 
+    /// Where a test may have planted a panic.
+    #[cfg(test)]
+    pub(crate) fn reached(&self, place: crate::planted::Place) {
+        crate::planted::reached(place, &self.path);
+    }
+
     /// Somebody asked for what must not be done.
     pub(crate) fn refuse(&self, why: &str) -> DiskError {
         DiskError::new(&self.path, DiskFault::Io, why)

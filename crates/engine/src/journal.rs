@@ -87,6 +87,8 @@ impl Journal {
     /// must not overlap, or the records' order is chance. `Begin` and `Run` are written by
     /// `file::place` and `find` alone and must not be among them.
     pub(crate) fn append(&self, records: &[Record]) -> Result<(), DiskError> {
+        #[cfg(test)]
+        crate::planted::reached(crate::planted::Place::Journal, &self.path);
         self.write(|pen, log| records.iter().for_each(|record| pen.record(record, log)))
     }
 

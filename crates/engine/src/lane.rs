@@ -34,8 +34,8 @@ const COMPARED: usize = 64 << 10;
 pub(crate) enum Word {
     /// For the planner.
     Input(Input),
-    /// The lane is gone; the hash state of the block it stopped in, if it stopped inside one.
-    Ended { lane: LaneId, left: Option<Box<(u32, OpenBlock)>>, result: Result<Ending, Failure> },
+    /// The lane is gone; its control has the hash state of the block it stopped in.
+    Ended { lane: LaneId, result: Result<Ending, Failure> },
 }
 
 /// What all lanes of a run share. One thread owns it.
@@ -65,24 +65,6 @@ pub(crate) struct Taking {
     pub(crate) open: OpenBlock,
 }
 
-impl Taking {
-    /// The hash state of the block that it begins inside, for another lane: whoever was told to go on there and never
-    /// did must give it back, or nobody can.
-    fn unused(self) -> Option<Box<(u32, OpenBlock)>> {
-        let Place::Part { block_size, .. } = self.place else { return None };
-        left_at(self.take.at, block_size, self.open)
-    }
-}
-
-/// `open`, if it is the state of a block of which the bytes below `at` are written.
-///
-/// A lane that only compared stands inside a block of which it has no state.
-fn left_at(at: u64, block_size: u32, open: OpenBlock) -> Option<Box<(u32, OpenBlock)>> {
-    let size = u64::from(block_size);
-    let inside = !at.is_multiple_of(size) && u64::from(open.upto()) == at % size;
-    inside.then(|| Box::new(((at / size) as u32, open)))
-}
-
 /// How the driver steers a lane. Both live on one thread.
 pub(crate) struct Control {
     /// Where to stop; moved by `narrow`.
@@ -92,6 +74,9 @@ pub(crate) struct Control {
     block_size: Cell<u64>,
     closing: Cell<bool>,
     taking: RefCell<Option<Taking>>,
+    /// The block that the lane is inside, and its hash state as far as it is written. Here, so that it outlives
+    /// a lane that ends without a word, or before it heard its own.
+    left: RefCell<Option<(u32, OpenBlock)>>,
     wake: Notify,
 }
 
@@ -103,6 +88,7 @@ impl Control {
             block_size: Cell::new(1),
             closing: Cell::new(false),
             taking: RefCell::new(None),
+            left: RefCell::new(None),
             wake: Notify::new(),
         })
     }
@@ -112,9 +98,20 @@ impl Control {
         self.begun.set(taking.take.at);
         if let Place::Part { block_size, .. } = &taking.place {
             self.block_size.set(u64::from(*block_size));
+            self.reach((taking.take.at / u64::from(*block_size)) as u32, &taking.open);
         }
         *self.taking.borrow_mut() = Some(taking);
         self.wake.notify_one();
+    }
+
+    /// Everything up to `open` in `block` is written.
+    fn reach(&self, block: u32, open: &OpenBlock) {
+        *self.left.borrow_mut() = (open.upto() > 0).then(|| (block, open.clone()));
+    }
+
+    /// The block that the lane stopped in and its hash state, if it stopped inside one.
+    pub(crate) fn left(&self) -> Option<(u32, OpenBlock)> {
+        self.left.take()
     }
 
     pub(crate) fn close(&self) {
@@ -153,8 +150,8 @@ impl Port {
         let _ = self.words.send((self.job, Word::Input(input)));
     }
 
-    fn end(&self, left: Option<Box<(u32, OpenBlock)>>, result: Result<Ending, Failure>) {
-        let _ = self.words.send((self.job, Word::Ended { lane: self.lane, left, result }));
+    fn end(&self, result: Result<Ending, Failure>) {
+        let _ = self.words.send((self.job, Word::Ended { lane: self.lane, result }));
     }
 }
 
@@ -162,12 +159,12 @@ impl Port {
 pub(crate) async fn run(shared: Rc<Shared>, control: Rc<Control>, port: Port, get: Get) {
     let answer = tokio::select! {
         biased;
-        () = closed(&control) => return port.end(None, Ok(Ending::Closed)),
+        () = closed(&control) => return port.end(Ok(Ending::Closed)),
         answer = shared.client.get(get) => answer,
     };
     let Answer { hops, head, body } = match answer {
         Ok(answer) => answer,
-        Err(failure) => return port.end(None, Err(failure)),
+        Err(failure) => return port.end(Err(failure)),
     };
     let content = content_length(&head);
     port.say(Input::Head { lane: port.lane, hops, head });
@@ -176,12 +173,11 @@ pub(crate) async fn run(shared: Rc<Shared>, control: Rc<Control>, port: Port, ge
         if content.is_some_and(|len| len <= shared.limits.discard) {
             tokio::task::spawn_local(body.discard());
         }
-        let unused = control.taking.take().and_then(Taking::unused);
-        return port.end(unused, Ok(Ending::Closed));
+        return port.end(Ok(Ending::Closed));
     };
     let decoder = match Decoder::new(&taking.take.codings, &shared.limits) {
         Ok(decoder) => decoder,
-        Err(failure) => return port.end(taking.unused(), Err(failure)),
+        Err(failure) => return port.end(Err(failure)),
     };
     let proof = Proof::new(taking.take.digest.clone(), content);
     let mut reader = Reader::new(shared, control, port, taking, proof);
@@ -513,10 +509,17 @@ impl Reader {
         self.writing = None;
         let written = written?;
         self.report();
+        if let Some(last) = written.stored.last() {
+            self.control.reach(last.block, &written.open);
+        }
         for stored in written.stored {
             self.port.say(Input::Stored { block: stored.block, upto: stored.upto, hash: stored.hash });
         }
         self.open = written.open;
+        #[cfg(test)]
+        if let Place::Part { part, .. } = &self.place {
+            part.reached(crate::planted::Place::Lane);
+        }
         Ok(())
     }
 
@@ -541,11 +544,7 @@ impl Reader {
         let settled = self.settle().await;
         self.report();
         let result = handed.and(settled).and(result);
-        let left = match &self.place {
-            Place::Part { block_size, .. } => left_at(self.control.begun.get(), *block_size, self.open),
-            Place::Sink(_) => None,
-        };
-        self.port.end(left, result);
+        self.port.end(result);
     }
 }
 

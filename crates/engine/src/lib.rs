@@ -48,6 +48,8 @@ mod lock;
 mod mark;
 mod options;
 mod orders;
+#[cfg(test)]
+mod planted;
 mod publish;
 mod sink;
 mod start;

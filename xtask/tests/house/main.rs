@@ -27,7 +27,7 @@ const ORDER: &[(&str, &[&str])] = &[
         "response", "retry", "rate", "event", "machine", "hosts", "source", "blocks", "lanes", "job", "run",
     ]),
     ("crates/engine", &[
-        "error", "sys", "journal", "mark", "lock", "file", "write", "verify", "publish", "find", "inspect",
+        "error", "planted", "sys", "journal", "mark", "lock", "file", "write", "verify", "publish", "find", "inspect",
         "options", "orders", "http", "decode", "sink", "lane", "work", "finish", "start", "drive", "download", "engine",
     ]),
     ("crates/app", &[

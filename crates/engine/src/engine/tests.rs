@@ -1,0 +1,85 @@
+//! What becomes of a download when a part of the engine panics.
+
+use super::*;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use thence_origin::honest::{Served, Shared, handler};
+use thence_origin::{Origin, files};
+use thence_plan::{Event, Failure, Limits};
+
+use crate::planted::{Place, is_spent, plant};
+
+const LEN: usize = 3 << 20;
+/// A wait that is longer hangs.
+const HANG: Duration = Duration::from_secs(60);
+
+/// A file that takes a second over one connection, and where to.
+fn scene() -> (Origin, TempDir, PathBuf) {
+    let served = Served { rate: Some(LEN as u64), ..Served::new(files::content(1, LEN)) };
+    let dir = tempfile::tempdir().unwrap();
+    let part = dir.path().join("file.bin.part");
+    (Origin::start(handler(&Shared::new(served))), dir, part)
+}
+
+fn engine() -> Engine {
+    Engine::new(Options { limits: Limits::default().hurried(30), ..Options::default() }).unwrap()
+}
+
+/// How the file ended, and what was said on the way.
+async fn fetched(engine: &Engine, origin: &Origin, dir: &TempDir) -> (Result<Done, Error>, Vec<Event>) {
+    let mut request = Request::new(origin.url("/file.bin"), dir.path());
+    request.lanes = 1;
+    let (mut download, mut said) = (engine.start(request), Vec::new());
+    let ended = tokio::time::timeout(HANG, async {
+        while let Some(event) = download.event().await {
+            said.push(event);
+        }
+        download.wait().await
+    });
+    (ended.await.expect("it hangs"), said)
+}
+
+fn is_whole(dir: &TempDir) {
+    assert!(std::fs::read(dir.path().join("file.bin")).unwrap() == files::content(1, LEN), "wrong bytes");
+}
+
+#[tokio::test]
+async fn crh_20_a_lane_that_panics_inside_a_block_is_a_lane_that_failed() {
+    let ((origin, dir, part), engine) = (scene(), engine());
+    plant(Place::Lane, &part, 3);
+    let (ended, said) = fetched(&engine, &origin, &dir).await;
+    ended.unwrap();
+    assert!(is_spent(Place::Lane, &part));
+    let retried = |event: &Event| matches!(event, Event::Retry { failure: Failure::Defect(_), .. });
+    assert!(said.iter().any(retried), "{said:?}");
+    is_whole(&dir);
+}
+
+/// Ends as a failed write; the same engine does not hang afterwards; the next one goes on.
+async fn a_writer_panics(place: Place) {
+    let ((origin, dir, part), broken) = (scene(), engine());
+    let file = if place == Place::Journal { dir.path().join("file.bin.thence") } else { part };
+    plant(place, &file, 6);
+    let (ended, _) = fetched(&broken, &origin, &dir).await;
+    assert!(is_spent(place, &file) && matches!(ended, Err(Error::Disk { .. })), "{ended:?}");
+    let (again, _) = fetched(&broken, &origin, &dir).await;
+    assert!(matches!(again, Err(Error::Disk { .. })), "{again:?}");
+    broken.close().await;
+    let (ended, said) = fetched(&engine(), &origin, &dir).await;
+    ended.unwrap();
+    assert!(matches!(said[0], Event::Started { held, .. } if held > 0), "{said:?}");
+    is_whole(&dir);
+}
+
+#[tokio::test]
+async fn crh_20_a_panic_while_data_is_written_is_a_write_that_failed() {
+    a_writer_panics(Place::Data).await;
+}
+
+#[tokio::test]
+async fn crh_20_a_panic_while_the_journal_is_written_is_a_write_that_failed() {
+    a_writer_panics(Place::Journal).await;
+}
