@@ -54,7 +54,7 @@ mod publish;
 mod sink;
 mod start;
 mod sys;
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux", not(thence_portable)))]
 mod tests;
 mod verify;
 mod work;

@@ -604,4 +604,5 @@ mod native {
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+#[cfg_attr(any(not(target_os = "linux"), thence_portable), allow(dead_code))]
 pub(crate) mod watch;

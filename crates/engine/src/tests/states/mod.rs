@@ -25,7 +25,7 @@ use image::Image;
 use run::{NAME, Seen, Until, Wish};
 use scenes::{Scene, TAKEN};
 
-use crate::sys::watch::tape::{self, Noted, Promise, Start};
+use crate::sys::watch::tape::{self, Noted, Op, Promise, Start};
 
 /// Memory, where it can be had as a file system with attributes: thousands of states a second.
 fn directory() -> tempfile::TempDir {
@@ -237,6 +237,42 @@ fn crh_07_torn_and_reordered_states_of_a_fixed_seed() {
     let (all, stage) = (played(), Stage::new());
     let wrong = (0..6_000).filter_map(|number| play(&all, &stage, 1, number).err());
     none(&wrong.map(|(_, why)| why).collect::<Vec<_>>());
+}
+
+/// A disk that says it has what it has not, until its next sync of the file or its next loss of power.
+fn lies(tape: &[Noted], first: usize) -> Vec<usize> {
+    let end = tape.iter().rposition(|noted| matches!(noted.op, Op::Dress(_))).unwrap_or(tape.len());
+    let mut anchored = Vec::new();
+    let mut found = Vec::new();
+    for (index, noted) in tape[..end].iter().enumerate() {
+        // The first sync of a journal is what makes its part known for ours: without it nothing can be promised.
+        if let Op::Sync(id, _) = noted.op {
+            if anchored.contains(&id) && index >= first { found.push(index) } else { anchored.push(id) }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_sync_that_lies_costs_blocks_and_no_wrong_byte() {
+    let (all, stage, mut wrong, mut count) = (played(), Stage::new(), Vec::new(), 0);
+    for Played { scene, tape } in &all {
+        for lie in lies(tape, scene.first(tape)) {
+            let mut told = tape.clone();
+            told[lie].op = Op::Promise(Promise::default());
+            for upto in lie + 1..=told.len() {
+                let mut dice = Dice::new(lie as u64, upto as u64);
+                let crash = Crash::after(&told, upto, [0, 512, 4096][dice.below(3)]);
+                let image = crash.image(&Image::default(), chosen(&mut dice, crash.units.len()));
+                count += 1;
+                if let Err(why) = stage.go_on(scene, &image, &Promise::default(), 1) {
+                    wrong.push(format!("{}, sync {lie} lies, after change {upto}: {why}", scene.name));
+                }
+            }
+        }
+    }
+    println!("{count} states");
+    none(&wrong);
 }
 
 fn asked(name: &str) -> Option<u64> {

@@ -142,7 +142,7 @@ impl World {
                     block.index
                 ));
             }
-            there.push(block.clone());
+            there.push(*block);
         }
         if held.whole && there.len() != self.blocks as usize {
             return Err(format!("whole is said of a part with {} of its blocks", there.len()));

@@ -71,11 +71,11 @@ impl Scene {
 
     /// The version that its last run is of.
     pub(super) fn last_version(&self) -> u64 {
-        let versions = self.steps.iter().filter_map(|step| match step {
+        let mut versions = self.steps.iter().rev().filter_map(|step| match step {
             Step::Run(wish) => Some(wish.version),
             _ => None,
         });
-        versions.last().unwrap_or(0)
+        versions.next().unwrap_or(0)
     }
 }
 
