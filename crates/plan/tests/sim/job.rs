@@ -138,7 +138,9 @@ impl Job {
         if held.identity.compare(&placement.identity) != Same::Proven {
             return None;
         }
-        let (pair, arrival, answers) = self.aside.take()?;
+        let (mut pair, arrival, answers) = self.aside.take()?;
+        // What was written before it was put aside is recorded, not claimed to be synced: as after a new start.
+        pair.take_up();
         self.put_aside();
         self.forget();
         (self.pair, self.arrival, self.answers) = (Some(pair), arrival, answers);
