@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use thence_plan::{Begin, DiskFault, Exists, Identity, Limits, Record, Same, WantedDigest};
+use thence_plan::{Begin, DiskFault, Exists, Identity, Limits, Record, WantedDigest};
 
 use crate::journal::{self, Journal, Replayed, Unreadable};
 use crate::lock::{Lock, lock};
@@ -503,7 +503,7 @@ fn move_aside(dir: &Path, name: &str) -> Result<(), DiskError> {
 pub(crate) fn exchange(pair: &Pair, draft: &Draft) -> Result<bool, DiskError> {
     let (dir, name, old) = (&pair.dir, &pair.name, old_name(&pair.name));
     let Some(Ok(held)) = read_journal(dir, &old, &draft.limits)? else { return Ok(false) };
-    let same = held.identity.total.is_some() && held.identity.compare(&draft.identity) == Same::Proven;
+    let same = held.identity.comes_back_with(&draft.identity);
     let given = |name: &str| draft.secrets.iter().any(|(given, _)| given.eq_ignore_ascii_case(name));
     let alike = held.begin.secrets.iter().all(|(name, _)| given(name));
     if !same || !alike || held.begin.name != *name || held.begin.url != draft.url || pair.journal.is_none() {

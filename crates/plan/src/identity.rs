@@ -186,6 +186,13 @@ impl Identity {
         }
     }
 
+    /// Whether what is held under this identity, and was put aside, may be gone on with now that `answer` came: proven,
+    /// and of a length that both tell. A version is put aside for its length too, if a server told a wrong one with the
+    /// right tag; an answer that tells none would bring it back each time.
+    pub fn comes_back_with(&self, answer: &Identity) -> bool {
+        self.total.is_some() && self.total == answer.total && self.compare(answer) == Same::Proven
+    }
+
     /// True when some validator of both is equal, weakly compared: enough to know a page is no stranger's (R28).
     pub fn resembles(&self, answer: &Identity) -> bool {
         let same_tag = self.etag.as_ref().zip(answer.etag.as_ref()).is_some_and(|(a, b)| a.tag == b.tag);

@@ -238,3 +238,13 @@ fn r50_two_digests_of_one_algorithm_decide_alone() {
     assert_eq!(held.compare(&of(2, "sha-512", tag("\"a\""))), Same::Proven, "then the tags do");
     assert_eq!(held.compare(&tag("\"b\"")), Same::OtherTag);
 }
+
+/// Found by the simulator: a server told a wrong length once, later none, and always the right tag.
+#[test]
+fn r19_a_version_put_aside_comes_back_only_with_its_length() {
+    let (held, other) = (tag("\"a\""), tag("\"b\""));
+    assert!(held.comes_back_with(&tag("\"a\"")));
+    assert!(!held.comes_back_with(&Identity { total: None, ..held.clone() }));
+    assert!(!held.comes_back_with(&Identity { total: Some(999), ..held.clone() }));
+    assert!(!held.comes_back_with(&other));
+}

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use thence_plan::{
     DiskFault, Error, Event as Told, Failure, Hash, Held, Input, JobId, JobSpec, LaneId, Placement, Record,
-    Same,
 };
 
 use super::dice::Dice;
@@ -133,12 +132,13 @@ impl Job {
     /// The version to be placed is the one that was put aside: the pairs change places.
     fn comes_back(&mut self, placement: &Placement) -> Option<Held> {
         let (pair, ..) = self.aside.as_ref().filter(|_| placement.retire)?;
-        let held =
-            pair.held(false).filter(|held| held.url == placement.url && held.identity.total.is_some())?;
-        if held.identity.compare(&placement.identity) != Same::Proven {
+        let held = pair.held(false).filter(|held| held.url == placement.url)?;
+        if !held.identity.comes_back_with(&placement.identity) {
             return None;
         }
-        let (pair, arrival, answers) = self.aside.take()?;
+        let (mut pair, arrival, answers) = self.aside.take()?;
+        // What was written before it was put aside is recorded, not claimed to be synced: as after a new start.
+        pair.take_up();
         self.put_aside();
         self.forget();
         (self.pair, self.arrival, self.answers) = (Some(pair), arrival, answers);

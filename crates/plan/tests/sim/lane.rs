@@ -159,6 +159,17 @@ impl World {
         reply
     }
 
+    /// The noise is over: what crawled flows as this server's slowest lanes do. A slow lane alone is never dropped.
+    pub fn end_crawls(&mut self) {
+        let rates: Vec<u64> =
+            self.lanes.values().map(|lane| self.sites[self.site_of(&lane.url)].manner.rate / 50).collect();
+        for (lane, rate) in self.lanes.values_mut().zip(rates) {
+            if let Some(body) = &mut lane.body {
+                body.rate = body.rate.max(rate);
+            }
+        }
+    }
+
     /// Another file under the name of the job's.
     fn is_lying_mirror(&self, job: usize, at: usize) -> bool {
         let (lead, site) = (&self.sites[self.jobs[job].lead()].versions[0], &self.sites[at].versions[0]);

@@ -309,6 +309,7 @@ impl World {
             Twist::Command(job, command) => return self.command(job, command),
             Twist::Quiet => {
                 (self.noisy, self.full, self.quiet) = (false, false, Some(self.now));
+                self.end_crawls();
                 self.disk = DiskManner { slow: 5, ..DiskManner::default() };
             }
         }
