@@ -33,7 +33,7 @@ cargo xtask bench [--runs 5] [--size 1G] [--lanes 1,4,16] [--to disk,tmpfs] [--o
                                         beside aria2, curl, wget and axel; writes docs/bench.md
 cargo xtask hostile [--peers aria2,curl,wget,axel] [--only ID] [--limit 20] [--jobs 2]
                                         against every lying server, fresh and resumed; writes docs/hostile.md
-cargo xtask origin [--behaviour ID] [--port P] [--size 6M]
+cargo xtask origin [--behaviour ID] [--port P] [--size 6M] [--rate 8M]
                                         one lying server by hand on loopback; without ID they are listed
 cargo xtask rows                        which test cases have a test of their id
 cargo xtask picture                     records the README's picture anew (docs/picture.svg)

@@ -17,8 +17,11 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     let wanted: String = options.take("behaviour", String::new())?;
     let port: u16 = options.take("port", 0)?;
     let size = options.size("size", "6M")?;
+    let rate = options.size("rate", "0")?;
     options.no_others()?;
-    let file = Shared::new(Served::new(files::content(1, size as usize)));
+    let mut served = Served::new(files::content(1, size as usize));
+    served.rate = Some(rate).filter(|rate| *rate > 0);
+    let file = Shared::new(served);
     let right = files::digest(file.now().body.bytes(0, size));
     let mut authority = None;
     let handler: Handler = if wanted.is_empty() {

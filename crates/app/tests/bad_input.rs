@@ -6,6 +6,7 @@
 mod harness;
 
 use std::fs::{self, Permissions};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -36,6 +37,38 @@ fn a_host_that_refuses_is_6() {
     let gone = Origin::start(|_, _| ()).url("/file.bin");
     names(scene.run_bare(&["-o", "other.bin", &gone]).refused(6), &gone);
     assert!(scene.held() >= LEN / 2, "{url}");
+}
+
+/// A journal grown to `len` by the bytes `more` makes of the place where its first ones end.
+fn dos_05(len: u64, more: Option<&[u8]>) {
+    let scene = Scene::new();
+    scene.hold(LEN / 2, &["-x1"]);
+    let (part, path) = (fs::read(scene.path("file.bin.part")).unwrap(), scene.path("file.bin.thence"));
+    let mut journal = fs::OpenOptions::new().append(true).open(path).unwrap();
+    if let Some(more) = more {
+        for _time in 0..len / more.len() as u64 {
+            journal.write_all(more).unwrap();
+        }
+    } else {
+        journal.set_len(len).unwrap();
+    }
+    let asked = scene.origin.requests().len();
+    let (outcome, memory) = scene.start(&["-x4"]).end_with_memory();
+    names(outcome.refused(8), "file.bin");
+    assert!(memory < 32 << 20, "{memory} bytes of memory");
+    assert_eq!(scene.origin.requests().len(), asked);
+    assert!(fs::read(scene.path("file.bin.part")).unwrap() == part);
+}
+
+#[test]
+fn dos_05_a_journal_of_ten_gibibytes_is_not_read() {
+    dos_05(10 << 30, None);
+}
+
+#[test]
+fn dos_05_a_journal_as_long_as_ten_million_records_is_not_read() {
+    // The shortest record has 17 bytes and most have more; a mebibyte at a time.
+    dos_05(240 << 20, Some(&[1; 1 << 20]));
 }
 
 #[test]

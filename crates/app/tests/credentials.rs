@@ -4,6 +4,7 @@
 
 mod harness;
 
+use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
@@ -47,6 +48,26 @@ fn got_nothing(origin: &Origin) {
         let fields = ["authorization", "cookie", "x-api-key", "proxy-authorization"];
         assert!(fields.iter().all(|name| request.header(name).is_none()), "{said}");
     }
+}
+
+#[test]
+fn crd_11_a_url_without_a_login_takes_none_from_a_connection_that_had_one() {
+    let scene = Scene::new();
+    let bare = scene.origin.url("/bare.bin");
+    let mine = scene.origin.url("/mine.bin").replace("://", "://me:SECRET@");
+    let other = scene.origin.url("/other.bin").replace("://", "://you:OTHER@");
+    scene.run_bare(&["-x1", &mine, &bare, &other]).code(0);
+    let sent: BTreeSet<(String, Option<String>)> = scene
+        .requests()
+        .iter()
+        .map(|request| (request.target.clone(), request.header("authorization").map(str::to_owned)))
+        .collect();
+    let wanted = [
+        ("/bare.bin", None),
+        ("/mine.bin", Some("Basic bWU6U0VDUkVU")),
+        ("/other.bin", Some("Basic eW91Ok9USEVS")),
+    ];
+    assert_eq!(sent, wanted.map(|(path, login)| (path.to_owned(), login.map(str::to_owned))).into());
 }
 
 #[test]

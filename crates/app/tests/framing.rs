@@ -139,7 +139,7 @@ fn frm_11_what_is_no_head_is_refused() {
 }
 
 #[test]
-fn frm_14_a_cut_under_tls_is_no_end() {
+fn frm_14_tls_12_a_cut_under_tls_is_no_end() {
     let authority = Authority::new();
     let scene =
         Scene::tls(&authority.leaf(Kind::Good)).with(&["--cacert", authority.cacert().to_str().unwrap()]);
@@ -227,4 +227,86 @@ fn frm_17_a_digest_that_only_a_later_answer_brings_counts_as_well() {
     scene.file.change(|served| served.extra.push(("Repr-Digest".into(), wrong)));
     scene.honest();
     scene.run(&["-x4"]).refused(32);
+}
+
+/// Memory over what a run holds that fetches honestly, in bytes.
+const FLOOD: u64 = 8 << 20;
+
+/// What a run holds at most that is not flooded.
+fn honest_memory() -> u64 {
+    let scene = Scene::new();
+    let (outcome, memory) = scene.start(&["-x1"]).end_with_memory();
+    outcome.whole();
+    assert!(memory > 0, "no memory was measured");
+    memory
+}
+
+#[test]
+fn dos_01_floods_of_fields_take_no_memory() {
+    let bound = honest_memory() + FLOOD;
+    for liar in ["dos_01_a", "dos_01_b", "dos_01_c", "dos_01_d"] {
+        let scene = Scene::half_then_liar(liar);
+        let held = scene.held();
+        let (outcome, memory) = scene.start(&["-x16"]).end_with_memory();
+        outcome.refused(22);
+        assert!(memory < bound, "{liar}: {memory} of {bound}");
+        assert_eq!(scene.held(), held, "{liar}");
+    }
+}
+
+#[test]
+fn dos_01_a_head_without_end_is_left() {
+    let scene = Scene::new();
+    scene.serve(|_, out| {
+        out.raw("HTTP/1.1 200 OK\r\n");
+        while out.alive() {
+            out.raw("X-Flood: more and more\r\n".repeat(1000));
+        }
+    });
+    let (outcome, memory) = scene.start(&["-x4"]).end_with_memory();
+    outcome.refused(22);
+    assert!(memory < honest_memory() + FLOOD, "{memory}");
+}
+
+#[test]
+fn dos_02_a_body_without_end_stops_at_the_largest_size() {
+    let scene = Scene::new();
+    scene.serve(|_, out| {
+        out.head(200, "Transfer-Encoding: chunked");
+        while out.alive() {
+            out.chunk([b'x'; 8192]);
+        }
+    });
+    let outcome = scene.run(&["-x4", "--max-size", "1M"]).refused(39);
+    // What was in slabs when it was noticed still comes; nothing like what the server would have sent.
+    let part = outcome.left.get("file.bin.part").and_then(Option::as_ref).map_or(0, Vec::len);
+    assert!(part <= 32 << 20, "{part} bytes were kept");
+    scene.run(&["-o", "-", "--max-size", "1M"]).code(39);
+}
+
+#[test]
+fn dos_03_a_length_beyond_all_disks_writes_nothing() {
+    let scene = Scene::new();
+    scene.liar("dos_03");
+    let outcome = scene.run(&["-x4"]);
+    assert!(
+        outcome.code != Some(0) && outcome.left.is_empty(),
+        "{:?}: {}",
+        outcome.left.keys(),
+        outcome.stderr
+    );
+    let scene = Scene::new();
+    scene.liar("dos_03");
+    scene.run(&["-x4", "--max-size", "1G"]).refused(39);
+}
+
+#[test]
+fn tls_12_a_length_that_was_reached_needs_no_close_notify() {
+    let scene = Scene::tls(&Authority::new().leaf(Kind::Good)).with(&["--insecure"]);
+    let file = scene.file.clone();
+    scene.serve(move |request, out| {
+        file.now().answer(request).send(request, out);
+        out.cut();
+    });
+    scene.run(&["-x4"]).whole();
 }

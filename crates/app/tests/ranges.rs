@@ -6,6 +6,7 @@ mod harness;
 
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use harness::{BLOCK, LEN, Scene, until};
 use thence_origin::{Body, Request, Served, files, honest};
@@ -435,4 +436,15 @@ fn a_file_that_is_replaced_between_runs_is_never_mixed() {
         scene.honest();
         scene.run(&["-x4"]).whole().says("changed: ");
     }
+}
+
+#[test]
+fn net_12_sixteen_lanes_together_keep_to_the_rate() {
+    const RATE: u64 = 1 << 20;
+    let scene = Scene::new();
+    let begun = Instant::now();
+    scene.run(&["-x16", "--limit-rate", "1M"]).whole();
+    // Only too fast is wrong here: how slow a busy machine is says nothing. That nobody starves shows in the end of all.
+    let least = Duration::from_secs_f64(LEN as f64 / RATE as f64 * 0.95);
+    assert!(begun.elapsed() >= least, "{:?} instead of {least:?}", begun.elapsed());
 }

@@ -4,7 +4,10 @@
 
 mod harness;
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::sync::OnceLock;
+use std::thread;
 
 use harness::{LEN, Scene};
 use thence_origin::ca::{Authority, Kind};
@@ -96,4 +99,65 @@ fn tls_06_a_redirect_out_of_tls_is_refused() {
     });
     scene.run(&["-x4"]).refused(23);
     assert_eq!(plain.requests(), []);
+}
+
+/// What the program does with a server that answers a handshake so: version, cipher suite.
+fn hello(version: u16, suite: u16) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("https://{}/file.bin", listener.local_addr().unwrap());
+    // It ends with the program, whose connections are closed then; an accept that never comes ends with the tests.
+    thread::spawn(move || {
+        for mut socket in listener.incoming().flatten() {
+            let _hello = socket.read(&mut [0; 4096]);
+            let mut body = [&version.to_be_bytes()[..], &[7; 32], &[0], &suite.to_be_bytes(), &[0]].concat();
+            let mut message = vec![2, 0, 0, body.len() as u8];
+            message.append(&mut body);
+            let record = [&[22, 3, 1, 0, message.len() as u8][..], &message].concat();
+            let _gone = socket.write_all(&record).and_then(|()| socket.read(&mut [0; 4096]));
+        }
+    });
+    Scene::new().run_bare(&["--insecure", "--retry", "1", "-o", "file.bin", &url]).refused(38);
+}
+
+#[test]
+fn tls_03_old_versions_are_refused() {
+    // TLS 1.0 and 1.1 with a suite that they knew, and SSL 3.
+    for version in [0x0300, 0x0301, 0x0302] {
+        hello(version, 0x002f);
+    }
+}
+
+#[test]
+fn tls_03_suites_without_encryption_and_for_export_are_refused() {
+    // NULL with MD5 and SHA, RC4 and DES cut down for export.
+    for suite in [0x0001, 0x0002, 0x0003, 0x0008] {
+        hello(0x0303, suite);
+    }
+}
+
+#[test]
+fn tls_05_what_insecure_let_in_is_verified_on_the_next_run_and_stays_marked() {
+    let scene = Scene::tls(&authority().leaf(Kind::SelfSigned));
+    scene.hold(LEN / 2, &["-x1", "--insecure"]);
+    let held = scene.held();
+    scene.honest();
+    scene.run(&["-x4"]).refused(38).says("certificate");
+    assert_eq!((scene.held(), scene.requests().len()), (held, 0));
+    scene.run_bare(&["status"]).shows("insecure: came without a verified certificate");
+    scene.run(&["-x4", "--insecure"]).whole();
+}
+
+#[test]
+fn tls_10_certificates_without_measure_end() {
+    for kind in [Kind::ManyNames, Kind::ManyConstraints, Kind::LongChain] {
+        let scene = scene(kind);
+        let (outcome, memory) = scene.start(&["-x4"]).end_with_memory();
+        // The names and the chain are too many, not wrong; the constraints forbid the name.
+        if kind != Kind::ManyConstraints && outcome.code == Some(0) {
+            outcome.whole();
+        } else {
+            outcome.refused(38);
+        }
+        assert!(memory < 64 << 20, "{kind:?}: {memory} bytes of memory");
+    }
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
+    BasicConstraints, CertificateParams, DnType, GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    NameConstraints, date_time_ymd,
 };
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -45,6 +46,12 @@ pub enum Kind {
     NameOnly,
     /// `127.0.0.1` as the text of a DNS name instead of an address.
     AddressAsName,
+    /// The good names and 50 KiB of others: a server of rustls takes no certificate of over 64 KiB, and no client of it either.
+    ManyNames,
+    /// The good names, by an authority of the authority that constrains a thousand names.
+    ManyConstraints,
+    /// Good, and after it a hundred others that lead nowhere.
+    LongChain,
 }
 
 impl Authority {
@@ -70,16 +77,37 @@ impl Authority {
     pub fn leaf(&self, kind: Kind) -> Leaf {
         let key = KeyPair::generate().expect("a key can be made");
         let params = params(kind);
-        let cert = match kind {
-            Kind::SelfSigned => params.self_signed(&key),
-            _ => params.signed_by(&key, &self.issuer),
+        let constrained = (kind == Kind::ManyConstraints).then(|| self.constrained());
+        let cert = match (&constrained, kind) {
+            (Some((_, issuer)), _) => params.signed_by(&key, issuer),
+            (None, Kind::SelfSigned) => params.self_signed(&key),
+            (None, _) => params.signed_by(&key, &self.issuer),
         };
         let cert = cert.expect("the parameters are complete");
+        let mut chain = vec![cert.der().clone()];
+        chain.extend(constrained.map(|(cert, _)| cert));
+        if kind == Kind::LongChain {
+            chain.extend((0..100).map(|_| cert.der().clone()));
+        }
         let file = |what: &str| self.dir.path().join(format!("{kind:?}.{what}.pem"));
         write_whole(&file("cert"), &cert.pem());
         write_whole(&file("key"), &key.serialize_pem());
-        let config = config(cert.der().clone(), PrivatePkcs8KeyDer::from(key.serialize_der()).into());
+        let config = config(chain, PrivatePkcs8KeyDer::from(key.serialize_der()).into());
         Leaf { cert: file("cert"), key: file("key"), config }
+    }
+
+    /// An authority below this one, with its certificate. Every name that a leaf has is to be held against each constraint.
+    fn constrained(&self) -> (CertificateDer<'static>, Issuer<'static, KeyPair>) {
+        let mut params = CertificateParams::new(Vec::new()).expect("no names are valid names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params.distinguished_name.push(DnType::CommonName, "thence constrained authority");
+        let names = (0..1000).map(|number| GeneralSubtree::DnsName(format!("{number}.example")));
+        params.name_constraints =
+            Some(NameConstraints { permitted_subtrees: names.collect(), excluded_subtrees: Vec::new() });
+        let key = KeyPair::generate().expect("a key can be made");
+        let cert = params.signed_by(&key, &self.issuer).expect("the parameters are complete");
+        (cert.der().clone(), Issuer::new(params, key))
     }
 }
 
@@ -103,7 +131,11 @@ fn params(kind: Kind) -> CertificateParams {
         Kind::AddressAsName => &["localhost.example"],
         _ => &["127.0.0.1", "localhost"],
     };
-    let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+    let mut names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+    if kind == Kind::ManyNames {
+        // Seventeen bytes each and a few around them.
+        names.extend((0..2000).map(|number| format!("name-{number:04}.example")));
+    }
     let mut params = CertificateParams::new(names).expect("the names are valid");
     match kind {
         Kind::Expired => {
@@ -122,14 +154,14 @@ fn params(kind: Kind) -> CertificateParams {
     params
 }
 
-fn config(cert: CertificateDer<'static>, key: PrivateKeyDer<'static>) -> Arc<ServerConfig> {
+fn config(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Arc<ServerConfig> {
     // Named, not the process's default: a test binary may hold two providers.
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("the provider serves TLS 1.2 and 1.3")
         .with_no_client_auth()
-        .with_single_cert(vec![cert], key)
+        .with_single_cert(chain, key)
         .expect("the key belongs to the certificate");
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Arc::new(config)

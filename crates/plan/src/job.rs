@@ -191,7 +191,7 @@ impl Job {
             Input::Checked { block, same } => self.on_checked(block, same, turn),
             Input::Compared { lane, same } => self.on_compared(lane, same, turn),
             Input::Synced(result) => self.on_synced(result, turn),
-            Input::Taken { upto } => self.on_taken(upto),
+            Input::Taken { upto } => self.on_taken(upto, turn),
             Input::Finished(result) => self.on_finished(result, turn),
             Input::Unwritten(failure) => self.fail_on_disk(failure),
             Input::Command(command) => self.on_command(command),
@@ -303,11 +303,14 @@ impl Job {
         }
     }
 
-    fn on_taken(&mut self, upto: u64) {
+    fn on_taken(&mut self, upto: u64, turn: &Turn<'_>) {
         let at = self.streamed;
         if let Some(lane) = self.lanes.values_mut().find(|l| l.stores(at)).filter(|_| self.spec.stream) {
             lane.stored = lane.stored.max(upto).min(lane.end);
             self.streamed = self.streamed.max(lane.stored);
+        }
+        if self.outgrows(self.streamed, turn) {
+            self.failing.get_or_insert(Error::TooLarge { size: self.streamed });
         }
     }
 

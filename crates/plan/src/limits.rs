@@ -50,7 +50,7 @@ pub struct Limits {
     pub slabs: usize,
     /// Size of a slab, a multiple of 4 KiB. Default 256 KiB.
     pub slab: usize,
-    /// Largest file that is begun, `None` for any (R67).
+    /// Largest file that is begun, `None` for any; a body that tells no length is stopped when it is past it (R67).
     pub max_size: Option<u64>,
     /// Largest ratio of a decoded body to its coded bytes (R49). Default 1,000.
     pub decode_ratio: u64,

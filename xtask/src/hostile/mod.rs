@@ -116,6 +116,7 @@ fn meet_all(plan: &Plan) -> Result<Results, String> {
     let liars = behaviours::all().filter(|liar| liar.id.starts_with(&plan.only));
     let tasks: Vec<(&Behaviour, &Tool, Start)> = liars
         .flat_map(|liar| plan.tools.iter().map(move |tool| (liar, *tool)))
+        .filter(|(liar, tool)| tool.may_meet(liar.id))
         .flat_map(|(liar, tool)| [(liar, tool, Start::Fresh), (liar, tool, Start::Resumed)])
         .collect();
     let (next, results, failed) = (AtomicUsize::new(0), Mutex::new(Results::new()), Mutex::new(Vec::new()));

@@ -44,6 +44,9 @@ weakness and no lie.\n\
 - `hangs`: still running after {limit} s, then killed. It may have ended later.\n\
 - `crash`: ended by a signal that nobody sent.\n\n\
 An `error`, `hangs` or `crash` was tried a second time and the better of the two counts, so that a busy machine is nobody's fault. A **WRONG** stands at once.\n\n\
+Two notes for fairness. axel asks in HTTP/1.0, to which no server may answer in chunks: where one would, axel is not tried (`-` below, and \
+fewer runs in its counts). wget reads an answer without a status line as HTTP/0.9, where everything is body, so that FRM-11 is not plainly its \
+fault.\n\n\
 What this does *not* show: how often such servers are met (some are common, such as a file that changed or a connection that is cut; some have \
 been seen by few), speed, and anything over HTTP/2. That a part of another version is gone on with is no surprise to who knows these programs: \
 \"Wget has no way of verifying that the local file is really a valid prefix of the remote file\", says its manual. The behaviours were written by the authors of thence to test thence, which was \
@@ -59,6 +62,13 @@ fn settings(plan: &Plan) -> String {
     for tool in &plan.tools {
         line(&mut text, &format!("- {}: `{}`", tool.version(&plan.binary), tool.said()));
     }
+    line(
+        &mut text,
+        &format!(
+            "\naxel's `~/.axelrc` says `{}`; else it waits 20 s before it tries again.",
+            super::tools::AXELRC.trim()
+        ),
+    );
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let kernel: Vec<&str> = kernel.trim().split('.').take(2).collect();
     let cores = thread_count();
@@ -83,14 +93,17 @@ fn summary(plan: &Plan, results: &Results) -> String {
     for (title, refused) in [
         ("Servers from which the right bytes can be had by the rules", false),
         (
-            "Servers whose every answer breaks a rule that makes a body's bytes, end or place unsure, and which thence therefore refuses",
+            "Servers whose every answer breaks a rule of HTTP or leads nowhere that may be followed, or never comes in the time that is allowed; thence is to give an error",
             true,
         ),
     ] {
         let of = |liar: &&&Behaviour| (liar.end == End::Refused) == refused;
         let all = liars(results);
         let ids: Vec<&str> = all.iter().filter(of).map(|liar| liar.id).collect();
-        line(&mut text, &format!("{title} ({} servers, {} runs a program):\n", ids.len(), 2 * ids.len()));
+        line(
+            &mut text,
+            &format!("{title} ({} servers, up to {} runs a program):\n", ids.len(), 2 * ids.len()),
+        );
         line(&mut text, "| | right | error | crash | hangs | WRONG |\n|---|---|---|---|---|---|");
         for tool in &plan.tools {
             let counts = VERDICTS.map(|verdict| count(results, tool, &ids, verdict).to_string());

@@ -9,6 +9,13 @@ use thence_origin::trial::Trial;
 /// Name of the file in every run.
 pub(super) const NAME: &str = "file.bin";
 
+/// Behaviours that answer in chunks, which no server may do to who asks in HTTP/1.0 (RFC 9112, 6.1): they would hold a
+/// fault of the server's against a program that never said it knew chunks.
+const CHUNKED: &[&str] = &["frm_02", "frm_04", "frm_05", "frm_06", "frm_07", "url_09"];
+
+/// What axel is told beside its options.
+pub(super) const AXELRC: &str = "reconnect_delay = 1\n";
+
 /// A program and what it is told. The same words begin a download and go on with it.
 pub(super) struct Tool {
     pub(super) name: &'static str,
@@ -89,6 +96,11 @@ impl Tool {
         self.program.is_empty()
     }
 
+    /// Whether this behaviour is a fair question.
+    pub(super) fn may_meet(&self, id: &str) -> bool {
+        self.name != "axel" || !CHUNKED.iter().any(|chunked| id.starts_with(chunked))
+    }
+
     /// What is typed, for a reader.
     pub(super) fn said(&self) -> String {
         let program = if self.is_ours() { "THENCE_HURRY=30 thence" } else { self.program };
@@ -97,7 +109,15 @@ impl Tool {
 
     /// A directory to run it in.
     pub(super) fn trial(&self, binary: &Path) -> Trial {
-        if self.is_ours() { Trial::of(binary).env("THENCE_HURRY", "30") } else { Trial::of(self.path()) }
+        if self.is_ours() {
+            return Trial::of(binary).env("THENCE_HURRY", "30");
+        }
+        let trial = Trial::of(self.path());
+        let home = trial.dir().display().to_string();
+        // Else it waits 20 s before it tries again, and no option changes that.
+        let written = std::fs::write(trial.path(".axelrc"), AXELRC);
+        written.expect("a temporary file can be written");
+        trial.env("HOME", &home)
     }
 
     /// Its words for one URL; `cacert` where it is TLS.

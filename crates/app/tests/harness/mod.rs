@@ -241,12 +241,13 @@ impl Scene {
         events(&text).iter().filter_map(|line| line["held"].as_u64()).sum()
     }
 
-    /// Every name in the directory with the bytes it has; `None` for what is no regular file.
+    /// Every name in the directory with the bytes it has; `None` for what is no regular file, or too large to be read.
     pub(crate) fn left(&self) -> BTreeMap<String, Option<Vec<u8>>> {
         let entries = fs::read_dir(self.dir()).unwrap().map(Result::unwrap);
         entries
             .map(|entry| {
-                let regular = entry.file_type().unwrap().is_file();
+                let regular =
+                    entry.file_type().unwrap().is_file() && entry.metadata().unwrap().len() < 1 << 30;
                 let bytes = regular.then(|| fs::read(entry.path()).unwrap());
                 (entry.file_name().into_string().unwrap(), bytes)
             })
@@ -272,6 +273,21 @@ pub(crate) struct Running<'a> {
 impl Running<'_> {
     pub(crate) fn id(&self) -> u32 {
         self.child.as_ref().unwrap().id()
+    }
+
+    /// Waits for the end, and says how much memory it held at most, in bytes.
+    ///
+    /// Not from what the system says of a child at its end: that counts what we held when it was started.
+    #[track_caller]
+    pub(crate) fn end_with_memory(mut self) -> (Outcome, u64) {
+        let (status, end, mut peak) = (format!("/proc/{}/status", self.id()), Instant::now() + HANG, 0);
+        while !self.has_ended() && Instant::now() < end {
+            let text = fs::read_to_string(&status).unwrap_or_default();
+            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+            peak = line.map_or(peak, |kibibytes| kibibytes.parse::<u64>().unwrap() << 10);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        (self.end(), peak)
     }
 
     pub(crate) fn has_ended(&mut self) -> bool {
@@ -405,6 +421,14 @@ impl Outcome {
     #[track_caller]
     pub(crate) fn says(self, words: &str) -> Self {
         assert!(self.stderr.contains(words), "does not say {words:?}: {}", self.stderr);
+        self
+    }
+
+    /// The same on standard output.
+    #[track_caller]
+    pub(crate) fn shows(self, words: &str) -> Self {
+        let shown = String::from_utf8_lossy(&self.stdout);
+        assert!(shown.contains(words), "does not show {words:?}: {shown}");
         self
     }
 

@@ -25,12 +25,14 @@ pub(super) const ALL: &[Behaviour] = &[
         heads(file, 200, "Set-Cookie: a=", COOKIES)
     }),
     row("dos_01_c", "one field of 64 MiB in every head", Refused, |file| {
-        own(file, ALWAYS, |_, _, out| {
-            out.raw("HTTP/1.1 200 OK\r\nX-Flood: ");
+        own(file, ALWAYS, |_, answer, out| {
+            out.raw(format!("HTTP/1.1 {} Flood\r\nX-Flood: ", answer.status));
             for _mebibyte in 0..64 {
                 out.raw([b'x'; 1 << 20]);
             }
-            out.raw("\r\nContent-Length: 0\r\n\r\n").close();
+            out.raw(format!("\r\n{}\r\n", answer.head().replace('\n', "\r\n")));
+            answer.send_body(out);
+            out.close();
         })
     }),
     row("dos_01_d", "redirects to itself, each with a hundred thousand Set-Cookie", Refused, |file| {
@@ -57,6 +59,7 @@ pub(super) const ALL: &[Behaviour] = &[
 /// Heads with that field so many times, and the body after it.
 fn heads(file: &Shared, status: u16, field: &'static str, times: usize) -> Handler {
     own(file, ALWAYS, move |request, answer, out| {
+        let status = if status == 200 { answer.status } else { status };
         out.raw(format!("HTTP/1.1 {status} Flood\r\n"));
         for from in (0..times).step_by(PIECE) {
             if out.alive() {

@@ -75,16 +75,26 @@ pub(super) const ALL: &[Behaviour] = &[
     }),
     row("frm_06_c", "a negative chunk size", Refused, |file| chunk_size(file, "-8\r\n")),
     row("frm_06_d", "a chunk size ended by a bare LF", Refused, |file| {
-        chunk_size(file, "8\n12345678\n0\n\n")
+        file.change(|served| served.ranges = false);
+        own(file, ALWAYS, |_, answer, out| {
+            let len = answer.span.1 - answer.span.0;
+            out.head(200, &unframed(answer, "Transfer-Encoding: chunked")).raw(format!("{len:x}\n"));
+            answer.send_body(out);
+            out.raw("\n0\n\n").close();
+        })
     }),
     row("frm_07_a", "100 MiB of chunk extensions", Refused, |file| {
-        own(file, ALWAYS, |_, _, out| {
-            out.head(200, "Transfer-Encoding: chunked").raw("8");
+        file.change(|served| served.ranges = false);
+        own(file, ALWAYS, |_, answer, out| {
+            let len = answer.span.1 - answer.span.0;
+            out.head(200, &unframed(answer, "Transfer-Encoding: chunked")).raw(format!("{len:x}"));
             let extensions = ";extension=value".repeat(65_536);
             for _mebibyte in 0..100 {
                 out.raw(&extensions);
             }
-            out.raw("\r\n12345678\r\n").last_chunk();
+            out.raw("\r\n");
+            answer.send_body(out);
+            out.raw("\r\n").last_chunk();
         })
     }),
     row("frm_07_b", "chunks of one byte", Whole, |file| {

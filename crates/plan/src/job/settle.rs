@@ -142,10 +142,16 @@ impl Job {
         self.settle.unsynced += u64::from(upto - before);
         self.settle.dirty.insert(block);
         self.settle.since.get_or_insert(turn.now);
-        if !Blocks::fit(self.blocks.size() as u32, Some(end)) {
+        if !Blocks::fit(self.blocks.size() as u32, Some(end)) || self.outgrows(end, turn) {
             self.failing.get_or_insert(Error::TooLarge { size: end });
         }
         self.note_block(block, turn);
+    }
+
+    /// A length that was told is judged with the head that tells it. A body that tells none must be stopped on the way, or
+    /// one without an end fills the disk (R67).
+    pub(super) fn outgrows(&self, size: u64, turn: &Turn<'_>) -> bool {
+        self.total().is_none() && turn.limits.max_size.is_some_and(|max| size > max)
     }
 
     pub(super) fn note_block(&mut self, block: u32, turn: &mut Turn<'_>) {
