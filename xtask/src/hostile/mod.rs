@@ -5,10 +5,10 @@
 //! written down when a second run ends no better.
 
 mod judge;
+mod plan;
 mod report;
 mod tools;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,13 +25,8 @@ use crate::options::Options;
 use crate::packages;
 use crate::shell;
 use judge::Verdict;
+use plan::{LEN, Met, Plan, RATE, Results, Start};
 use tools::{NAME, Tool};
-
-/// Length of the file: enough for four connections of aria2, and odd.
-const LEN: u64 = (6 << 20) + 4_321;
-
-/// Body bytes a second of each connection: slow enough that other connections come into play.
-const RATE: u64 = 8 << 20;
 
 /// A first run is cut short when the origin has had nothing to send for so long.
 const QUIET: Duration = Duration::from_millis(400);
@@ -41,32 +36,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What `env` says of a program that it cannot start: no verdict on the program.
 const NOT_RUN: [i32; 2] = [126, 127];
-
-/// Said on the command line.
-struct Plan {
-    binary: PathBuf,
-    tools: Vec<&'static Tool>,
-    limit: Duration,
-    jobs: usize,
-    /// Only behaviours whose id begins so.
-    only: String,
-}
-
-/// One tool, one liar, from nothing or from a part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Start {
-    Fresh,
-    Resumed,
-}
-
-/// What came of it, and in words how.
-struct Met {
-    verdict: Verdict,
-    how: String,
-}
-
-/// By behaviour, tool and start.
-type Results = BTreeMap<(&'static str, &'static str, Start), Met>;
 
 pub(crate) fn run(options: &Options) -> Result<(), String> {
     let peers: Vec<String> = options.list("peers", "aria2,curl,wget,axel")?;

@@ -6,8 +6,8 @@ use std::fs;
 use thence_origin::behaviours::{self, Behaviour, End};
 
 use super::judge::{VERDICTS, Verdict};
+use super::plan::{LEN, Met, Plan, RATE, Results, Start};
 use super::tools::Tool;
-use super::{LEN, Met, Plan, RATE, Results, Start};
 
 const STARTS: [Start; 2] = [Start::Fresh, Start::Resumed];
 
