@@ -39,7 +39,7 @@ const ORDER: &[(&str, &[&str])] = &[
         "kills",
     ]),
     ("crates/fuzz", &["input", "secret", "sys", "netrc", "fields", "names", "planner", "client", "journal"]),
-    ("xtask", &["options", "shell", "packages", "record", "proof", "rows", "sim", "test", "crash", "bench", "picture"]),
+    ("xtask", &["options", "shell", "packages", "record", "proof", "rows", "sim", "plant", "test", "crash", "bench", "picture"]),
 ];
 
 /// Words that must not appear, and where: unfinished work, and rooms without a name.
