@@ -9,6 +9,7 @@ mod options;
 mod origin;
 mod packages;
 mod picture;
+mod plant;
 mod proof;
 mod record;
 mod rows;
@@ -28,6 +29,8 @@ cargo xtask states [--count N] [--seed S] [--first K]
 cargo xtask crash [--kills N] [--lanes 1,4,16] [--size 64M] [--seconds 2.5] [--jobs 4] [--seed S] [--from nginx|even]
             [--record]
                                         SIGKILL at random instants, resumed, until N kills for each number of lanes
+cargo xtask plant [--only NAME] [--record]
+                                        puts each bug of crates/plan/plants into a copy of the planner: is it seen?
 cargo xtask proof [--check]             makes docs/proof.md of docs/proof.csv; or says whether it is that
 cargo xtask bench [--runs 5] [--size 1G] [--lanes 1,4,16] [--to disk,tmpfs] [--over plain,tls]
                                         beside aria2, curl, wget and axel; writes docs/bench.md
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         "hostile" => hostile::run(&options),
         "origin" => origin::run(&options),
         "picture" => picture::run(&options),
+        "plant" => plant::run(&options),
         "proof" => proof::run(&options),
         "rows" => rows::run(&options),
         "sim" => sim::run(&options),
