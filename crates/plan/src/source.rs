@@ -47,11 +47,10 @@ pub(crate) struct Source {
     pub(crate) proofs: Vec<(u64, u64)>,
     /// Its bytes may be joined.
     pub(crate) proven: bool,
-    /// An answer of it was taken in this run. Until then one lane asks alone, and asks for everything that follows:
-    /// a link that works only once must not give a share in the middle and refuse the others.
+    /// An answer of it was taken in this run.
     pub(crate) met: bool,
     /// This machine lost its network after the source had answered: until it answers again, nothing counts as its
-    /// failure.
+    /// failure, and one lane at a time asks.
     pub(crate) offline: bool,
     /// Ask on a new connection: the last one stalled, or answered for another version.
     pub(crate) fresh: bool,

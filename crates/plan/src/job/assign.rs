@@ -109,8 +109,8 @@ impl Job {
                 false => joins && source.may_range(),
             };
             let proving = self.lanes.values().any(|l| l.source == id && l.purpose == Purpose::Prove);
-            let met = source.met || lanes == 0;
-            if stands && met && !proving && source.is_ready(turn.now) {
+            let alone = source.offline && lanes > 0;
+            if stands && !alone && !proving && source.is_ready(turn.now) {
                 usable.push((lanes, id));
             }
         }
@@ -182,7 +182,7 @@ impl Job {
     /// Opens a lane for a free range. False if something must be read back first, to be compared.
     fn open_store(&mut self, id: SourceId, (start, end): (u64, u64), turn: &mut Turn<'_>) -> bool {
         let source = &self.sources[usize::from(id.0)];
-        let (unranged, whole, met) = (source.unranged, !source.may_range(), source.met);
+        let (unranged, whole) = (source.unranged, !source.may_range());
         let overlap = self.window(id, turn.limits.overlap);
         if overlap > 0 || (whole && !self.spec.stream) {
             let compared =
@@ -201,8 +201,7 @@ impl Job {
             end
         };
         let ranged = !unranged && (end != u64::MAX || start > 0);
-        let asked = if met { end } else { self.total().unwrap_or(u64::MAX) };
-        let last = (asked != u64::MAX).then_some(asked);
+        let last = (end != u64::MAX).then_some(end);
         let range = ranged.then_some((start.saturating_sub(overlap), last));
         self.free.take(start, end);
         self.open(id, (start, end), range, turn);

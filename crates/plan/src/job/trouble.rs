@@ -50,7 +50,7 @@ impl Job {
         let crowded = failure.is_refusal() && turn.hosts.is_serving(&lane.host);
         let attempt = self.source(id).failures;
         self.source(id).fresh = true;
-        if matches!(failure, Failure::Offline(_)) && (self.source(id).met || self.source(id).offline) {
+        if matches!(failure, Failure::Offline(_)) && self.source(id).met {
             return self.await_network(lane, failure, turn);
         }
         match advise(&failure, attempt, turn.limits, turn.chance.next()) {
@@ -77,7 +77,6 @@ impl Job {
         let after = turn.limits.offline;
         let source = self.source(lane.source);
         source.retry = Some(turn.now + after);
-        source.met = false;
         if !std::mem::replace(&mut source.offline, true) {
             turn.tell(Event::Retry { url: lane.url.clone(), failure, after });
         }
