@@ -281,9 +281,10 @@ impl Job {
             self.blocks.held_blocks().map(|(i, _)| i).filter(|&i| self.blocks.start_of(i) >= from).collect();
         for block in beyond {
             self.blocks.forget(block);
-            self.settle.dirty.remove(&block);
-            // Where a strong validator ties the stream to them the records stay true, and are worth a kill.
+            // Where a strong validator ties the stream to them the records stay true, and are worth a kill: what
+            // they tell of is synced with the rest.
             if !self.is_strong() {
+                self.settle.dirty.remove(&block);
                 let why = "one answer brings everything again".to_owned();
                 self.note(Record::Invalid { first: block, count: 1, why }, turn);
             }
