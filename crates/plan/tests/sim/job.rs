@@ -100,7 +100,6 @@ impl Job {
     /// A process takes the job up; what it finds goes into the spec.
     pub fn begin(&mut self, quiet: bool) -> JobSpec {
         (self.paused, self.rested, self.finishing) = (false, false, false);
-        self.apart = false;
         self.began_quiet = quiet;
         self.length_unknown &= self.whole;
         self.runs += 1;
@@ -110,6 +109,8 @@ impl Job {
             pair.take_up();
         }
         let held = self.pair.as_ref().filter(|_| !self.spec.stream).and_then(|p| p.held(self.whole));
+        // While the length is unknown, what stands beyond a hole is left out (P6), and stays so if it is learnt.
+        self.apart = held.as_ref().is_some_and(|held| held.identity.total.is_none());
         if held.is_none() {
             self.forget();
         }
