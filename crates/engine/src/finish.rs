@@ -29,12 +29,7 @@ pub(crate) async fn publish_checked(
     Ok(Done { path: Some(path), digest: digest.map(shown), ..Done::default() })
 }
 
-pub(crate) async fn digest(
-    shared: &Shared,
-    pair: &Pair,
-    algorithm: &str,
-    total: u64,
-) -> Result<WantedDigest, Failure> {
+async fn digest(shared: &Shared, pair: &Pair, algorithm: &str, total: u64) -> Result<WantedDigest, Failure> {
     let mut digester = Digester::new(algorithm)
         .ok_or_else(|| Failure::Defect(format!("{algorithm} is no digest that was accepted")))?;
     // In bites, so that other downloads' syncs are not kept waiting.

@@ -9,14 +9,13 @@ use thence_plan::{DiskFault, Event, Failure, Identity, JobSpec, Name};
 use crate::error::Error;
 use crate::file::Pair;
 use crate::find::{self, Found, Wanted};
-use crate::finish::digest;
+use crate::finish::publish_checked;
 use crate::http::{USER_AGENT, check_headers};
 use crate::lane::Shared;
 use crate::options::{Options, Request, Target};
 use crate::orders::Done;
-use crate::publish::{Finish, publish};
+use crate::publish::Finish;
 use crate::sink::Sink;
-use crate::verify::shown;
 use crate::work::{Aim, Asking, Files};
 
 /// Fields whose values may be kept in the journal without being asked for.
@@ -175,28 +174,24 @@ async fn adopt(
 ) -> Result<Held, Error> {
     let path = pair.part_path();
     let unknown = Held::Unknown { part: path.to_string_lossy().into_owned() };
-    let Some(wanted) = &aim.checksum else { return Ok(unknown) };
+    let Some(wanted) = aim.checksum.clone() else { return Ok(unknown) };
     let total = pair.part.facts()?.size;
-    let got = digest(shared, &pair, &wanted.algorithm, total).await;
-    let failed = |failure: Failure| Error::Disk { path, fault: DiskFault::Io, why: failure.to_string() };
-    let got = got.map_err(failed)?;
-    if got.bytes != wanted.bytes {
-        return Ok(unknown);
-    }
     let finish = Finish {
         total,
         mode: aim.mode,
         mtime: None,
         url: spec.urls[0].clone(),
         identity: Identity { total: Some(total), ..Identity::default() },
-        digest: Some(got.clone()),
+        digest: None,
         exists: aim.exists,
         limits: options.limits.clone(),
     };
-    let published =
-        shared.disk.call(move || publish(&pair, &finish)).await.map_err(|_| Error::Cancelled)??;
-    let digest = Some(shown(got));
-    Ok(Held::Finished(Done { path: Some(published), bytes: total, digest, ..Done::default() }))
+    match publish_checked(shared, &Arc::new(pair), finish, Some(wanted)).await {
+        Ok(done) => Ok(Held::Finished(Done { bytes: total, ..done })),
+        Err(Failure::Digest { .. }) => Ok(unknown),
+        Err(Failure::Disk(fault, why)) => Err(Error::Disk { path, fault, why }),
+        Err(other) => Err(Error::Disk { path, fault: DiskFault::Io, why: other.to_string() }),
+    }
 }
 
 /// Parses the URLs, and takes userinfo out of them: it is a credential, not an address (P4).

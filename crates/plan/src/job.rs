@@ -374,8 +374,7 @@ impl Job {
     /// What a lane brought is not what its answer said (R50): every block it wrote to is forgotten and fetched
     /// again. A lane that was to go on from there has asked from too far up.
     fn take_back(&mut self, id: LaneId, lane: &mut Lane, turn: &mut Turn<'_>) {
-        let heir = self.lanes.iter().find(|(_, l)| l.victim == Some(id)).map(|(&heir, _)| heir);
-        if let Some(heir) = heir {
+        if let Some(heir) = self.heir_of(id) {
             self.close(heir, turn);
         }
         if lane.purpose != Purpose::Store || lane.victim.is_some() || lane.stored == lane.start {
@@ -394,9 +393,14 @@ impl Job {
         lane.stored = lane.start;
     }
 
+    /// The lane that is to take over from this one.
+    fn heir_of(&self, id: LaneId) -> Option<LaneId> {
+        self.lanes.iter().find(|(_, lane)| lane.victim == Some(id)).map(|(&heir, _)| heir)
+    }
+
     /// A lane's unfetched bytes go to the lane that takes over from it, else they are free. Returns their number.
     fn pass_on(&mut self, id: LaneId, lane: &Lane, turn: &mut Turn<'_>) -> u64 {
-        let heir = self.lanes.iter().find(|(_, l)| l.victim == Some(id)).map(|(&id, _)| id);
+        let heir = self.heir_of(id);
         if lane.purpose != Purpose::Store || lane.victim.is_some() {
             return 0;
         }
