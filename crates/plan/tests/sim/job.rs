@@ -1,6 +1,7 @@
 //! A job as the engine and the user see it: its files, what it was told, and whether that was right.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use thence_plan::{
     DiskFault, Error, Event as Told, Failure, Hash, Held, Input, JobId, JobSpec, LaneId, Placement, Record,
@@ -29,7 +30,7 @@ pub enum Outcome {
 pub struct Job {
     pub id: Option<JobId>,
     pub spec: JobSpec,
-    sites: Vec<usize>,
+    pub sites: Vec<usize>,
     pair: Option<Pair>,
     /// The pair that was moved aside last, with what is known of its bytes.
     aside: Option<(Pair, Tags, Tags)>,
@@ -403,14 +404,16 @@ impl World {
             self.judge_refusal(job, &error)?;
             return self.end(job, Outcome::Refused);
         }
-        if let Error::Source { failure: Failure::Status { retry_after: Some(wait), .. }, .. } = &error
-            && *wait > self.limits.retry_after_max
-        {
+        let told = match &error {
+            Error::Source { failure: Failure::Status { retry_after: Some(wait), .. }, .. } => *wait,
+            _ => Duration::ZERO,
+        };
+        if told > self.limits.retry_after_max || self.left_alone(job) {
             // Only another process forgets that the host wants to be left alone for so long.
             self.after(S, Event::NewProcess);
             return Ok(());
         }
-        let flaky = self.sites[self.jobs[job].sites[0]].manner.nodes > 1;
+        let flaky = self.jobs[job].sites.iter().any(|&site| self.sites[site].manner.nodes > 1);
         let state = &mut self.jobs[job];
         if state.began_quiet {
             state.quiet_failures += 1;

@@ -169,7 +169,7 @@ impl Site {
         format!("https://h{}.test/f{}{}", self.host, self.index, self.ending)
     }
 
-    fn target(&self) -> String {
+    pub fn target(&self) -> String {
         format!("https://c{}.test/f{}{}?t={}", self.host, self.index, self.ending, self.epoch)
     }
 

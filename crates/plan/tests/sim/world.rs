@@ -56,6 +56,8 @@ pub struct World {
     pub sites: Vec<Site>,
     pub lies: Vec<(Lie, u64)>,
     pub disk: DiskManner,
+    /// The longest that an operation of the disk takes before the quiet.
+    slowest: u64,
     faults: Vec<Fault>,
     pub counts: Counts,
     pub full: bool,
@@ -94,6 +96,7 @@ impl World {
             limits,
             sites,
             lies,
+            slowest: disk.slow * MS,
             disk,
             faults,
             counts: Counts::default(),
@@ -284,6 +287,15 @@ impl World {
         }
     }
 
+    /// A host of the job's asked to be left alone for longer than anybody waits.
+    pub fn left_alone(&self, job: usize) -> bool {
+        let longest = self.now + self.limits.retry_after_max.as_nanos() as u64;
+        let sites = self.jobs[job].sites.iter().map(|&site| &self.sites[site]);
+        sites
+            .flat_map(|site| [site.url(), site.target()])
+            .any(|url| self.holds.get(&host_of(&url)).is_some_and(|&until| until > longest))
+    }
+
     fn twist(&mut self, twist: Twist) -> Result<(), String> {
         self.say(|| format!("  * {twist:?}"));
         let sites = self.sites.len();
@@ -328,7 +340,9 @@ impl World {
                 (state.paused, state.paused_at, state.rested) = (true, now, false);
             }
             Command::Resume => {
-                if state.paused && !state.rested && !state.finishing && now > state.paused_at + 15 * S {
+                // What was read is still written, in two turns, and synced.
+                let until = state.paused_at + 15 * S + 3 * self.slowest;
+                if state.paused && !state.rested && !state.finishing && now > until {
                     return Err("a pause that does not rest".into());
                 }
                 state.paused = false;
