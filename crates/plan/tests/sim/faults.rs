@@ -39,6 +39,8 @@ faults! {
     SlowDisk,
     /// The file becomes another one.
     Flip,
+    /// Every answer may come of another version: a cluster whose nodes are not of one mind.
+    Split,
     /// It becomes the first one again.
     FlipBack,
     /// A signed target has expired.
@@ -53,6 +55,8 @@ faults! {
     RetryAfter,
     /// A mirror has another file.
     LyingMirror,
+    /// A server answers nothing but errors, for ever.
+    Dead,
     /// The user pauses and goes on.
     Pause,
     /// The user wants another number of lanes.

@@ -1,7 +1,6 @@
 //! A job as the engine and the user see it: its files, what it was told, and whether that was right.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use thence_plan::{
     DiskFault, Error, Event as Told, Failure, Hash, Held, Input, JobId, JobSpec, LaneId, Placement, Record,
@@ -404,11 +403,10 @@ impl World {
             self.judge_refusal(job, &error)?;
             return self.end(job, Outcome::Refused);
         }
-        let told = match &error {
-            Error::Source { failure: Failure::Status { retry_after: Some(wait), .. }, .. } => *wait,
-            _ => Duration::ZERO,
-        };
-        if told > self.limits.retry_after_max || self.left_alone(job) {
+        if self.jobs[job].sites.iter().all(|&site| self.sites[site].manner.dead.is_some()) {
+            return self.end(job, Outcome::Refused);
+        }
+        if self.left_alone(job) {
             // Only another process forgets that the host wants to be left alone for so long.
             self.after(S, Event::NewProcess);
             return Ok(());

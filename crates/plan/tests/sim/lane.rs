@@ -106,6 +106,17 @@ impl World {
     fn ask_server(&mut self, lane: &Lane) -> Reply {
         let at = self.site_of(&lane.url);
         let wall = self.wall();
+        if let Some(status) = self.sites[at].manner.dead {
+            self.counts.hit(Fault::Dead);
+            return match status {
+                0 => Reply::Broken(Failure::Refused("refused".into())),
+                _ => self.sites[at].reply(super::server::page(status), Vec::new(), wall, &mut self.dice),
+            };
+        }
+        if self.noisy && self.faults.contains(&Fault::Split) && self.sites[at].versions.len() > 1 {
+            self.counts.hit(Fault::Split);
+            self.sites[at].current = self.dice.below(self.sites[at].versions.len() as u64) as usize;
+        }
         let lies = self.lies_now();
         if let Some((lie, reply)) = lies.iter().find_map(|&lie| Some((lie, lies::before(lie)?))) {
             self.counts.lied(lie);

@@ -127,7 +127,10 @@ pub fn spoil(lie: Lie, site: &Site, ask: &Ask, draft: &mut Draft, dice: &mut Dic
             draft.length = draft.length.map(|_| version.len);
         }
         Lie::Coded if draft.status == 200 && draft.plain.is_none() => draft.code(version),
-        Lie::Coded => draft.extra.push(("content-encoding", "gzip".into())),
+        Lie::Coded => {
+            draft.extra.push(("content-encoding", "gzip".into()));
+            draft.spans = vec![(draft.from, draft.end, version.coded().tag)];
+        }
         Lie::TwoFramings => draft.extra.push(("transfer-encoding", "chunked".into())),
         Lie::NoTag => draft.etag = None,
         Lie::OtherTag => draft.etag = Some("\"other\"".into()),

@@ -74,13 +74,17 @@ pub fn scenario(dice: &mut Dice) -> Scenario {
         twists: vec![(quiet, Twist::Quiet)],
         faults,
     };
-    let flips = out.has(Fault::Flip) || out.has(Fault::FlipBack);
+    let flips = out.flips();
     for _ in 0..dice.pick(&[1, 1, 1, 2, 3]) {
         job(&mut out, flips, dice);
     }
     if flips {
         for site in 0..out.sites.len() {
             flip(&mut out, site, quiet, dice);
+        }
+        // A change between two answers that are joined shows only where there are many.
+        if out.has(Fault::Split) || dice.percent(30) {
+            out.lies.extend([(Lie::Reset, 60), (Lie::Truncate, 30)]);
         }
     }
     crashes(&mut out, quiet, dice);
@@ -91,6 +95,11 @@ pub fn scenario(dice: &mut Dice) -> Scenario {
 impl Scenario {
     fn has(&self, fault: Fault) -> bool {
         self.faults.contains(&fault)
+    }
+
+    /// A URL may come to mean another file.
+    fn flips(&self) -> bool {
+        [Fault::Flip, Fault::FlipBack, Fault::Split].iter().any(|&kind| self.has(kind))
     }
 }
 
@@ -199,6 +208,10 @@ fn manner(len: u64, out: &Scenario, dice: &mut Dice) -> Manner {
         5 => V::Liar,
         _ => dice.pick(&[V::Weak, V::WeakDate, V::Date, V::Now, V::None]),
     };
+    // Where nothing tells the versions apart, only their bytes do.
+    let often = if out.has(Fault::Split) { 70 } else { 30 };
+    let unproven = out.flips() && dice.percent(often);
+    let validators = if unproven { dice.pick(&[V::Weak, V::Now, V::None]) } else { validators };
     let range = dice.pick(&[
         Ranges::Honours,
         Ranges::Deaf,
@@ -237,6 +250,7 @@ fn manner(len: u64, out: &Scenario, dice: &mut Dice) -> Manner {
         lanes: dice.percent(crowded).then(|| (dice.between(1, 4), refusal)),
         rate: (len / seconds).max(2_000),
         slow: dice.pick(&[0, 0, 0, 10, 30]),
+        dead: (out.has(Fault::Dead) && dice.percent(60)).then(|| dice.pick(&[0, 404, 500, 503]) as u16),
     }
 }
 

@@ -45,7 +45,7 @@ pub enum Validators {
     Strong,
     /// A strong ETag that is the same for every version: a lie no client can see.
     Liar,
-    /// A weak ETag.
+    /// A weak ETag, the same for every version: they mean the same, and are not the same bytes.
     Weak,
     /// A weak ETag and a strong date.
     WeakDate,
@@ -100,6 +100,8 @@ pub struct Manner {
     pub rate: u64,
     /// Lanes in a hundred that run at a fiftieth of it.
     pub slow: u64,
+    /// Nothing but this status, or no connection for 0, and never again anything else.
+    pub dead: Option<u16>,
 }
 
 /// One file at one URL.
@@ -249,7 +251,7 @@ impl Site {
         match self.manner.validators {
             Validators::Strong => (Some(tag), Some(written)),
             Validators::Liar => (Some("\"same\"".into()), Some(WALL - 5_000_000)),
-            Validators::Weak => (Some(format!("W/{tag}")), None),
+            Validators::Weak => (Some("W/\"v\"".into()), None),
             Validators::WeakDate => (Some(format!("W/{tag}")), Some(written)),
             Validators::Date => (None, Some(written)),
             Validators::Now => (None, Some(wall)),

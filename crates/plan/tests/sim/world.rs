@@ -58,7 +58,7 @@ pub struct World {
     pub disk: DiskManner,
     /// The longest that an operation of the disk takes before the quiet.
     slowest: u64,
-    faults: Vec<Fault>,
+    pub faults: Vec<Fault>,
     pub counts: Counts,
     pub full: bool,
     pub noisy: bool,
@@ -74,6 +74,8 @@ pub struct World {
     steps: u64,
     /// Until when hosts asked to be left alone, as far as this process was told.
     pub holds: BTreeMap<String, u64>,
+    /// The same with every status: what the planner may keep to as well.
+    pub wishes: BTreeMap<String, u64>,
     trace: bool,
 }
 
@@ -111,6 +113,7 @@ impl World {
             life: 0,
             steps: 0,
             holds: BTreeMap::new(),
+            wishes: BTreeMap::new(),
             trace,
         };
         for (i, (at, _)) in twists.iter().enumerate() {
@@ -278,12 +281,15 @@ impl World {
 
     /// A host that refuses is left alone; so is the one that led to it.
     pub fn learn_hold(&mut self, url: &str, host: &str, head: &Head) {
-        let Some(wait) = head.retry_after().filter(|_| matches!(head.status, 429 | 503)) else { return };
+        let Some(wait) = head.retry_after() else { return };
         self.counts.hit(Fault::RetryAfter);
-        let until = self.now + wait.as_nanos() as u64;
-        for host in [host_of(url), host.to_owned()] {
-            let hold = self.holds.entry(host).or_default();
-            *hold = until.max(*hold);
+        let until = self.now.saturating_add(wait.as_nanos() as u64);
+        let must = matches!(head.status, 429 | 503);
+        for map in [&mut self.wishes, &mut self.holds].into_iter().take(if must { 2 } else { 1 }) {
+            for host in [host_of(url), host.to_owned()] {
+                let hold = map.entry(host).or_default();
+                *hold = until.max(*hold);
+            }
         }
     }
 
@@ -293,7 +299,7 @@ impl World {
         let sites = self.jobs[job].sites.iter().map(|&site| &self.sites[site]);
         sites
             .flat_map(|site| [site.url(), site.target()])
-            .any(|url| self.holds.get(&host_of(&url)).is_some_and(|&until| until > longest))
+            .any(|url| self.wishes.get(&host_of(&url)).is_some_and(|&until| until > longest))
     }
 
     fn twist(&mut self, twist: Twist) -> Result<(), String> {
@@ -372,6 +378,7 @@ impl World {
         self.life += 1;
         self.lanes.clear();
         self.holds.clear();
+        self.wishes.clear();
         self.run = Run::new(self.limits.clone(), self.dice.roll());
         for job in &mut self.jobs {
             job.killed(power.then_some(self.faults.as_slice()), &mut self.dice, &mut self.counts);
