@@ -81,10 +81,10 @@ pub struct Scene {
     pub calm: u64,
 }
 
-/// What came of one download that was killed some times and then let alone.
+/// What came of one download that was killed, or lost its power, some times and then was let alone.
 #[derive(Clone, Debug, Default)]
 pub struct Attempt {
-    /// Kills.
+    /// Kills, or power cuts.
     pub kills: usize,
     /// Bytes sent beyond one whole file.
     pub twice: u64,
@@ -237,7 +237,8 @@ pub fn settled(server: &Server) -> u64 {
     quiet(|| sent(server))
 }
 
-fn quiet(sent: impl Fn() -> u64) -> u64 {
+/// A counter's value once it no longer grows.
+pub(crate) fn quiet(sent: impl Fn() -> u64) -> u64 {
     let (mut last, mut since) = (sent(), Instant::now());
     while since.elapsed() < Duration::from_millis(400) {
         thread::sleep(Duration::from_millis(50));

@@ -4,7 +4,8 @@
 //! - [`honest`]: a well-behaved file handler for it, whose [`Served`] file can be changed while it runs.
 //! - [`behaviours`]: the liar, every bending of the RNG, FRM and NET test cases by its id.
 //! - [`real`]: nginx, Apache httpd and Caddy as child processes.
-//! - [`trial`]: the program under test in a directory of its own; [`kills`]: killed at random and gone on with.
+//! - [`trial`]: the program under test in a directory of its own; [`kills`]: killed at random and gone on with;
+//!   [`powercuts`]: its power cut, and gone on with.
 //! - [`disks`]: file systems that can be filled, spoilt and cut off.
 //! - [`ca`]: certificates that tests trust, and some that nobody should.
 //!
@@ -27,6 +28,7 @@ pub mod disks;
 pub mod files;
 pub mod honest;
 pub mod kills;
+pub mod powercuts;
 pub mod real;
 mod reply;
 mod request;

@@ -36,10 +36,10 @@ const ORDER: &[(&str, &[&str])] = &[
     ]),
     ("crates/origin", &[
         "files", "request", "wire", "reply", "scripted", "honest", "behaviours", "ca", "real", "chance", "disks", "trial",
-        "kills",
+        "kills", "powercuts",
     ]),
     ("crates/fuzz", &["input", "secret", "sys", "netrc", "fields", "names", "planner", "client", "journal"]),
-    ("xtask", &["options", "shell", "packages", "record", "proof", "rows", "sim", "states", "plant", "test", "crash", "bench", "hostile", "origin", "picture"]),
+    ("xtask", &["options", "shell", "packages", "record", "proof", "rows", "sim", "states", "plant", "test", "crash", "powercut", "bench", "hostile", "origin", "picture"]),
 ];
 
 /// Words that must not appear, and where: unfinished work, and rooms without a name.
