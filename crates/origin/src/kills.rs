@@ -84,6 +84,10 @@ pub struct Scene {
 /// What came of one download that was killed, or lost its power, some times and then was let alone.
 #[derive(Clone, Debug, Default)]
 pub struct Attempt {
+    /// Over so many lanes.
+    pub lanes: u32,
+    /// Drawn from this seed.
+    pub seed: u64,
     /// Kills, or power cuts.
     pub kills: usize,
     /// Bytes sent beyond one whole file.
@@ -186,7 +190,8 @@ impl Scene {
 
     /// One download: killed at most `nested` times in a row, each time anywhere in a run, then let alone.
     fn attempt(&self, host: &Host, seed: u64, nested: usize) -> Attempt {
-        let (mut chance, mut attempt) = (Chance::new(seed), Attempt::default());
+        let (mut chance, mut attempt) =
+            (Chance::new(seed), Attempt { lanes: self.lanes, seed, ..Attempt::default() });
         let trial = Trial::of(&self.program);
         let (lanes, url) = (self.lanes.to_string(), host.url(&format!("/{NAME}")));
         let before = host.sent();

@@ -63,7 +63,7 @@ impl Scene {
     ///
     /// What that run did wrong.
     pub fn calm(&self, kind: Kind, lanes: u32) -> Result<u64, String> {
-        let calm = self.download(kind, lanes, &mut Chance::new(self.seed), 0)?;
+        let calm = self.download(kind, lanes, self.seed, 0)?;
         calm.wrong.map_or(Ok(calm.twice), |wrong| Err(format!("without any cut: {wrong}")))
     }
 
@@ -98,15 +98,12 @@ impl Scene {
             while !enough() {
                 let number = next.fetch_add(1, Ordering::SeqCst);
                 begun.fetch_add(1, Ordering::SeqCst);
-                let mut chance = Chance::new(self.seed.wrapping_add(number));
                 let lanes = LANES[number as usize % LANES.len()];
-                let most = if chance.unit() < 0.5 { 1 } else { MOST };
-                let attempt = self.download(kind, lanes, &mut chance, most);
+                // Every other download of a number of lanes is cut once, so that its cost is known for itself.
+                let most = if (number / LANES.len() as u64).is_multiple_of(2) { 1 } else { MOST };
+                let attempt = self.download(kind, lanes, self.seed.wrapping_add(number), most);
                 begun.fetch_sub(1, Ordering::SeqCst);
-                let mut attempt = attempt?;
-                attempt.wrong =
-                    attempt.wrong.map(|wrong| format!("{wrong} (seed {}, number {number})", self.seed));
-                lock().push(attempt);
+                lock().push(attempt?);
             }
             Ok(())
         };
@@ -120,7 +117,7 @@ impl Scene {
     }
 
     /// One download, cut at most `most` times and then let alone, and cut once more when it says that it is done.
-    fn download(&self, kind: Kind, lanes: u32, chance: &mut Chance, most: usize) -> Result<Attempt, String> {
+    fn download(&self, kind: Kind, lanes: u32, seed: u64, most: usize) -> Result<Attempt, String> {
         let disk = Disk::of(kind, 4 * self.body.len() as u64)?;
         let rated = Shared::new(Served { rate: Some(self.rate / u64::from(lanes)), ..self.file.now() });
         let (origin, trial) = (Origin::start(handler(&rated)), Trial::of(&self.program));
@@ -128,7 +125,7 @@ impl Scene {
         let url = origin.url(&format!("/{NAME}"));
         let args = ["-q", "-x", &lanes_said, "-d", &root, &url];
         let span = Duration::from_secs_f64(self.body.len() as f64 / self.rate as f64);
-        let mut attempt = Attempt::default();
+        let (mut chance, mut attempt) = (Chance::new(seed), Attempt { lanes, seed, ..Attempt::default() });
         let ended = loop {
             let mut running = trial.start(&args);
             let again = attempt.kills < most && (attempt.kills == 0 || chance.unit() < 0.7);
