@@ -30,6 +30,8 @@ cargo xtask states [--count N] [--seed S] [--first K]
 cargo xtask crash [--kills N] [--lanes 1,4,16] [--size 64M] [--seconds 2.5] [--jobs 4] [--seed S] [--from nginx|even]
             [--record]
                                         SIGKILL at random instants, resumed, until N kills for each number of lanes
+cargo xtask crash --calls [--jobs 4] [--seed S] [--record]
+                                        SIGKILL at every system call of a small download, and of one that goes on
 cargo xtask powercut [--cuts N] [--kind ext4,xfs,btrfs] [--size 24M] [--rate 2M] [--jobs 16] [--seed S] [--record]
                                         power cuts at random instants on file systems in loop devices, as root: N in all
 cargo xtask plant [--only NAME] [--record]

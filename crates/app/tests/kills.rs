@@ -13,6 +13,7 @@ use servers_harness::{Ground, MIB, NGINX, here, holds, large, thence, under_way,
 use thence_origin::chance::Chance;
 use thence_origin::honest::{Served, Shared, handler};
 use thence_origin::kills::{BOUND_MAX, Costs, Scene, Sender};
+use thence_origin::steps::{self, From};
 use thence_origin::trial::Trial;
 use thence_origin::{Origin, files, real};
 
@@ -232,6 +233,24 @@ fn crh_22_a_suspended_run_goes_on() {
     }
 }
 
+/// Every fifth call of a run of some hundred, from one drawn by chance on: all of them are `cargo xtask crash --calls`.
+const STRIDE: usize = 5;
+
+#[test]
+fn crh_02_a_kill_at_any_system_call() {
+    let seed = seed();
+    let scene = steps::Scene::new(env!("CARGO_BIN_EXE_thence").into(), seed).unwrap();
+    if let Err(why) = scene.can_trace() {
+        return println!("NOT RUN: {why}");
+    }
+    for from in [From::Nothing, From::Half] {
+        let steps = scene.run(from, (1 + seed as usize % STRIDE, STRIDE), 4);
+        println!("seed {seed}, from {from:?}: {} kills, the last at call {}", steps.kills, steps.last);
+        assert!(steps.wrong.is_empty(), "THENCE_SEED={seed}: {:?}", steps.wrong);
+        assert!(steps.kills * STRIDE > 300, "THENCE_SEED={seed}: a download makes more calls than that");
+    }
+}
+
 /// Killed at the entry of the n-th such call; false once a run makes fewer.
 fn killed_at(call: &str, n: usize, bytes: &[u8], url: &str) -> bool {
     let trial = thence();
@@ -261,7 +280,7 @@ fn crh_02_a_kill_at_any_call_that_changes_the_disk() {
     let url = origin.url("/large");
     let probe = thence().start_by(&["strace", "-f", "-qq", "-o", "/dev/null"], &["--version"]).wait();
     if probe.code != Some(0) {
-        return println!("left out, for this machine lets nobody be traced: {}", probe.said);
+        return println!("NOT RUN: this machine lets nobody be traced: {}", probe.said);
     }
     let calls = [
         "renameat2,rename,renameat",

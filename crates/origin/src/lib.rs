@@ -5,7 +5,8 @@
 //! - [`behaviours`]: the liar, every bending of the RNG, FRM and NET test cases by its id.
 //! - [`real`]: nginx, Apache httpd and Caddy as child processes.
 //! - [`trial`]: the program under test in a directory of its own; [`kills`]: killed at random and gone on with;
-//!   [`powercuts`]: its power cut, and gone on with.
+//!   [`powercuts`]: its power cut, and gone on with;
+//!   [`steps`]: killed at its n-th system call.
 //! - [`disks`]: file systems that can be filled, spoilt and cut off.
 //! - [`ca`]: certificates that tests trust, and some that nobody should.
 //!
@@ -33,6 +34,7 @@ pub mod real;
 mod reply;
 mod request;
 mod scripted;
+pub mod steps;
 pub mod trial;
 mod wire;
 

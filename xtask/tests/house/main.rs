@@ -36,7 +36,7 @@ const ORDER: &[(&str, &[&str])] = &[
     ]),
     ("crates/origin", &[
         "files", "request", "wire", "reply", "scripted", "honest", "behaviours", "ca", "real", "chance", "disks", "trial",
-        "kills", "powercuts",
+        "kills", "powercuts", "steps",
     ]),
     ("crates/fuzz", &["input", "secret", "sys", "netrc", "fields", "names", "planner", "client", "journal"]),
     ("xtask", &["options", "shell", "packages", "record", "proof", "rows", "sim", "states", "plant", "test", "crash", "powercut", "bench", "hostile", "origin", "picture"]),
