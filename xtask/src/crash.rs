@@ -22,6 +22,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     if options.flag("calls") {
         return calls(options, (seed, jobs), record);
     }
+    let nested = options.flag("nested");
     let (commit, program) = prepared(options)?;
     let served = tempfile::tempdir().map_err(|error| error.to_string())?;
     let rate = (size as f64 / seconds) as u64;
@@ -34,13 +35,14 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     for lanes in lanes {
         let scene =
             Scene::new(program.clone(), (sender, served.path().to_owned()), lanes, (size, rate), seed)?;
+        let scene = if nested { scene.nested() } else { scene };
         let attempts = scene.run(kills, jobs);
         count += Costs::of(&attempts).kills() as u64;
         problems.extend(report(lanes, &scene, &attempts));
     }
     if record {
         record::append(&Try {
-            kind: "kill".into(),
+            kind: if nested { "kill-nested" } else { "kill" }.into(),
             seed,
             count,
             failed: problems.len() as u64,

@@ -28,8 +28,9 @@ cargo xtask sim [--runs N] [--seed S] [--jobs J] [--record]
 cargo xtask states [--count N] [--seed S] [--first K]
                                         crashes of the files at any call: N states of a seed, and what the next run makes of them
 cargo xtask crash [--kills N] [--lanes 1,4,16] [--size 64M] [--seconds 2.5] [--jobs 4] [--seed S] [--from nginx|even]
-            [--record]
-                                        SIGKILL at random instants, resumed, until N kills for each number of lanes
+            [--nested] [--record]
+                                        SIGKILL at random instants, resumed, until N kills for each number of lanes; nested:
+                                        two to ten in each download, none may leave less than it found
 cargo xtask crash --calls [--jobs 4] [--seed S] [--record]
                                         SIGKILL at every system call of a small download, and of one that goes on
 cargo xtask powercut [--cuts N] [--kind ext4,xfs,btrfs] [--size 24M] [--rate 2M] [--jobs 16] [--seed S] [--record]

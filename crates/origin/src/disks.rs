@@ -18,7 +18,7 @@ const SHUTDOWN: &str = r#"open(my $dir, "<", $ARGV[0]) or die $!; my $how = pack
 /// Its bit in `CapEff`: who has it may mount.
 const CAP_SYS_ADMIN: u64 = 1 << 21;
 
-/// How often, and how far apart, an unmount is tried: the kernel lets go of a killed program's files a little after it.
+/// How often, and how far apart, something is tried that fails for a moment only.
 const PATIENCE: (usize, Duration) = (100, Duration::from_millis(50));
 
 /// A file system that is kept in a file.
@@ -154,7 +154,8 @@ impl Disk {
         let image = below.as_ref().map_or(dir.path().to_owned(), |disk| disk.root()).join("image");
         let sized = File::create(&image).and_then(|file| file.set_len(size));
         sized.map_err(|error| error.to_string())?;
-        run(&format!("mkfs.{}", kind.name()), &["-q", &text(&image)])?;
+        // `mkfs.btrfs` looks at every loop device there is, and fails when one of them goes away meanwhile.
+        patiently("such device", &format!("mkfs.{}", kind.name()), &["-q", &text(&image)])?;
         // What a machine starts with was written long ago.
         run("sync", &["-f", &text(&image)])?;
         let options = if kind == Kind::Ext4 { "loop,errors=remount-ro" } else { "loop" };
@@ -207,16 +208,8 @@ impl Disk {
     }
 
     fn unmount(&self) -> Result<(), String> {
-        let (times, apart) = PATIENCE;
-        let mut tried = run("umount", &[&text(&self.root())]);
-        for _ in 1..times {
-            if !tried.as_ref().is_err_and(|why| why.contains("busy")) {
-                break;
-            }
-            thread::sleep(apart);
-            tried = run("umount", &[&text(&self.root())]);
-        }
-        tried
+        // The kernel lets go of a killed program's files a little after it.
+        patiently("busy", "umount", &[&text(&self.root())])
     }
 
     /// Cuts it off from its device, as a power cut does: what was not synced is gone.
@@ -273,6 +266,20 @@ fn text(path: &Path) -> String {
 
 fn run(program: &str, args: &[&str]) -> Result<(), String> {
     said(program, args).map(|_| ())
+}
+
+/// Runs it again while it fails with a word like this.
+fn patiently(passing: &str, program: &str, args: &[&str]) -> Result<(), String> {
+    let (times, apart) = PATIENCE;
+    let mut tried = run(program, args);
+    for _ in 1..times {
+        if !tried.as_ref().is_err_and(|why| why.contains(passing)) {
+            break;
+        }
+        thread::sleep(apart);
+        tried = run(program, args);
+    }
+    tried
 }
 
 fn said(program: &str, args: &[&str]) -> Result<String, String> {

@@ -8,6 +8,7 @@
 //!   [`powercuts`]: its power cut, and gone on with;
 //!   [`steps`]: killed at its n-th system call.
 //! - [`disks`]: file systems that can be filled, spoilt and cut off.
+//! - [`memory`]: a limit on it, and the kernel's killer below it.
 //! - [`ca`]: certificates that tests trust, and some that nobody should.
 //!
 //! It is *not* a server for anybody else: no request bodies, no HTTP/2 of its own, threads without bound.
@@ -29,6 +30,7 @@ pub mod disks;
 pub mod files;
 pub mod honest;
 pub mod kills;
+pub mod memory;
 pub mod powercuts;
 pub mod real;
 mod reply;
