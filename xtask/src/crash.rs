@@ -1,6 +1,9 @@
 //! Kills `thence` at random and prints what that cost; [`thence_origin::kills`] says how it is counted.
 
+use std::path::PathBuf;
+
 use thence_origin::kills::{Attempt, BOUND_MAX, Costs, Scene, Sender};
+use thence_origin::steps::{self, From};
 
 use crate::options::Options;
 use crate::packages;
@@ -11,16 +14,16 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     let (kills, jobs) = (options.take("kills", 100usize)?, options.take("jobs", 4usize)?.max(1));
     let (lanes, size) = (options.list::<u32>("lanes", "1,4,16")?, options.size("size", "64M")?);
     let (seconds, seed) = (options.take("seconds", 2.5f64)?, options.take("seed", shell::fresh_seed())?);
-    let binary = options.take("binary", String::new())?;
     let sender = match options.take("from", "nginx".to_owned())?.as_str() {
         "even" => Sender::Even,
         _ => Sender::Nginx,
     };
     let record = options.flag("record");
-    let commit = record::commit()?;
-    options.no_others()?;
-    packages::need(packages::TEST)?;
-    let program = shell::thence(binary)?;
+    if options.flag("calls") {
+        return calls(options, (seed, jobs), record);
+    }
+    let nested = options.flag("nested");
+    let (commit, program) = prepared(options)?;
     let served = tempfile::tempdir().map_err(|error| error.to_string())?;
     let rate = (size as f64 / seconds) as u64;
     println!("seed {seed}; {size} bytes at {rate} bytes a second over all lanes; {jobs} downloads at a time");
@@ -32,19 +35,50 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     for lanes in lanes {
         let scene =
             Scene::new(program.clone(), (sender, served.path().to_owned()), lanes, (size, rate), seed)?;
+        let scene = if nested { scene.nested() } else { scene };
         let attempts = scene.run(kills, jobs);
         count += Costs::of(&attempts).kills() as u64;
         problems.extend(report(lanes, &scene, &attempts));
     }
     if record {
         record::append(&Try {
-            kind: "kill".into(),
+            kind: if nested { "kill-nested" } else { "kill" }.into(),
             seed,
             count,
             failed: problems.len() as u64,
             note,
             commit,
         })?;
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
+}
+
+/// The commit and the program that are tried, once all options are known.
+fn prepared(options: &Options) -> Result<(String, PathBuf), String> {
+    let (commit, binary) = (record::commit()?, options.take("binary", String::new())?);
+    options.no_others()?;
+    packages::need(packages::TEST)?;
+    Ok((commit, shell::thence(binary)?))
+}
+
+/// A kill at every system call of a small download, and of one that goes on.
+fn calls(options: &Options, (seed, jobs): (u64, usize), record: bool) -> Result<(), String> {
+    let (commit, program) = prepared(options)?;
+    let scene = steps::Scene::new(program, seed)?;
+    scene.can_trace()?;
+    println!("seed {seed}; 8 blocks over 4 lanes, killed at the entry of the n-th call of all threads\n");
+    println!("| from | kills | the last at call | wrong |\n|---|---|---|---|");
+    let (mut problems, mut count, mut notes) = (Vec::new(), 0, Vec::new());
+    for from in [From::Nothing, From::Half] {
+        let steps = scene.run(from, (1, 1), jobs);
+        println!("| {from:?} | {} | {} | {} |", steps.kills, steps.last, steps.wrong.len());
+        notes.push(format!("from {from:?} 1 to {}", steps.last).to_lowercase());
+        count += (steps.kills + steps.wrong.len()) as u64;
+        problems.extend(steps.wrong);
+    }
+    if record {
+        let (failed, note) = (problems.len() as u64, format!("{}; 8 blocks; 4 lanes", notes.join("; ")));
+        record::append(&Try { kind: "kill-at-call".into(), seed, count, failed, note, commit })?;
     }
     if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
 }

@@ -10,6 +10,7 @@ mod origin;
 mod packages;
 mod picture;
 mod plant;
+mod powercut;
 mod proof;
 mod record;
 mod rows;
@@ -27,8 +28,13 @@ cargo xtask sim [--runs N] [--seed S] [--jobs J] [--record]
 cargo xtask states [--count N] [--seed S] [--first K]
                                         crashes of the files at any call: N states of a seed, and what the next run makes of them
 cargo xtask crash [--kills N] [--lanes 1,4,16] [--size 64M] [--seconds 2.5] [--jobs 4] [--seed S] [--from nginx|even]
-            [--record]
-                                        SIGKILL at random instants, resumed, until N kills for each number of lanes
+            [--nested] [--record]
+                                        SIGKILL at random instants, resumed, until N kills for each number of lanes; nested:
+                                        two to ten in each download, none may leave less than it found
+cargo xtask crash --calls [--jobs 4] [--seed S] [--record]
+                                        SIGKILL at every system call of a small download, and of one that goes on
+cargo xtask powercut [--cuts N] [--kind ext4,xfs,btrfs] [--size 24M] [--rate 2M] [--jobs 16] [--seed S] [--record]
+                                        power cuts at random instants on file systems in loop devices, as root: N in all
 cargo xtask plant [--only NAME] [--record]
                                         puts each bug of crates/plan/plants into a copy of the planner: is it seen?
 cargo xtask proof [--check]             makes docs/proof.md of docs/proof.csv; or says whether it is that
@@ -41,7 +47,7 @@ cargo xtask origin [--behaviour ID] [--port P] [--size 6M] [--rate 8M]
 cargo xtask rows                        which test cases have a test of their id
 cargo xtask picture                     records the README's picture anew (docs/picture.svg)
 `--record` appends what was tried to docs/proof.csv.
-`--binary PATH` makes crash, bench, hostile and picture try another build.
+`--binary PATH` makes crash, powercut, bench, hostile and picture try another build.
 ";
 
 fn main() -> ExitCode {
@@ -55,6 +61,7 @@ fn main() -> ExitCode {
         "origin" => origin::run(&options),
         "picture" => picture::run(&options),
         "plant" => plant::run(&options),
+        "powercut" => powercut::run(&options),
         "proof" => proof::run(&options),
         "rows" => rows::run(&options),
         "sim" => sim::run(&options),

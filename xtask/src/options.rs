@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::str::FromStr;
 
 /// Options that have no value.
-const FLAGS: &[&str] = &["record", "check"];
+const FLAGS: &[&str] = &["record", "check", "calls", "nested"];
 
 /// What was said, taken out piece by piece so that a misspelt name is noticed.
 pub(crate) struct Options(RefCell<HashMap<String, String>>);

@@ -14,6 +14,8 @@ pub(crate) const TEST: &[(&str, &str)] = &[
     ("curl", "curl"),
     ("ip", "iproute2"),
     ("strace", "strace"),
+    ("mkfs.xfs", "xfsprogs"),
+    ("mkfs.btrfs", "btrfs-progs"),
 ];
 
 /// Makes sure that every program is there.

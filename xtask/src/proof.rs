@@ -36,13 +36,25 @@ const KINDS: &[Kind] = &[
         name: "powercut",
         what: "power cuts of a real file system",
         drawn: true,
-        command: "`cargo test -p thence-cli --test powercut`, as root",
+        command: "`cargo xtask powercut --cuts 1000 --jobs 32 --record`, as root; a failure prints its seed",
     },
     Kind {
         name: "kill",
         what: "kills of the real program",
         drawn: true,
         command: "`cargo xtask crash --kills 1000 --record`",
+    },
+    Kind {
+        name: "kill-nested",
+        what: "kills of runs that go on, two to ten in each download",
+        drawn: true,
+        command: "`cargo xtask crash --nested --from even --kills 300 --record`",
+    },
+    Kind {
+        name: "kill-at-call",
+        what: "kills at a system call, from the first of a run to its last",
+        drawn: false,
+        command: "`cargo xtask crash --calls --record`",
     },
     Kind {
         name: "plant",

@@ -53,7 +53,8 @@ pub(crate) fn thence(said: String) -> Result<PathBuf, String> {
         none if none.is_empty() => {
             built(&["build", "--release", "--package", "thence-cli", "--bin", "thence"])
         }
-        path => Ok(PathBuf::from(path)),
+        // It runs in directories of its own.
+        path => std::path::absolute(&path).map_err(|error| format!("{path}: {error}")),
     }
 }
 

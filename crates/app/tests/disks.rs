@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use servers_harness::{MIB, large, same, thence};
-use thence_origin::disks::Disk;
+use thence_origin::disks::{self, Disk, Kind};
 use thence_origin::honest::{Served, Shared, handler};
 use thence_origin::{Origin, files};
 
@@ -63,10 +63,7 @@ fn dsk_12_few_descriptors_lose_no_download() {
 
 #[test]
 fn dsk_01_a_full_tmpfs_is_told_and_gone_on_with_once_there_is_room() {
-    let disk = match Disk::memory("size=1m") {
-        Ok(disk) => disk,
-        Err(why) => return println!("left out, for this machine mounts no tmpfs: {why}"),
-    };
+    let Some(disk) = disks::wanted(disks::mounts(), || Disk::memory("size=1m")) else { return };
     let (body, root) = (&large()[..4 * MIB], text(&disk.root()));
     let ((origin, _file), trial) = (origin(body), thence());
     let ended = trial.run(&["-d", &root, &origin.url("/file")]);
@@ -79,22 +76,18 @@ fn dsk_01_a_full_tmpfs_is_told_and_gone_on_with_once_there_is_room() {
 
 #[test]
 fn dsk_09_an_ext4_that_turns_read_only_is_told_and_gone_on_with() {
-    let disk = match Disk::ext4(128 << 20) {
-        Ok(disk) => disk,
-        Err(why) => return println!("left out, for this machine mounts no loop device: {why}"),
-    };
+    let can = Kind::Ext4.can_be_had();
+    let Some(disk) = disks::wanted(can, || Disk::of(Kind::Ext4, 128 << 20)) else { return };
     let ((origin, file), trial, root) = (origin(large()), thence(), text(&disk.root()));
     file.change(|served| served.rate = Some(2 * MIB as u64));
     let part = disk.root().join("file.part");
     let mut running = trial.start(&["-x", "4", "-d", &root, &origin.url("/file")]);
     assert!(running.lives_until(|| part.exists() && origin.sent() > 4 * MIB as u64), "{}", running.words());
-    if let Err(why) = disk.spoil() {
-        return println!("left out, for this kernel spoils no ext4 at will: {why}");
-    }
+    disk.spoil().unwrap();
     let ended = running.wait();
     assert!(ended.code.is_some_and(|code| code != 0), "{:?} {}", ended.code, ended.said);
     ended.saying("file.part");
-    disk.unmount().and_then(|()| disk.mount()).unwrap();
+    disk.restart().unwrap();
     file.change(|served| served.rate = None);
     trial.run(&["-d", &root, &origin.url("/file")]).with(0);
     same(&fs::read(disk.root().join("file")).unwrap(), large());
@@ -102,10 +95,7 @@ fn dsk_09_an_ext4_that_turns_read_only_is_told_and_gone_on_with() {
 
 #[test]
 fn dsk_15_names_that_differ_by_case_alone_never_meet() {
-    let disk = match Disk::memory("casefold") {
-        Ok(disk) => disk,
-        Err(why) => return println!("left out, for this kernel has no file system that folds case: {why}"),
-    };
+    let Some(disk) = disks::wanted(disks::folds(), || Disk::memory("casefold")) else { return };
     let dir = disk.root().join("folding");
     fs::create_dir(&dir).unwrap();
     let folds = std::process::Command::new("chattr").arg("+F").arg(&dir).status();

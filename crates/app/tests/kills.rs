@@ -6,13 +6,18 @@ mod servers_harness;
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::process::Signal;
 use servers_harness::{Ground, MIB, NGINX, here, holds, large, thence, under_way, unhurried};
 use thence_origin::chance::Chance;
+use thence_origin::disks;
 use thence_origin::honest::{Served, Shared, handler};
-use thence_origin::kills::{BOUND_MAX, Costs, Scene, Sender};
+use thence_origin::kills::{BOUND_MAX, Costs, Scene, Sender, held_by, number};
+use thence_origin::memory::Cgroup;
+use thence_origin::steps::{self, From};
 use thence_origin::trial::Trial;
 use thence_origin::{Origin, files, real};
 
@@ -27,12 +32,13 @@ fn seed() -> u64 {
 }
 
 /// P3 at the real intervals, counted by the server. `THENCE_SEED` repeats a run.
-fn kills_cost_at_most_a_second_each(sender: Sender, kills: usize) {
+fn kills_cost_at_most_a_second_each(sender: Sender, kills: usize, nested: bool) {
     let (seed, served) = (seed(), tempfile::tempdir().unwrap());
     for lanes in [1, 4, 16] {
         let program = env!("CARGO_BIN_EXE_thence").into();
         let from = (sender, served.path().to_owned());
         let scene = Scene::new(program, from, lanes, (32 << 20, 16 << 20), seed).unwrap();
+        let scene = if nested { scene.nested() } else { scene };
         let attempts = scene.run(kills, 4);
         let wrong: Vec<&String> = attempts.iter().filter_map(|attempt| attempt.wrong.as_ref()).collect();
         let costs = Costs::of(&attempts);
@@ -46,13 +52,19 @@ fn kills_cost_at_most_a_second_each(sender: Sender, kills: usize) {
 #[test]
 fn crh_01_kills_at_random_instants_on_nginx() {
     if !here(&[NGINX]).is_empty() {
-        kills_cost_at_most_a_second_each(Sender::Nginx, 34);
+        kills_cost_at_most_a_second_each(Sender::Nginx, 34, false);
     }
 }
 
 #[test]
 fn crh_01_kills_at_random_instants_of_an_even_stream() {
-    kills_cost_at_most_a_second_each(Sender::Even, 12);
+    kills_cost_at_most_a_second_each(Sender::Even, 12, false);
+}
+
+/// Two to ten kills in each download, most of them while a run goes on with what the one before it left.
+#[test]
+fn crh_03_kills_of_runs_that_go_on_never_leave_less_than_they_found() {
+    kills_cost_at_most_a_second_each(Sender::Even, 12, true);
 }
 
 #[test]
@@ -74,19 +86,6 @@ fn crh_03_ten_kills_in_a_row_never_leave_less_than_they_found() {
     holds(&trial, NAME, large());
     let twice = origin.sent() - large().len() as u64;
     assert!(twice <= 10 * rate.min(BOUND_MAX), "THENCE_SEED={seed}: {twice} bytes twice");
-}
-
-/// What `thence status` says is held; 0 if there is no part yet.
-fn held_by(trial: &Trial) -> u64 {
-    number(&trial.run(&["status", "--json"]).out, "held")
-}
-
-/// The last number of that name in lines of JSON, 0 if there is none.
-fn number(lines: &[u8], name: &str) -> u64 {
-    let text = String::from_utf8_lossy(lines);
-    let value =
-        text.rsplit_once(&format!("\"{name}\":")).map(|(_, rest)| rest.split([',', '}']).next().unwrap());
-    value.map_or(0, |value| value.trim().parse().unwrap())
 }
 
 #[test]
@@ -232,6 +231,83 @@ fn crh_22_a_suspended_run_goes_on() {
     }
 }
 
+/// Every fifth call of a run of some hundred, from one drawn by chance on: all of them are `cargo xtask crash --calls`.
+const STRIDE: usize = 5;
+
+#[test]
+fn crh_02_a_kill_at_any_system_call() {
+    let seed = seed();
+    let scene = steps::Scene::new(env!("CARGO_BIN_EXE_thence").into(), seed).unwrap();
+    if let Err(why) = scene.can_trace() {
+        return println!("NOT RUN: {why}");
+    }
+    for from in [From::Nothing, From::Half] {
+        let steps = scene.run(from, (1 + seed as usize % STRIDE, STRIDE), 4);
+        println!("seed {seed}, from {from:?}: {} kills, the last at call {}", steps.kills, steps.last);
+        assert!(steps.wrong.is_empty(), "THENCE_SEED={seed}: {:?}", steps.wrong);
+        assert!(steps.kills * STRIDE > 300, "THENCE_SEED={seed}: a download makes more calls than that");
+    }
+}
+
+/// While it sleeps its server closes every connection; it does not notice before it wakes.
+#[test]
+fn crh_22_connections_that_break_while_it_is_suspended_are_made_anew() {
+    let file = Shared::new(Served { rate: Some(2 * MIB as u64), ..Served::new(large().to_vec()) });
+    let (breaks, broken) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let (origin, trial) = (breaking(&file, &breaks, &broken), unhurried());
+    let url = origin.url("/large");
+    let mut running = trial.start(&["-x", "4", &url]);
+    under_way(&trial, &mut running, NAME, A_WHILE);
+    running.signal(Signal::STOP);
+    breaks.store(true, Ordering::SeqCst);
+    std::thread::sleep(Duration::from_secs(1));
+    breaks.store(false, Ordering::SeqCst);
+    file.change(|served| served.rate = None);
+    let held = broken.load(Ordering::SeqCst);
+    running.signal(Signal::CONT);
+    running.wait().with(0);
+    holds(&trial, NAME, large());
+    assert_eq!(held, 4, "connections that were broken while it slept");
+}
+
+/// An origin that resets whatever it is sending while `breaks` is set, and counts how often.
+fn breaking(file: &Shared, breaks: &Arc<AtomicBool>, broken: &Arc<AtomicUsize>) -> Origin {
+    let (file, breaks, broken) = (file.clone(), breaks.clone(), broken.clone());
+    Origin::start(move |request, out| {
+        let mut answer = file.now().answer(request);
+        let (at, end) = answer.span;
+        out.head(answer.status, &answer.head());
+        for first in (at..end).step_by(32 << 10) {
+            answer.span = (first, end.min(first + (32 << 10)));
+            answer.send_body(out);
+            if breaks.load(Ordering::SeqCst) {
+                broken.fetch_add(1, Ordering::SeqCst);
+                return out.reset();
+            }
+        }
+    })
+}
+
+/// P2: the kernel takes its memory back by a kill of its own.
+#[test]
+fn crh_01_a_kill_for_want_of_memory_is_gone_on_from() {
+    let group = disks::wanted(Cgroup::can_be_had(), || Cgroup::new(128 << 20));
+    let Some(group) = group else { return };
+    let file = Shared::new(Served { rate: Some(2 * MIB as u64), ..Served::new(large().to_vec()) });
+    let (origin, trial) = (Origin::start(handler(&file)), unhurried());
+    let (url, within) = (origin.url("/large"), group.within());
+    let mut running = trial.start_by(&within.each_ref().map(String::as_str), &["-x", "4", &url]);
+    under_way(&trial, &mut running, NAME, Duration::from_secs(1));
+    let eater = group.exhaust().unwrap();
+    let ended = running.wait();
+    drop(eater);
+    assert!(ended.code.is_none() && group.kills() > 0, "{:?}, {}: {}", ended.code, group.kills(), ended.said);
+    file.change(|served| served.rate = None);
+    assert!(held_by(&trial) > 0);
+    trial.run(&[&url]).with(0).saying("goes on, ");
+    holds(&trial, NAME, large());
+}
+
 /// Killed at the entry of the n-th such call; false once a run makes fewer.
 fn killed_at(call: &str, n: usize, bytes: &[u8], url: &str) -> bool {
     let trial = thence();
@@ -261,7 +337,7 @@ fn crh_02_a_kill_at_any_call_that_changes_the_disk() {
     let url = origin.url("/large");
     let probe = thence().start_by(&["strace", "-f", "-qq", "-o", "/dev/null"], &["--version"]).wait();
     if probe.code != Some(0) {
-        return println!("left out, for this machine lets nobody be traced: {}", probe.said);
+        return println!("NOT RUN: this machine lets nobody be traced: {}", probe.said);
     }
     let calls = [
         "renameat2,rename,renameat",

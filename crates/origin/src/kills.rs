@@ -24,6 +24,10 @@ use crate::trial::{Ended, Trial};
 /// P3: a kill costs at most the traffic of one second, and never more than this.
 pub const BOUND_MAX: u64 = 32 << 20;
 
+/// A nested kill falls into this much of a run that goes on, every second one into its first moments.
+const EARLY: Duration = Duration::from_millis(150);
+const LATE: f64 = 0.3;
+
 /// Kills in a row before a resume is let alone.
 const NESTED: usize = 10;
 
@@ -75,16 +79,22 @@ pub struct Scene {
     lanes: u32,
     rate: u64,
     seed: u64,
+    /// Every download is killed two to [`NESTED`] times, and must not lose what it had.
+    nested: bool,
     /// How long an undisturbed run takes; kills fall anywhere in it.
     span: Duration,
     /// What the server sent twice in that run: what its lanes cost by themselves.
     pub calm: u64,
 }
 
-/// What came of one download that was killed some times and then let alone.
+/// What came of one download that was killed, or lost its power, some times and then was let alone.
 #[derive(Clone, Debug, Default)]
 pub struct Attempt {
-    /// Kills.
+    /// Over so many lanes.
+    pub lanes: u32,
+    /// Drawn from this seed.
+    pub seed: u64,
+    /// Kills, or power cuts.
     pub kills: usize,
     /// Bytes sent beyond one whole file.
     pub twice: u64,
@@ -135,13 +145,29 @@ impl Scene {
         let site = Site::new(dir).rate((rate / u64::from(lanes.max(1))).max(1));
         let body = files::content(seed, size as usize);
         site.put(NAME, &body);
-        let mut scene =
-            Scene { program, body, site, sender, lanes, rate, seed, span: Duration::ZERO, calm: 0 };
+        let mut scene = Scene {
+            program,
+            body,
+            site,
+            sender,
+            lanes,
+            rate,
+            seed,
+            nested: false,
+            span: Duration::ZERO,
+            calm: 0,
+        };
         let (host, start) = (scene.host(), Instant::now());
         let calm = scene.attempt(&host, seed, 0);
         scene.span = start.elapsed();
         scene.calm = calm.twice;
         calm.wrong.map_or(Ok(scene), |wrong| Err(format!("without any kill: {wrong}")))
+    }
+
+    /// The same, with kills that fall into runs which go on: two to ten in every download, and after each of them as
+    /// much must be held as before it.
+    pub fn nested(self) -> Scene {
+        Scene { nested: true, ..self }
     }
 
     /// What one kill may cost: the traffic of a second.
@@ -186,21 +212,29 @@ impl Scene {
 
     /// One download: killed at most `nested` times in a row, each time anywhere in a run, then let alone.
     fn attempt(&self, host: &Host, seed: u64, nested: usize) -> Attempt {
-        let (mut chance, mut attempt) = (Chance::new(seed), Attempt::default());
+        let (mut chance, mut attempt) =
+            (Chance::new(seed), Attempt { lanes: self.lanes, seed, ..Attempt::default() });
         let trial = Trial::of(&self.program);
         let (lanes, url) = (self.lanes.to_string(), host.url(&format!("/{NAME}")));
-        let before = host.sent();
+        let (before, mut held, mut lost) = (host.sent(), 0, None);
+        let planned = if self.nested { 2 + (chance.unit() * (NESTED - 1) as f64) as usize } else { nested };
         let ended = loop {
             let mut running = trial.start(&["-q", "-x", &lanes, &url]);
-            let again = attempt.kills < nested && (attempt.kills == 0 || chance.unit() < 0.5);
-            if again && running.lives_for(self.span.mul_f64(chance.unit())) {
-                running.kill();
-                attempt.kills += 1;
-            } else {
+            let again = attempt.kills < planned.min(nested)
+                && (self.nested || attempt.kills == 0 || chance.unit() < 0.5);
+            if !again || !running.lives_for(self.instant(attempt.kills, &mut chance)) {
                 break running.wait();
             }
+            running.kill();
+            attempt.kills += 1;
+            if self.nested {
+                let now = held_by(&trial);
+                let less = || format!("kill {} left {now} bytes of {held}", attempt.kills);
+                lost = lost.or_else(|| (now < held).then(less));
+                held = now;
+            }
         };
-        let wrong = self.wrong_with(&trial, &ended);
+        let wrong = lost.or_else(|| self.wrong_with(&trial, &ended));
         attempt.twice = host.settled().saturating_sub(before).saturating_sub(self.body.len() as u64);
         attempt.wrong = wrong.map(|what| {
             // The evidence stays.
@@ -208,6 +242,16 @@ impl Scene {
             format!("{} lanes, seed {seed}, {} kills: {what} ({})", self.lanes, attempt.kills, dir.display())
         });
         attempt
+    }
+
+    /// When a run is killed that was killed so often before.
+    fn instant(&self, kills: usize, chance: &mut Chance) -> Duration {
+        match kills {
+            _ if !self.nested => self.span.mul_f64(chance.unit()),
+            0 => self.span.mul_f64(0.6 * chance.unit()),
+            _ if chance.unit() < 0.5 => EARLY.mul_f64(chance.unit()),
+            _ => self.span.mul_f64(LATE * chance.unit()),
+        }
     }
 
     /// What differs from the right bytes with nothing beside them.
@@ -227,6 +271,19 @@ impl Scene {
     }
 }
 
+/// What `thence status` says is held in the trial's directory; 0 if there is no part yet.
+pub fn held_by(trial: &Trial) -> u64 {
+    number(&trial.run(&["status", "--json"]).out, "held")
+}
+
+/// The last number of that name in lines of JSON, 0 if there is none.
+pub fn number(lines: &[u8], name: &str) -> u64 {
+    let text = String::from_utf8_lossy(lines);
+    let value = text.rsplit_once(&format!("\"{name}\":")).map_or("", |(_, rest)| rest);
+    let digits = value.trim_start().split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+    digits.parse().unwrap_or(0)
+}
+
 /// Body bytes that a server has given to the kernel so far.
 pub fn sent(server: &Server) -> u64 {
     server.log().iter().map(|access| access.sent).sum()
@@ -237,7 +294,8 @@ pub fn settled(server: &Server) -> u64 {
     quiet(|| sent(server))
 }
 
-fn quiet(sent: impl Fn() -> u64) -> u64 {
+/// A counter's value once it no longer grows.
+pub(crate) fn quiet(sent: impl Fn() -> u64) -> u64 {
     let (mut last, mut since) = (sent(), Instant::now());
     while since.elapsed() < Duration::from_millis(400) {
         thread::sleep(Duration::from_millis(50));

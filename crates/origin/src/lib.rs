@@ -4,8 +4,11 @@
 //! - [`honest`]: a well-behaved file handler for it, whose [`Served`] file can be changed while it runs.
 //! - [`behaviours`]: the liar, every bending of the RNG, FRM and NET test cases by its id.
 //! - [`real`]: nginx, Apache httpd and Caddy as child processes.
-//! - [`trial`]: the program under test in a directory of its own; [`kills`]: killed at random and gone on with.
+//! - [`trial`]: the program under test in a directory of its own; [`kills`]: killed at random and gone on with;
+//!   [`powercuts`]: its power cut, and gone on with;
+//!   [`steps`]: killed at its n-th system call.
 //! - [`disks`]: file systems that can be filled, spoilt and cut off.
+//! - [`memory`]: a limit on it, and the kernel's killer below it.
 //! - [`ca`]: certificates that tests trust, and some that nobody should.
 //!
 //! It is *not* a server for anybody else: no request bodies, no HTTP/2 of its own, threads without bound.
@@ -27,10 +30,13 @@ pub mod disks;
 pub mod files;
 pub mod honest;
 pub mod kills;
+pub mod memory;
+pub mod powercuts;
 pub mod real;
 mod reply;
 mod request;
 mod scripted;
+pub mod steps;
 pub mod trial;
 mod wire;
 

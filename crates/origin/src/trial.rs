@@ -102,17 +102,34 @@ impl Trial {
 
     /// The same below another program: `wrapper` is its command line.
     pub fn start_by(&self, wrapper: &[&str], args: &[&str]) -> Running {
+        let mut command = self.command(wrapper, args);
+        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let [heard, said] = self.outputs();
+        Running { child, said, heard, start: Instant::now() }
+    }
+
+    /// What was said on standard error by a command of [`Trial::command`] so far.
+    pub fn words(&self) -> String {
+        let [_, said] = self.outputs();
+        String::from_utf8_lossy(&fs::read(said).unwrap_or_default()).into_owned()
+    }
+
+    fn outputs(&self) -> [PathBuf; 2] {
+        ["stdout", "stderr"].map(|name| self.said.path().join(name))
+    }
+
+    /// What [`Trial::start_by`] starts, for who watches over it himself.
+    pub(crate) fn command(&self, wrapper: &[&str], args: &[&str]) -> Command {
         let program = self.program.to_string_lossy();
         let mut words = wrapper.iter().copied().chain([&*program]).chain(args.iter().copied());
         let mut command = Command::new(words.next().unwrap_or_default());
-        let (said, heard) = (self.said.path().join("stderr"), self.said.path().join("stdout"));
+        let [heard, said] = self.outputs();
         let file = |path: &Path| File::create(path).expect("a temporary file can be made");
         command.args(words).current_dir(self.dir()).env("HOME", self.said.path());
         command.env_remove("http_proxy").env_remove("https_proxy").env_remove("all_proxy");
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(file(&heard)).stderr(file(&said));
-        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        Running { child, said, heard, start: Instant::now() }
+        command
     }
 
     /// Runs it to its end.

@@ -15,7 +15,8 @@ pub struct Limits {
     pub hand_over: Duration,
     /// Journal records wait at most this long before they are appended. Default 100 ms.
     pub batch: Duration,
-    /// Part and journal are synced at least this often while bytes arrive (P3). Default 5 s.
+    /// Part and journal are synced while bytes arrive, so that each is durable this long after it came (P3); how long a lane
+    /// holds it, and a sync takes, is counted in. Default 5 s.
     pub sync: Duration,
     /// ... and whenever this much was stored since the last sync. Default 64 MiB.
     pub sync_bytes: u64,

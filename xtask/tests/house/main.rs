@@ -35,11 +35,11 @@ const ORDER: &[(&str, &[&str])] = &[
         "progress", "words", "json", "report", "drive", "get", "status", "verify",
     ]),
     ("crates/origin", &[
-        "files", "request", "wire", "reply", "scripted", "honest", "behaviours", "ca", "real", "chance", "disks", "trial",
-        "kills",
+        "files", "request", "wire", "reply", "scripted", "honest", "behaviours", "ca", "real", "chance", "disks", "memory", "trial",
+        "kills", "powercuts", "steps",
     ]),
     ("crates/fuzz", &["input", "secret", "sys", "netrc", "fields", "names", "planner", "client", "journal"]),
-    ("xtask", &["options", "shell", "packages", "record", "proof", "rows", "sim", "states", "plant", "test", "crash", "bench", "hostile", "origin", "picture"]),
+    ("xtask", &["options", "shell", "packages", "record", "proof", "rows", "sim", "states", "plant", "test", "crash", "powercut", "bench", "hostile", "origin", "picture"]),
 ];
 
 /// Words that must not appear, and where: unfinished work, and rooms without a name.

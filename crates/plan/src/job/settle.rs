@@ -1,6 +1,7 @@
 //! Bytes on their way to being trusted: stored, synced, checked, finished.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::{Job, Phase, Turn};
 use crate::blocks::{Blocks, Trust};
@@ -178,11 +179,13 @@ impl Job {
         self.settle.syncing = Some(std::mem::take(&mut self.settle.dirty));
         self.settle.unsynced = 0;
         self.settle.since = None;
+        self.settle.said = Some(turn.now);
         turn.say(Action::Sync);
     }
 
     pub(super) fn on_synced(&mut self, result: Result<(), Failure>, turn: &mut Turn<'_>) {
         let Some(covered) = self.settle.syncing.take() else { return };
+        self.settle.took = self.settle.said.take().map_or(Duration::ZERO, |said| turn.now - said);
         match result {
             Ok(()) => {
                 for block in covered.difference(&self.settle.dirty) {
