@@ -244,3 +244,27 @@ fn pth_16_a_link_that_takes_the_final_name_is_not_followed() {
         assert_eq!(replaced, exists == "overwrite", "{exists}: {}", outcome.stderr);
     }
 }
+
+/// The download's directory is moved away while it runs, and a link to a stranger's takes its place.
+#[test]
+fn pth_16_a_directory_exchanged_for_a_link_gets_nothing() {
+    for (exists, args) in [("rename", &["-x4"][..]), ("overwrite", &["-x1", "-o", "given/file.bin"])] {
+        let scene = Scene::new();
+        let [given, moved, victim] = ["given", "moved", "victim"].map(|name| scene.path(name));
+        [&given, &victim].map(|dir| fs::create_dir(dir).unwrap());
+        fs::write(victim.join("file.bin.part"), "mine").unwrap();
+        scene.stop_at(LEN / 2);
+        let place = if args.len() == 1 { &["-d", "given"][..] } else { &[] };
+        let running = scene.start(&[args, place, &["--exists", exists]].concat());
+        harness::until("the part is there", || given.join("file.bin.thence").exists());
+        fs::rename(&given, &moved).unwrap();
+        symlink(&victim, &given).unwrap();
+        scene.go_on();
+        let outcome = running.end().says(&moved.join("file.bin").to_string_lossy());
+        outcome.code(0);
+        assert_eq!(names(&moved), ["file.bin"]);
+        assert!(fs::read(moved.join("file.bin")).unwrap() == scene.bytes(), "wrong bytes");
+        assert_eq!(names(&victim), ["file.bin.part"], "{}", outcome.stderr);
+        assert_eq!(fs::read(victim.join("file.bin.part")).unwrap(), b"mine");
+    }
+}

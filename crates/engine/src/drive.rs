@@ -395,8 +395,9 @@ impl Driver {
     fn place(&mut self, job: JobId, placement: Placement) {
         let Some(work) = self.works.get_mut(&job) else { return };
         let aim = &work.aim;
+        let Some(dir) = aim.dir.clone() else { return };
         let draft = Draft {
-            dir: aim.dir.clone(),
+            dir,
             name: placement.name.as_str().to_owned(),
             exists: aim.exists,
             url: placement.url.clone(),
@@ -421,9 +422,12 @@ impl Driver {
                         return Ok(Message::Returned(work));
                     }
                     file::retire(old, &draft.limits)?;
-                } else if let Some(bytes) = find::finished(&draft.dir.join(&draft.name), &draft.url) {
-                    let path = Some(draft.dir.join(&draft.name));
-                    return Ok(Message::Already(Done { path, bytes, already: true, ..Done::default() }));
+                } else {
+                    let entry = draft.dir.entry(&draft.name);
+                    if let Some(bytes) = find::finished(&entry, &draft.url) {
+                        let path = Some(entry.path().into());
+                        return Ok(Message::Already(Done { path, bytes, already: true, ..Done::default() }));
+                    }
                 }
                 let pair = file::place(&draft)?;
                 Ok(Message::Placed(Ok((Box::new(pair), Box::new(placement)))))

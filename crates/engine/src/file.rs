@@ -9,7 +9,7 @@ pub(crate) mod tests;
 
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use thence_plan::{Begin, DiskFault, Exists, Identity, Limits, Record, WantedDige
 use crate::journal::{self, Journal, Replayed, Unreadable};
 use crate::lock::{Lock, lock};
 use crate::mark::Mark;
-use crate::sys::{self, DiskError, Facts, FileId};
+use crate::sys::{self, Dir, DiskError, Entry, Facts, FileId};
 
 /// Names tried by `Exists::Rename`.
 const NUMBERS: u32 = 10_000;
@@ -36,7 +36,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// `NAME.part`, open and locked as long as any clone of its `Arc` lives.
 #[derive(Debug)]
 pub(crate) struct PartFile {
-    path: PathBuf,
+    entry: Entry,
     file: File,
     id: FileId,
     /// Its name and its journal's are on stable storage.
@@ -45,8 +45,8 @@ pub(crate) struct PartFile {
 }
 
 impl PartFile {
-    fn new(path: &Path, file: File, id: FileId, lock: Lock) -> PartFile {
-        PartFile { path: path.into(), file, id, entered: AtomicBool::new(false), _lock: lock }
+    fn new(entry: &Entry, file: File, id: FileId, lock: Lock) -> PartFile {
+        PartFile { entry: entry.clone(), file, id, entered: AtomicBool::new(false), _lock: lock }
     }
 
     /// Writes all of `slices`, one after the other, at `offset`.
@@ -63,7 +63,7 @@ impl PartFile {
     pub(crate) fn sync(&self) -> Result<(), DiskError> {
         sys::sync_data(&self.file).map_err(|e| self.failed(&e))?;
         if !self.entered.load(Ordering::Relaxed) {
-            self.path.parent().map_or(Ok(()), sys::sync_dir)?;
+            sys::sync_dir(self.entry.dir())?;
             self.entered.store(true, Ordering::Relaxed);
         }
         Ok(())
@@ -85,6 +85,11 @@ impl PartFile {
         sys::facts(&self.file).map_err(|e| self.failed(&e))
     }
 
+    /// Its name.
+    pub(crate) fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
     /// Which file it is.
     pub(crate) fn id(&self) -> FileId {
         self.id
@@ -98,16 +103,16 @@ impl PartFile {
     /// Where a test may have planted a panic.
     #[cfg(test)]
     pub(crate) fn reached(&self, place: crate::planted::Place) {
-        crate::planted::reached(place, &self.path);
+        crate::planted::reached(place, self.entry.path());
     }
 
     /// Somebody asked for what must not be done.
     pub(crate) fn refuse(&self, why: &str) -> DiskError {
-        DiskError::new(&self.path, DiskFault::Io, why)
+        DiskError::new(&self.entry, DiskFault::Io, why)
     }
 
     fn failed(&self, error: &io::Error) -> DiskError {
-        DiskError::at(&self.path, error)
+        DiskError::at(&self.entry, error)
     }
 }
 
@@ -115,7 +120,7 @@ impl PartFile {
 #[derive(Clone, Debug)]
 pub(crate) struct Pair {
     /// The directory.
-    pub(crate) dir: PathBuf,
+    pub(crate) dir: Dir,
     /// The settled final name.
     pub(crate) name: String,
     /// The data.
@@ -127,7 +132,7 @@ pub(crate) struct Pair {
 impl Pair {
     /// `DIR/NAME.part`.
     pub(crate) fn part_path(&self) -> PathBuf {
-        part_path(&self.dir, &self.name)
+        self.part.entry.path().into()
     }
 
     /// Brings the journal's `Begin` and both names to stable storage, before the part gets its first byte: a power
@@ -142,13 +147,13 @@ impl Pair {
 }
 
 /// `DIR/NAME.part`.
-pub(crate) fn part_path(dir: &Path, name: &str) -> PathBuf {
-    dir.join(format!("{name}.part"))
+pub(crate) fn part_at(dir: &Dir, name: &str) -> Entry {
+    dir.entry(format!("{name}.part"))
 }
 
 /// `DIR/NAME.thence`.
-pub(crate) fn journal_path(dir: &Path, name: &str) -> PathBuf {
-    dir.join(format!("{name}.thence"))
+pub(crate) fn journal_at(dir: &Dir, name: &str) -> Entry {
+    dir.entry(format!("{name}.thence"))
 }
 
 /// The name of the pair that `retire` makes of NAME's.
@@ -176,8 +181,8 @@ pub(crate) fn numbered(name: &str, number: u32) -> String {
 /// What `place` is to make. Not `Debug`: `secrets` are in it.
 #[derive(Clone)]
 pub(crate) struct Draft {
-    /// The directory; it must exist.
-    pub(crate) dir: PathBuf,
+    /// The directory.
+    pub(crate) dir: Dir,
     /// The final name that is wanted.
     pub(crate) name: String,
     /// What to do when it is taken.
@@ -214,7 +219,7 @@ pub(crate) fn place(draft: &Draft) -> Result<Pair, DiskError> {
             return Ok(pair);
         }
     }
-    Err(DiskError::new(&draft.dir.join(&draft.name), DiskFault::Exists, "the name is taken"))
+    Err(DiskError::new(draft.dir.entry(&draft.name), DiskFault::Exists, "the name is taken"))
 }
 
 /// Makes the pair under this very name; `None` if the name is taken.
@@ -232,14 +237,13 @@ fn claim(draft: &Draft, name: &str) -> Result<Option<Pair>, DiskError> {
     };
     // Removed while it is locked: once let go, it may be another's.
     if !matches!(pair, Ok(Some(_))) {
-        sys::remove(&part_path(&draft.dir, name))?;
+        sys::remove(&part_at(&draft.dir, name))?;
     }
     pair
 }
 
 fn final_taken(draft: &Draft, name: &str) -> Result<bool, DiskError> {
-    let path = draft.dir.join(name);
-    match sys::facts_at(&path)? {
+    match sys::facts_at(&draft.dir.entry(name))? {
         None => Ok(false),
         // What `rename` cannot replace is better known now than when everything is fetched.
         Some(facts) if draft.exists == Exists::Overwrite && facts.regular => Ok(false),
@@ -249,7 +253,7 @@ fn final_taken(draft: &Draft, name: &str) -> Result<bool, DiskError> {
 
 /// A locked part that holds nothing; `None` if the name is taken by one that does.
 fn claim_part(draft: &Draft, name: &str) -> Result<Option<PartFile>, DiskError> {
-    let path = part_path(&draft.dir, name);
+    let path = part_at(&draft.dir, name);
     let since = Instant::now();
     loop {
         if let Some(part) = make_part(&path)? {
@@ -272,23 +276,23 @@ fn claim_part(draft: &Draft, name: &str) -> Result<Option<PartFile>, DiskError> 
 }
 
 /// Whether the pair that somebody else has locked is of this URL; `None` if it does not tell yet.
-pub(crate) fn whose(dir: &Path, name: &str, url: &str) -> Result<Option<bool>, DiskError> {
-    let path = journal_path(dir, name);
+pub(crate) fn whose(dir: &Dir, name: &str, url: &str) -> Result<Option<bool>, DiskError> {
+    let path = journal_at(dir, name);
     if let Some((file, _)) = sys::open_regular(&path, false)?
         && let Ok(begin) = journal::peek(&file).map_err(|e| DiskError::at(&path, &e))?
     {
         return Ok(Some(begin.url == url));
     }
-    let part = sys::open_regular(&part_path(dir, name), false)?;
+    let part = sys::open_regular(&part_at(dir, name), false)?;
     Ok(part.and_then(|(file, _)| Mark::of(&file)).map(|mark| mark.is_of(url)))
 }
 
-fn in_use(path: &Path) -> DiskError {
+fn in_use(path: &Entry) -> DiskError {
     DiskError::new(path, DiskFault::InUse, "another download works on it")
 }
 
 /// A new part, locked; `None` if there is one.
-fn make_part(path: &Path) -> Result<Option<PartFile>, DiskError> {
+fn make_part(path: &Entry) -> Result<Option<PartFile>, DiskError> {
     let at = |e: io::Error| DiskError::at(path, &e);
     let file = match sys::create_new(path) {
         Ok(file) => file,
@@ -313,7 +317,7 @@ pub(crate) enum Opening {
 
 /// Opens and locks a part that is there. Whatever is no regular file, or has a second name through which
 /// it may be somebody's, is `Strange`.
-pub(crate) fn open_part(path: &Path) -> Result<Opening, DiskError> {
+pub(crate) fn open_part(path: &Entry) -> Result<Opening, DiskError> {
     // Each turn is another holder who renamed or removed the part between our open and our lock.
     for _ in 0..16 {
         let Some((file, Facts { id, .. })) = sys::open_regular(path, true)? else {
@@ -327,7 +331,7 @@ pub(crate) fn open_part(path: &Path) -> Result<Opening, DiskError> {
     Ok(Opening::Theirs)
 }
 
-fn still_there(path: &Path, id: FileId) -> Result<bool, DiskError> {
+pub(crate) fn still_there(path: &Entry, id: FileId) -> Result<bool, DiskError> {
     Ok(sys::facts_at(path)?.is_some_and(|now| now.id == id))
 }
 
@@ -343,7 +347,7 @@ enum Inheritance {
 
 fn inherit(draft: &Draft, name: &str, part: PartFile) -> Result<Inheritance, DiskError> {
     if part.facts()?.links > 1 {
-        return Err(DiskError::new(&part.path, DiskFault::Strange, "it has another name as well"));
+        return Err(DiskError::new(&part.entry, DiskFault::Strange, "it has another name as well"));
     }
     match read_journal(&draft.dir, name, &draft.limits)? {
         Some(Ok(held)) if held.begin.url != draft.url => {
@@ -356,7 +360,7 @@ fn inherit(draft: &Draft, name: &str, part: PartFile) -> Result<Inheritance, Dis
         }
         Some(Ok(held)) if held.blocks.is_empty() => empty(draft, name, part),
         // Made and left by another run since ours looked for held work: the next run goes on with it.
-        Some(Ok(_)) => Err(in_use(&part.path)),
+        Some(Ok(_)) => Err(in_use(&part.entry)),
         Some(Err(Unreadable::Empty | Unreadable::Torn)) if nothing_in(&part, &draft.url)? => {
             empty(draft, name, part)
         }
@@ -386,7 +390,7 @@ fn nothing_in(part: &PartFile, url: &str) -> Result<bool, DiskError> {
 /// Makes a part new again. The journal goes last: without one the part would not be known for ours.
 fn empty(draft: &Draft, name: &str, part: PartFile) -> Result<Inheritance, DiskError> {
     sys::set_len(&part.file, 0).map_err(|e| part.failed(&e))?;
-    sys::remove(&journal_path(&draft.dir, name))?;
+    sys::remove(&journal_at(&draft.dir, name))?;
     Ok(Inheritance::Empty(part))
 }
 
@@ -404,7 +408,7 @@ fn furnish(draft: &Draft, name: &str, part: &Arc<PartFile>) -> Result<Option<Pai
     match ready {
         Ok(()) => Ok(Some(pair)),
         Err(e) => {
-            sys::remove(&journal_path(&draft.dir, name))?;
+            sys::remove(&journal_at(&draft.dir, name))?;
             Err(e)
         }
     }
@@ -423,7 +427,7 @@ fn allocate(draft: &Draft, pair: &Pair, total: u64) -> Result<(), DiskError> {
 }
 
 fn make_journal(draft: &Draft, name: &str) -> Result<Option<Journal>, DiskError> {
-    let path = journal_path(&draft.dir, name);
+    let path = journal_at(&draft.dir, name);
     let file = match sys::create_new(&path) {
         Err(e) if e.kind() == ErrorKind::AlreadyExists && orphaned(draft, name)? => {
             sys::remove(&path)?;
@@ -466,11 +470,11 @@ fn begin(draft: &Draft, name: &str, salt: u64) -> Begin {
 
 /// Reads the journal of `name`, if there is one. Anything but a regular file is `Strange`.
 pub(crate) fn read_journal(
-    dir: &Path,
+    dir: &Dir,
     name: &str,
     limits: &Limits,
 ) -> Result<Option<Result<Replayed, Unreadable>>, DiskError> {
-    let path = journal_path(dir, name);
+    let path = journal_at(dir, name);
     let Some((file, _)) = sys::open_regular(&path, false)? else { return Ok(None) };
     journal::read(&file, limits).map(Some).map_err(|e| DiskError::at(&path, &e))
 }
@@ -479,7 +483,7 @@ pub(crate) fn read_journal(
 /// A pair without journal holds nothing that could be gone on with, and is removed.
 pub(crate) fn retire(pair: Pair, limits: &Limits) -> Result<(), DiskError> {
     if pair.journal.is_none() {
-        return sys::remove(&pair.part_path());
+        return sys::remove(&pair.part.entry);
     }
     remove_old(&pair.dir, &pair.name, limits)?;
     move_aside(&pair.dir, &pair.name)
@@ -487,11 +491,11 @@ pub(crate) fn retire(pair: Pair, limits: &Limits) -> Result<(), DiskError> {
 
 /// The journal goes first, and for good: what a crash leaves, a part without journal beside `NAME.old.thence`, is
 /// like nothing else, and `complete_retire` knows it. The part alone under its other name would be a stranger's.
-fn move_aside(dir: &Path, name: &str) -> Result<(), DiskError> {
+fn move_aside(dir: &Dir, name: &str) -> Result<(), DiskError> {
     let old = old_name(name);
-    move_new(&journal_path(dir, name), &journal_path(dir, &old))?;
+    move_new(&journal_at(dir, name), &journal_at(dir, &old))?;
     sys::sync_dir(dir)?;
-    move_new(&part_path(dir, name), &part_path(dir, &old))?;
+    move_new(&part_at(dir, name), &part_at(dir, &old))?;
     sys::sync_dir(dir)
 }
 
@@ -509,10 +513,10 @@ pub(crate) fn exchange(pair: &Pair, draft: &Draft) -> Result<bool, DiskError> {
     if !same || !alike || held.begin.name != *name || held.begin.url != draft.url || pair.journal.is_none() {
         return Ok(false);
     }
-    let Opening::Ours(_part) = open_part(&part_path(dir, &old))? else { return Ok(false) };
-    let journals = (journal_path(dir, name), journal_path(dir, &old));
-    let parts = (part_path(dir, name), part_path(dir, &old));
-    let swap = |(a, b): &(PathBuf, PathBuf)| match sys::exchange(a, b) {
+    let Opening::Ours(_part) = open_part(&part_at(dir, &old))? else { return Ok(false) };
+    let journals = (journal_at(dir, name), journal_at(dir, &old));
+    let parts = (part_at(dir, name), part_at(dir, &old));
+    let swap = |(a, b): &(Entry, Entry)| match sys::exchange(a, b) {
         Err(e) if e.kind() == ErrorKind::Unsupported => Ok(false),
         done => done.map(|()| true).map_err(|e| DiskError::at(a, &e)),
     };
@@ -524,16 +528,16 @@ pub(crate) fn exchange(pair: &Pair, draft: &Draft) -> Result<bool, DiskError> {
     Ok(true)
 }
 
-fn move_new(from: &Path, to: &Path) -> Result<(), DiskError> {
+fn move_new(from: &Entry, to: &Entry) -> Result<(), DiskError> {
     sys::rename_new(from, to).map_err(|e| DiskError::at(to, &e))
 }
 
 /// Goes on with a `retire` that was cut off between its two renames; false if there was none. The part's
 /// lock must be ours.
-pub(crate) fn complete_retire(dir: &Path, name: &str, limits: &Limits) -> Result<bool, DiskError> {
+pub(crate) fn complete_retire(dir: &Dir, name: &str, limits: &Limits) -> Result<bool, DiskError> {
     let old = old_name(name);
     let begun = matches!(read_journal(dir, &old, limits)?, Some(Ok(held)) if held.begin.name == name);
-    let (from, to) = (part_path(dir, name), part_path(dir, &old));
+    let (from, to) = (part_at(dir, name), part_at(dir, &old));
     match sys::facts_at(&to)? {
         _ if !begun => return Ok(false),
         None => move_new(&from, &to)?,
@@ -548,20 +552,20 @@ pub(crate) fn complete_retire(dir: &Path, name: &str, limits: &Limits) -> Result
 /// Removes what `retire` left of `name`. A download whose own name is `NAME.old` is not that, and stays.
 /// The part goes first, and for good: the journal alone is nothing, the part alone would be a stranger's. Both are
 /// gone for good before whoever asked goes on: nobody looks for them once NAME itself is finished.
-pub(crate) fn remove_old(dir: &Path, name: &str, limits: &Limits) -> Result<(), DiskError> {
+pub(crate) fn remove_old(dir: &Dir, name: &str, limits: &Limits) -> Result<(), DiskError> {
     let old = old_name(name);
     let ours = matches!(read_journal(dir, &old, limits)?, Some(Ok(held)) if held.begin.name == name);
     if !ours {
         return Ok(());
     }
-    match open_part(&part_path(dir, &old))? {
+    match open_part(&part_at(dir, &old))? {
         Opening::Theirs => return Ok(()),
         Opening::Ours(part) => {
-            sys::remove(&part.path)?;
+            sys::remove(&part.entry)?;
             sys::sync_dir(dir)?;
         }
         Opening::Absent => {}
     }
-    sys::remove(&journal_path(dir, &old))?;
+    sys::remove(&journal_at(dir, &old))?;
     sys::sync_dir(dir)
 }

@@ -16,7 +16,7 @@ use crate::file::{self, Draft, Opening, Pair, PartFile};
 use crate::journal::{self, Journal, Replayed, Unreadable, Whole};
 use crate::mark::Mark;
 use crate::publish;
-use crate::sys::{self, DiskError};
+use crate::sys::{self, Dir, DiskError, Entry};
 
 /// A finished file is looked for under this many numbered names.
 const NUMBERS: u32 = 100;
@@ -24,7 +24,7 @@ const NUMBERS: u32 = 100;
 /// What to look for.
 pub(crate) struct Wanted<'a> {
     /// The directory.
-    pub(crate) dir: &'a Path,
+    pub(crate) dir: &'a Dir,
     /// The name the user chose.
     pub(crate) name: Option<&'a str>,
     /// The source's original URL without userinfo.
@@ -88,11 +88,11 @@ pub(crate) fn find(wanted: &Wanted<'_>) -> Result<Found, Error> {
         found => return Ok(found),
     };
     for number in 0..if chosen { 1 } else { NUMBERS } {
-        let path = dir.join(file::numbered(&name, number));
-        if let Some(bytes) = finished(&path, wanted.url) {
-            return Ok(Found::Finished { path, bytes });
+        let entry = dir.entry(file::numbered(&name, number));
+        if let Some(bytes) = finished(&entry, wanted.url) {
+            return Ok(Found::Finished { path: entry.path().into(), bytes });
         }
-        if sys::facts_at(&path)?.is_none() {
+        if sys::facts_at(&entry)?.is_none() {
             break;
         }
     }
@@ -116,10 +116,10 @@ pub(crate) fn pair_of(path: &Path) -> Option<(PathBuf, String)> {
     (!name.is_empty()).then(|| (dir.to_owned(), name.to_owned()))
 }
 
-/// The length in bytes of the file at `path`, if it is the finished one of this source and was not
+/// The length in bytes of the file at `entry`, if it is the finished one of this source and was not
 /// written to since.
-pub(crate) fn finished(path: &Path, url: &str) -> Option<u64> {
-    let (file, facts) = sys::open_regular(path, false).ok()??;
+pub(crate) fn finished(entry: &Entry, url: &str) -> Option<u64> {
+    let (file, facts) = sys::open_regular(entry, false).ok()??;
     let mark = Mark::of(&file).filter(|mark| mark.is_of(url))?;
     let Mark::File { bytes, mtime, .. } = mark else { return None };
     (facts.size == bytes && facts.mtime == mtime).then_some(bytes)
@@ -137,7 +137,7 @@ pub(crate) fn comes_back(retired: &Pair, draft: &Draft) -> Result<Option<Box<Wor
     {
         return Ok(Some(work));
     }
-    let path = file::part_path(&draft.dir, &retired.name);
+    let path = file::part_at(&draft.dir, &retired.name);
     Err(DiskError::new(
         &path,
         thence_plan::DiskFault::InUse,
@@ -147,20 +147,23 @@ pub(crate) fn comes_back(retired: &Pair, draft: &Draft) -> Result<Option<Box<Wor
 
 fn by_name(wanted: &Wanted<'_>, name: &str) -> Result<Found, Error> {
     let Wanted { dir, url, limits, .. } = *wanted;
-    let path = file::part_path(dir, name);
+    let path = file::part_at(dir, name).path().to_owned();
     Ok(match examine(dir, name, limits)? {
         Seen::Work(_, held) if held.begin.url != url => Found::OtherUrl { path },
         Seen::Work(part, held) => return go_on(dir, name, wanted.headers, part, *held),
         Seen::Theirs if file::whose(dir, name, url)? == Some(false) => Found::OtherUrl { path },
         Seen::Theirs => Found::InUse { path },
         Seen::Unreadable(why @ (Unreadable::Newer | Unreadable::TooLarge)) => {
-            return Err(Error::Journal { path: file::journal_path(dir, name), why: why.why().into() });
+            return Err(Error::Journal {
+                path: file::journal_at(dir, name).path().into(),
+                why: why.why().into(),
+            });
         }
         Seen::Finished { path, bytes } => Found::Finished { path, bytes },
         // A part of which nothing is known is kept aside: `place` takes it over if it holds nothing, and
         // finds the name taken if it does.
         Seen::Lost(part) if file::holds(&part, url)? => {
-            Found::Kept(Pair { dir: dir.into(), name: name.into(), part: part.into(), journal: None })
+            Found::Kept(Pair { dir: dir.clone(), name: name.into(), part: part.into(), journal: None })
         }
         Seen::Unreadable(_) | Seen::Lost(_) | Seen::Nothing => Found::Nothing,
     })
@@ -183,8 +186,8 @@ enum Seen {
 }
 
 /// Locks and reads what stands at `name`, and completes what a crash cut off.
-fn examine(dir: &Path, name: &str, limits: &Limits) -> Result<Seen, DiskError> {
-    let part = match file::open_part(&file::part_path(dir, name))? {
+fn examine(dir: &Dir, name: &str, limits: &Limits) -> Result<Seen, DiskError> {
+    let part = match file::open_part(&file::part_at(dir, name))? {
         Opening::Theirs => return Ok(Seen::Theirs),
         Opening::Absent => return orphan(dir, name, limits),
         Opening::Ours(part) => part,
@@ -218,7 +221,7 @@ fn examine(dir: &Path, name: &str, limits: &Limits) -> Result<Seen, DiskError> {
 }
 
 /// A journal without a part: an orphan, if the part is now the finished file.
-fn orphan(dir: &Path, name: &str, limits: &Limits) -> Result<Seen, DiskError> {
+fn orphan(dir: &Dir, name: &str, limits: &Limits) -> Result<Seen, DiskError> {
     let Some(Ok(held)) = file::read_journal(dir, name, limits)? else { return Ok(Seen::Nothing) };
     let Some(whole) = &held.whole else { return Ok(Seen::Nothing) };
     match numbered_file(dir, name, |facts| (facts.id.dev, facts.id.inode) == (whole.dev, whole.inode))? {
@@ -231,8 +234,8 @@ fn orphan(dir: &Path, name: &str, limits: &Limits) -> Result<Seen, DiskError> {
 }
 
 /// A part with a second name: published, if that is the final one, by a link whose other end is left.
-fn linked(dir: &Path, name: &str, limits: &Limits, part: &PartFile) -> Result<Seen, DiskError> {
-    let path = file::part_path(dir, name);
+fn linked(dir: &Dir, name: &str, limits: &Limits, part: &PartFile) -> Result<Seen, DiskError> {
+    let path = file::part_at(dir, name);
     match numbered_file(dir, name, |facts| facts.id == part.id())? {
         Some((published, bytes)) => {
             sys::remove(&path)?;
@@ -244,7 +247,7 @@ fn linked(dir: &Path, name: &str, limits: &Limits, part: &PartFile) -> Result<Se
 }
 
 /// The steps of `publish` after the rename.
-fn complete(dir: &Path, name: &str, limits: &Limits) -> Result<(), DiskError> {
+fn complete(dir: &Dir, name: &str, limits: &Limits) -> Result<(), DiskError> {
     sys::sync_dir(dir)?;
     publish::clear(dir, name, limits)?;
     sys::sync_dir(dir)
@@ -252,15 +255,17 @@ fn complete(dir: &Path, name: &str, limits: &Limits) -> Result<(), DiskError> {
 
 /// The first of NAME, NAME.1, ... that is such a file.
 fn numbered_file(
-    dir: &Path,
+    dir: &Dir,
     name: &str,
     such: impl Fn(&sys::Facts) -> bool,
 ) -> Result<Option<(PathBuf, u64)>, DiskError> {
     for number in 0..NUMBERS {
-        let path = dir.join(file::numbered(name, number));
-        match sys::facts_at(&path)? {
+        let entry = dir.entry(file::numbered(name, number));
+        match sys::facts_at(&entry)? {
             None => return Ok(None),
-            Some(facts) if facts.regular && such(&facts) => return Ok(Some((path, facts.size))),
+            Some(facts) if facts.regular && such(&facts) => {
+                return Ok(Some((entry.path().into(), facts.size)));
+            }
             Some(_) => {}
         }
     }
@@ -269,7 +274,7 @@ fn numbered_file(
 
 /// Opens the journal for this run, once the headers are there that the held bytes were asked with.
 fn go_on(
-    dir: &Path,
+    dir: &Dir,
     name: &str,
     headers: &[(String, String)],
     part: PartFile,
@@ -277,15 +282,10 @@ fn go_on(
 ) -> Result<Found, Error> {
     let missing = missing_headers(&held.begin, headers);
     if !missing.is_empty() {
-        return Err(Error::NeedsHeaders { path: file::part_path(dir, name), names: missing });
+        return Err(Error::NeedsHeaders { path: file::part_at(dir, name).path().into(), names: missing });
     }
-    let path = file::journal_path(dir, name);
-    let Some((file, _)) = sys::open_regular(&path, true)? else {
-        let gone = std::io::ErrorKind::NotFound.into();
-        return Err(DiskError::at(&path, &gone).into());
-    };
-    let journal = Journal::reopen(path, file, &held)?;
-    let pair = Pair { dir: dir.into(), name: name.into(), part: part.into(), journal: Some(journal.into()) };
+    let journal = open_journal(dir, name, &held)?;
+    let pair = Pair { dir: dir.clone(), name: name.into(), part: part.into(), journal: Some(journal.into()) };
     let other_headers = other_headers(&held, headers);
     let Replayed { begin, identity, blocks, whole, unproven, .. } = held;
     let held = Held {
@@ -298,6 +298,24 @@ fn go_on(
         unproven,
     };
     Ok(Found::Pair(Box::new(Work { pair, begin, other_headers, held })))
+}
+
+/// The journal, to be written to: only if it has no other name through which it may be somebody's. One that a crash left
+/// in the middle of `retire` goes.
+fn open_journal(dir: &Dir, name: &str, held: &Replayed) -> Result<Journal, DiskError> {
+    let entry = file::journal_at(dir, name);
+    let Some((file, facts)) = sys::open_regular(&entry, true)? else {
+        return Err(DiskError::at(&entry, &std::io::ErrorKind::NotFound.into()));
+    };
+    if facts.links > 1 {
+        let old = file::journal_at(dir, &file::old_name(name));
+        if !file::still_there(&old, facts.id)? {
+            let why = "it has another name as well";
+            return Err(DiskError::new(&entry, thence_plan::DiskFault::Strange, why));
+        }
+        sys::remove(&old)?;
+    }
+    Journal::reopen(entry, file, held)
 }
 
 /// Names of the headers that the held bytes were asked with and that are not given now. Another value is
@@ -322,7 +340,7 @@ fn other_headers(held: &Replayed, headers: &[(String, String)]) -> Vec<String> {
 }
 
 /// Names of the pairs in `dir` that were begun with this URL, in order. Retired ones are not among them.
-fn journals_of(dir: &Path, url: &str, limits: &Limits) -> Result<Vec<String>, DiskError> {
+fn journals_of(dir: &Dir, url: &str, limits: &Limits) -> Result<Vec<String>, DiskError> {
     let mut names: Vec<String> = journals_in(dir, limits)?
         .into_iter()
         .filter(|(name, begin)| begin.url == url && *name != file::old_name(&begin.name))
@@ -333,13 +351,13 @@ fn journals_of(dir: &Path, url: &str, limits: &Limits) -> Result<Vec<String>, Di
 }
 
 /// Every readable journal among the first entries of `dir`: its pair's name and its first record.
-pub(crate) fn journals_in(dir: &Path, limits: &Limits) -> Result<Vec<(String, Begin)>, DiskError> {
+pub(crate) fn journals_in(dir: &Dir, limits: &Limits) -> Result<Vec<(String, Begin)>, DiskError> {
     let entries = sys::names_in(dir, limits.directory_entries)?;
     let names =
         entries.iter().filter_map(|name| name.strip_suffix(".thence")).filter(|name| !name.is_empty());
     // One that cannot be opened or read is none of ours, and no reason to stop.
     let begin = |name: &str| {
-        let (file, _) = sys::open_regular(&file::journal_path(dir, name), false).ok()??;
+        let (file, _) = sys::open_regular(&file::journal_at(dir, name), false).ok()??;
         journal::peek(&file).ok()?.ok()
     };
     Ok(names.filter_map(|name| Some((name.to_owned(), begin(name)?))).collect())

@@ -14,7 +14,7 @@ use crate::find;
 use crate::journal::Replayed;
 use crate::lock;
 use crate::mark::Mark;
-use crate::sys::{self, DiskError};
+use crate::sys::{self, Dir, DiskError, Entry};
 use crate::verify::{Digester, shown};
 use crate::write::OpenBlock;
 
@@ -78,12 +78,13 @@ pub fn status(path: &Path) -> Result<Vec<PartReport>, Error> {
     let limits = Limits::default();
     if !path.is_dir() {
         let (dir, name) = pair_at(path)?;
-        return Ok(vec![report(&dir, name, &limits)?]);
+        return Ok(vec![report(&sys::open_dir(&dir)?, name, &limits)?]);
     }
+    let dir = sys::open_dir(path)?;
     let mut names: Vec<String> =
-        find::journals_in(path, &limits)?.into_iter().map(|(name, _)| name).collect();
+        find::journals_in(&dir, &limits)?.into_iter().map(|(name, _)| name).collect();
     names.sort();
-    Ok(names.into_iter().filter_map(|name| report(path, name, &limits).ok()).collect())
+    Ok(names.into_iter().filter_map(|name| report(&dir, name, &limits).ok()).collect())
 }
 
 /// Reads a part or finished file back and compares it with its journal, the digest it was published
@@ -92,10 +93,13 @@ pub fn status(path: &Path) -> Result<Vec<PartReport>, Error> {
 /// A part is compared block by block; if it holds everything, with `checksum` as well. Of a file that carries
 /// no digest and is given none, nothing is checked, and `digest_ok` stays `None`.
 pub fn verify(path: &Path, checksum: Option<&WantedDigest>) -> Result<VerifyReport, Error> {
-    match find::pair_of(path) {
-        Some((dir, name)) if file::part_path(&dir, &name).exists() => verify_part(&dir, &name, checksum),
-        _ => verify_file(path, checksum),
+    if let Some((dir, name)) = find::pair_of(path) {
+        let dir = sys::open_dir(&dir)?;
+        if sys::facts_at(&file::part_at(&dir, &name))?.is_some() {
+            return verify_part(&dir, &name, checksum);
+        }
     }
+    verify_file(path, checksum)
 }
 
 /// The pair that a path stands for, the final name included.
@@ -108,12 +112,12 @@ fn pair_at(path: &Path) -> Result<(PathBuf, String), Error> {
 /// Directory, name and URL of the pair that `path` stands for.
 pub(crate) fn source_of(path: &Path) -> Result<(PathBuf, String, String), Error> {
     let (dir, name) = pair_at(path)?;
-    let (_, held) = read_pair(&dir, &name, &Limits::default())?;
+    let (_, held) = read_pair(&sys::open_dir(&dir)?, &name, &Limits::default())?;
     Ok((dir, name, held.begin.url))
 }
 
-fn report(dir: &Path, name: String, limits: &Limits) -> Result<PartReport, Error> {
-    let path = file::part_path(dir, &name);
+fn report(dir: &Dir, name: String, limits: &Limits) -> Result<PartReport, Error> {
+    let path = file::part_at(dir, &name);
     let (part, held) = read_pair(dir, &name, limits)?;
     let total = held.identity.total;
     let tag = held.identity.etag.map(|etag| if etag.weak { format!("W/{}", etag.tag) } else { etag.tag });
@@ -127,15 +131,15 @@ fn report(dir: &Path, name: String, limits: &Limits) -> Result<PartReport, Error
         url: held.begin.url,
         insecure: held.begin.insecure,
         unproven: held.unproven,
-        dir: dir.to_owned(),
+        dir: dir.path().to_owned(),
         name,
         total,
     })
 }
 
-fn read_pair(dir: &Path, name: &str, limits: &Limits) -> Result<(File, Replayed), Error> {
-    let path = file::part_path(dir, name);
-    let journal = file::journal_path(dir, name);
+fn read_pair(dir: &Dir, name: &str, limits: &Limits) -> Result<(File, Replayed), Error> {
+    let path = file::part_at(dir, name);
+    let journal = file::journal_at(dir, name);
     let held = file::read_journal(dir, name, limits)?;
     let Some((part, _)) = sys::open_regular(&path, false)? else { return Err(missing(&path)) };
     match held {
@@ -145,12 +149,12 @@ fn read_pair(dir: &Path, name: &str, limits: &Limits) -> Result<(File, Replayed)
     }
 }
 
-fn missing(path: &Path) -> Error {
+fn missing(path: impl AsRef<Path>) -> Error {
     DiskError::new(path, DiskFault::Missing, "there is no such file").into()
 }
 
-fn journal_error(path: &Path, why: &str) -> Error {
-    Error::Journal { path: path.into(), why: why.into() }
+fn journal_error(path: impl AsRef<Path>, why: &str) -> Error {
+    Error::Journal { path: path.as_ref().into(), why: why.into() }
 }
 
 /// How much of each stretch is held. A stretch is full (255) only if every byte of it is.
@@ -184,8 +188,8 @@ fn extent(block: &HeldBlock, block_size: u32) -> (u64, u64) {
     (start, start + u64::from(block.len))
 }
 
-fn verify_part(dir: &Path, name: &str, checksum: Option<&WantedDigest>) -> Result<VerifyReport, Error> {
-    let path = file::part_path(dir, name);
+fn verify_part(dir: &Dir, name: &str, checksum: Option<&WantedDigest>) -> Result<VerifyReport, Error> {
+    let entry = file::part_at(dir, name);
     let (part, held) = read_pair(dir, name, &Limits::default())?;
     let (mut checked, mut bad) = (0, Vec::new());
     for block in &held.blocks {
@@ -197,11 +201,11 @@ fn verify_part(dir: &Path, name: &str, checksum: Option<&WantedDigest>) -> Resul
     }
     let complete = held.identity.total == Some(checked);
     let digest = match checksum.filter(|_| complete) {
-        Some(wanted) => Some(digest_of(&part, &path, checked, wanted)?),
+        Some(wanted) => Some(digest_of(&part, &entry, checked, wanted)?),
         None => None,
     };
     Ok(VerifyReport {
-        path,
+        path: entry.path().into(),
         checked,
         bad,
         digest_ok: digest.as_ref().map(|digest| Some(digest) == checksum),
@@ -211,14 +215,22 @@ fn verify_part(dir: &Path, name: &str, checksum: Option<&WantedDigest>) -> Resul
     })
 }
 
+/// What `path` names.
+fn entry_at(path: &Path) -> Result<Entry, Error> {
+    let name =
+        path.file_name().ok_or_else(|| DiskError::new(path, DiskFault::Strange, "it names no file"))?;
+    Ok(sys::open_dir(path.parent().unwrap_or(Path::new("")))?.entry(name))
+}
+
 fn verify_file(path: &Path, checksum: Option<&WantedDigest>) -> Result<VerifyReport, Error> {
-    let Some((file, facts)) = sys::open_regular(path, false)? else { return Err(missing(path)) };
+    let entry = entry_at(path)?;
+    let Some((file, facts)) = sys::open_regular(&entry, false)? else { return Err(missing(path)) };
     let published = match Mark::of(&file) {
         Some(Mark::File { digest, .. }) => digest,
         _ => None,
     };
     let wanted = checksum.or(published.as_ref());
-    let digest = wanted.map(|wanted| digest_of(&file, path, facts.size, wanted)).transpose()?;
+    let digest = wanted.map(|wanted| digest_of(&file, &entry, facts.size, wanted)).transpose()?;
     Ok(VerifyReport {
         path: path.into(),
         checked: if digest.is_some() { facts.size } else { 0 },
@@ -238,10 +250,10 @@ fn hash_of(file: &File, start: u64, end: u64) -> Option<u128> {
 }
 
 /// The file's digest, by the algorithm of the wanted one.
-fn digest_of(file: &File, path: &Path, size: u64, wanted: &WantedDigest) -> Result<WantedDigest, Error> {
+fn digest_of(file: &File, entry: &Entry, size: u64, wanted: &WantedDigest) -> Result<WantedDigest, Error> {
     let unknown = || Error::Option(format!("no digest is called {}", wanted.algorithm));
     let mut digester = Digester::new(&wanted.algorithm).ok_or_else(unknown)?;
-    read(file, 0, size, |piece| digester.update(piece)).map_err(|e| DiskError::at(path, &e))?;
+    read(file, 0, size, |piece| digester.update(piece)).map_err(|e| DiskError::at(entry, &e))?;
     Ok(digester.finish())
 }
 

@@ -10,12 +10,11 @@ mod tests;
 
 use std::fs::File;
 use std::io::{self, IoSlice};
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use thence_plan::{Begin, Limits, Record};
 
-use crate::sys::{self, DiskError};
+use crate::sys::{self, DiskError, Entry};
 
 pub(crate) use format::Pen;
 pub(crate) use replay::{Replayed, Unreadable, Whole, replay};
@@ -33,7 +32,7 @@ const PEEK: usize = 4 << 10;
 /// An open journal. Every method may be called from any thread and may wait for the disk.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    path: PathBuf,
+    entry: Entry,
     state: Mutex<State>,
 }
 
@@ -53,34 +52,33 @@ struct State {
 
 impl Journal {
     /// Starts a journal in `file`, which is new and empty.
-    pub(crate) fn create(path: PathBuf, file: File, begin: &Begin, salt: u64) -> Result<Journal, DiskError> {
+    pub(crate) fn create(entry: Entry, file: File, begin: &Begin, salt: u64) -> Result<Journal, DiskError> {
         let mut log = Vec::new();
         let pen = Pen::begin(salt, begin, &mut log);
-        let journal = Journal::at(path, file, pen, 0);
-        journal.locked().write(&log).map_err(|e| DiskError::at(&journal.path, &e))?;
+        let journal = Journal::at(entry, file, pen, 0);
+        journal.locked().write(&log).map_err(|e| DiskError::at(&journal.entry, &e))?;
         Ok(journal)
     }
 
     /// Goes on with a journal that says `replayed`: what follows its last good record is cut off, and a
     /// new run begins.
-    pub(crate) fn reopen(path: PathBuf, file: File, replayed: &Replayed) -> Result<Journal, DiskError> {
-        let at = |path: &Path, e: &io::Error| DiskError::at(path, e);
-        sys::set_len(&file, replayed.good_len).map_err(|e| at(&path, &e))?;
-        let salt = sys::random().map_err(|e| at(&path, &e))?;
-        let journal = Journal::at(path, file, replayed.pen.clone(), replayed.good_len);
+    pub(crate) fn reopen(entry: Entry, file: File, replayed: &Replayed) -> Result<Journal, DiskError> {
+        sys::set_len(&file, replayed.good_len).map_err(|e| DiskError::at(&entry, &e))?;
+        let salt = sys::random().map_err(|e| DiskError::at(&entry, &e))?;
+        let journal = Journal::at(entry, file, replayed.pen.clone(), replayed.good_len);
         journal.write(|pen, log| pen.run(salt, log))?;
         Ok(journal)
     }
 
-    fn at(path: PathBuf, file: File, pen: Pen, len: u64) -> Journal {
+    fn at(entry: Entry, file: File, pen: Pen, len: u64) -> Journal {
         let state = State { file: Arc::new(file), pen, len, live: 0, reserved: 0, broken: false };
-        Journal { path, state: Mutex::new(state) }
+        Journal { entry, state: Mutex::new(state) }
     }
 
     /// Where it stands.
     #[cfg(test)]
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    pub(crate) fn entry(&self) -> &Entry {
+        &self.entry
     }
 
     /// Appends the records in one write. They survive a kill, not a power cut. Calls for one journal
@@ -88,7 +86,7 @@ impl Journal {
     /// `file::place` and `find` alone and must not be among them.
     pub(crate) fn append(&self, records: &[Record]) -> Result<(), DiskError> {
         #[cfg(test)]
-        crate::planted::reached(crate::planted::Place::Journal, &self.path);
+        crate::planted::reached(crate::planted::Place::Journal, self.entry.path());
         self.write(|pen, log| records.iter().for_each(|record| pen.record(record, log)))
     }
 
@@ -105,7 +103,7 @@ impl Journal {
     /// Brings what was appended to stable storage. Appends need not wait meanwhile.
     pub(crate) fn sync(&self) -> Result<(), DiskError> {
         let file = Arc::clone(&self.locked().file);
-        sys::sync_data(&file).map_err(|e| DiskError::at(&self.path, &e))
+        sys::sync_data(&file).map_err(|e| DiskError::at(&self.entry, &e))
     }
 
     /// Writes the journal anew if most of it is history: over 1 MiB and twice its live size.
@@ -123,21 +121,21 @@ impl Journal {
 
     /// The new log is whole and synced before it takes the name, so that a crash leaves one or the other.
     fn compact(&self, state: &mut State) -> Result<(), DiskError> {
-        let at = |e: io::Error| DiskError::at(&self.path, &e);
+        let at = |e: io::Error| DiskError::at(&self.entry, &e);
         let mut log = vec![0; state.len as usize];
         let read = sys::read_at(&state.file, 0, &mut log).map_err(at)?;
-        let unreadable = |why: Unreadable| DiskError::new(&self.path, thence_plan::DiskFault::Io, why.why());
+        let unreadable = |why: Unreadable| DiskError::new(&self.entry, thence_plan::DiskFault::Io, why.why());
         let replayed = replay(&log[..read]).map_err(unreadable)?;
         let (log, pen) = replay::rewrite(&replayed, sys::random().map_err(at)?);
-        let new = self.path.with_added_extension("new");
+        let new = self.entry.with_added_extension("new");
         sys::remove(&new)?;
         let file = sys::create_new(&new).map_err(|e| DiskError::at(&new, &e))?;
         let mut fresh =
             State { file: Arc::new(file), pen, len: 0, live: log.len() as u64, reserved: 0, broken: false };
         let written = fresh.write(&log).and_then(|()| sys::sync_all(&fresh.file));
-        written.and_then(|()| sys::rename_over(&new, &self.path)).map_err(at)?;
+        written.and_then(|()| sys::rename_over(&new, &self.entry)).map_err(at)?;
         *state = fresh;
-        self.path.parent().map_or(Ok(()), sys::sync_dir)
+        sys::sync_dir(self.entry.dir())
     }
 
     /// Lets `add` write to the log's end. A failed write leaves the log as it was.
@@ -146,7 +144,7 @@ impl Journal {
         let mut pen = state.pen.clone();
         let mut log = Vec::new();
         add(&mut pen, &mut log);
-        state.write(&log).map_err(|e| DiskError::at(&self.path, &e))?;
+        state.write(&log).map_err(|e| DiskError::at(&self.entry, &e))?;
         state.pen = pen;
         Ok(())
     }

@@ -6,12 +6,11 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, IoSlice};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use thence_plan::DiskFault;
 
-use crate::sys::{self, Boot, DiskError, Locking};
+use crate::sys::{self, Boot, DiskError, Entry, Locking};
 
 /// Somebody who only looks at a part (`status`) may hold its lock for a moment.
 const TRIES: u32 = 3;
@@ -20,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// A part's lock. The system's own ends with the open file; a lock file when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    file: Option<PathBuf>,
+    file: Option<Entry>,
 }
 
 impl Drop for Lock {
@@ -32,7 +31,7 @@ impl Drop for Lock {
 }
 
 /// Locks the open part; `None` if somebody else has it.
-pub(crate) fn lock(part: &File, path: &Path) -> Result<Option<Lock>, DiskError> {
+pub(crate) fn lock(part: &File, path: &Entry) -> Result<Option<Lock>, DiskError> {
     for attempt in 0..TRIES {
         if attempt > 0 {
             std::thread::sleep(PAUSE);
@@ -47,7 +46,7 @@ pub(crate) fn lock(part: &File, path: &Path) -> Result<Option<Lock>, DiskError> 
 }
 
 /// Whether somebody works on the part, for one who only looks. An exclusive lock is tried and let go at once.
-pub(crate) fn is_held(part: &File, path: &Path) -> bool {
+pub(crate) fn is_held(part: &File, path: &Entry) -> bool {
     match sys::try_lock(part) {
         Ok(Locking::Theirs) => true,
         Ok(Locking::Absent) => {
@@ -62,7 +61,7 @@ pub(crate) fn is_held(part: &File, path: &Path) -> bool {
 }
 
 /// The lock file's way.
-fn lock_by_file(part: &Path) -> Result<Option<Lock>, DiskError> {
+fn lock_by_file(part: &Entry) -> Result<Option<Lock>, DiskError> {
     let path = part.with_added_extension("lock");
     let ours = sentence();
     for _ in 0..2 {
@@ -84,7 +83,7 @@ fn sentence() -> String {
 
 /// Gives a file with this text the name, unless it is taken. The file is whole before it has the name, so
 /// that nobody reads half a sentence.
-fn place(path: &Path, text: &str) -> Result<bool, DiskError> {
+fn place(path: &Entry, text: &str) -> Result<bool, DiskError> {
     let own = path.with_added_extension(std::process::id().to_string());
     sys::remove(&own)?;
     let at = |e| DiskError::at(&own, &e);
@@ -103,7 +102,7 @@ fn place(path: &Path, text: &str) -> Result<bool, DiskError> {
 
 /// Removes a lock file whose holder is known to be dead; false if it is not. It is first moved aside: two
 /// who find the same dead lock must not remove each other's new one.
-fn remove_stale(path: &Path) -> Result<bool, DiskError> {
+fn remove_stale(path: &Entry) -> Result<bool, DiskError> {
     let Some(text) = read(path)? else { return Ok(true) };
     if !stale(&text, sys::boot().as_ref(), sys::alive) {
         return Ok(false);
@@ -120,7 +119,7 @@ fn remove_stale(path: &Path) -> Result<bool, DiskError> {
     Ok(true)
 }
 
-fn read(path: &Path) -> Result<Option<String>, DiskError> {
+fn read(path: &Entry) -> Result<Option<String>, DiskError> {
     let Some((file, _)) = sys::open_regular(path, false)? else { return Ok(None) };
     let mut bytes = [0; 512];
     let len = sys::read_at(&file, 0, &mut bytes).map_err(|e| DiskError::at(path, &e))?;
@@ -141,6 +140,10 @@ fn stale(text: &str, here: Option<&Boot>, alive: impl Fn(u32) -> bool) -> bool {
 mod tests {
     use super::*;
 
+    fn entry(dir: &tempfile::TempDir) -> Entry {
+        sys::Dir::open(dir.path()).unwrap().entry("a.part")
+    }
+
     fn here() -> Boot {
         Boot { host: "h".into(), id: "b2".into() }
     }
@@ -159,7 +162,7 @@ mod tests {
     #[test]
     fn lck_05_a_lock_file_is_held_by_one_and_freed_on_drop() {
         let dir = tempfile::tempdir().unwrap();
-        let part = dir.path().join("a.part");
+        let part = entry(&dir);
         let lock = lock_by_file(&part).unwrap().expect("free");
         assert!(lock_by_file(&part).unwrap().is_none());
         drop(lock);
@@ -171,7 +174,7 @@ mod tests {
     #[test]
     fn lck_05_a_lock_file_of_an_earlier_boot_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
-        let part = dir.path().join("a.part");
+        let part = entry(&dir);
         let host = sys::boot().expect("this is Linux").host;
         std::fs::write(dir.path().join("a.part.lock"), format!("{host} earlier 1\n")).unwrap();
         assert!(lock_by_file(&part).unwrap().is_some());
@@ -183,7 +186,7 @@ mod tests {
         let victim = dir.path().join("victim");
         std::fs::write(&victim, "mine").unwrap();
         std::os::unix::fs::symlink(&victim, dir.path().join("a.part.lock")).unwrap();
-        let error = lock_by_file(&dir.path().join("a.part")).unwrap_err();
+        let error = lock_by_file(&entry(&dir)).unwrap_err();
         assert_eq!(error.fault, DiskFault::Strange);
         assert_eq!(std::fs::read(&victim).unwrap(), b"mine");
     }

@@ -7,14 +7,14 @@
 mod tests;
 
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use thence_plan::{DiskFault, Exists, Identity, Limits, Record, WantedDigest};
 
 use crate::file::{self, Pair};
 use crate::mark::Mark;
-use crate::sys::{self, DiskError};
+use crate::sys::{self, Dir, DiskError, Entry};
 
 /// Names tried by `Exists::Rename`.
 const NUMBERS: u32 = 10_000;
@@ -47,7 +47,8 @@ pub(crate) fn publish(pair: &Pair, finish: &Finish) -> Result<PathBuf, DiskError
     for step in STEPS {
         walk.take(step)?;
     }
-    Ok(walk.path)
+    // Where it is, and not where it was to be: somebody may have moved the directory meanwhile.
+    Ok(pair.dir.whereabouts().join(walk.to.path().file_name().unwrap_or_default()))
 }
 
 /// One step; a crash may follow any.
@@ -78,12 +79,12 @@ const STEPS: [Step; 8] = [
 struct Walk<'a> {
     pair: &'a Pair,
     finish: &'a Finish,
-    path: PathBuf,
+    to: Entry,
 }
 
 impl<'a> Walk<'a> {
     fn new(pair: &'a Pair, finish: &'a Finish) -> Walk<'a> {
-        Walk { pair, finish, path: pair.dir.join(&pair.name) }
+        Walk { pair, finish, to: pair.dir.entry(&pair.name) }
     }
 
     fn take(&mut self, step: Step) -> Result<(), DiskError> {
@@ -99,7 +100,7 @@ impl<'a> Walk<'a> {
     }
 
     fn failed(&self, error: &std::io::Error) -> DiskError {
-        DiskError::at(&self.pair.part_path(), error)
+        DiskError::at(self.pair.part.entry(), error)
     }
 
     /// The part may be longer: its length was preallocated before the server corrected it.
@@ -129,31 +130,31 @@ impl<'a> Walk<'a> {
     }
 
     fn rename(&mut self) -> Result<(), DiskError> {
-        let part = self.pair.part_path();
-        if sys::facts_at(&part)?.is_none_or(|now| now.id != self.pair.part.id()) {
-            return Err(DiskError::new(&part, DiskFault::Strange, "somebody put another file in its place"));
+        let part = self.pair.part.entry();
+        if sys::facts_at(part)?.is_none_or(|now| now.id != self.pair.part.id()) {
+            return Err(DiskError::new(part, DiskFault::Strange, "somebody put another file in its place"));
         }
         let numbers = if self.finish.exists == Exists::Rename { NUMBERS } else { 1 };
         for number in 0..numbers {
-            self.path = self.pair.dir.join(file::numbered(&self.pair.name, number));
+            self.to = self.pair.dir.entry(file::numbered(&self.pair.name, number));
             let renamed = match self.finish.exists {
-                Exists::Overwrite => sys::rename_over(&part, &self.path),
-                Exists::Rename | Exists::Error | Exists::Skip => sys::rename_new(&part, &self.path),
+                Exists::Overwrite => sys::rename_over(part, &self.to),
+                Exists::Rename | Exists::Error | Exists::Skip => sys::rename_new(part, &self.to),
             };
             match renamed {
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
-                done => return done.map_err(|e| DiskError::at(&self.path, &e)),
+                done => return done.map_err(|e| DiskError::at(&self.to, &e)),
             }
         }
-        Err(DiskError::new(&self.path, DiskFault::Exists, "the name is taken"))
+        Err(DiskError::new(&self.to, DiskFault::Exists, "the name is taken"))
     }
 }
 
 /// Removes what a published pair leaves behind. The journal goes last: as an orphan it is what tells the
 /// next run that something is left to do.
-pub(crate) fn clear(dir: &Path, name: &str, limits: &Limits) -> Result<(), DiskError> {
+pub(crate) fn clear(dir: &Dir, name: &str, limits: &Limits) -> Result<(), DiskError> {
     file::remove_old(dir, name, limits)?;
-    let journal = file::journal_path(dir, name);
+    let journal = file::journal_at(dir, name);
     let new = journal.with_added_extension("new");
     if sys::facts_at(&new)?.is_some() {
         sys::remove(&new)?;

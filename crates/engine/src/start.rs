@@ -16,6 +16,7 @@ use crate::options::{Options, Request, Target};
 use crate::orders::Done;
 use crate::publish::Finish;
 use crate::sink::Sink;
+use crate::sys::{self, Dir};
 use crate::work::{Aim, Asking, Files};
 
 /// Fields whose values may be kept in the journal without being asked for.
@@ -77,7 +78,7 @@ async fn begin(mut request: Request, options: &Options, shared: &Shared) -> Resu
         held: None,
     };
     let mut aim = Aim {
-        dir: PathBuf::new(),
+        dir: None,
         exists: request.exists,
         mode: request.mode,
         checksum: request.checksum.clone(),
@@ -93,8 +94,9 @@ async fn begin(mut request: Request, options: &Options, shared: &Shared) -> Resu
             sink = Some(started.map_err(|e| Error::Option(format!("no thread for the output: {e}")))?);
         }
         Target::File { dir, .. } => {
-            aim.dir = dir;
-            match look(&aim, &spec, &request.headers, options, shared).await? {
+            let dir = open(dir, shared).await?;
+            aim.dir = Some(dir.clone());
+            match look(&dir, &aim, &spec, &request.headers, options, shared).await? {
                 Held::Nothing => {}
                 Held::Unknown { part } => notes.push(Event::Kept { part }),
                 Held::Finished(done) => return Ok(Started::Already(done)),
@@ -124,14 +126,21 @@ enum Held {
     Pair(Box<find::Work>),
 }
 
+/// Opens the directory, once and for all of this download.
+async fn open(path: PathBuf, shared: &Shared) -> Result<Dir, Error> {
+    let opened = shared.disk.call(move || sys::open_dir(&path));
+    Ok(opened.await.map_err(|_| Error::Cancelled)??)
+}
+
 async fn look(
+    dir: &Dir,
     aim: &Aim,
     spec: &JobSpec,
     headers: &[(String, String)],
     options: &Options,
     shared: &Shared,
 ) -> Result<Held, Error> {
-    let (dir, url, headers) = (aim.dir.clone(), spec.urls[0].clone(), headers.to_vec());
+    let (dir, url, headers) = (dir.clone(), spec.urls[0].clone(), headers.to_vec());
     let name = spec.name.as_ref().map(|name| name.as_str().to_owned());
     let (limits, exists) = (options.limits.clone(), aim.exists);
     let found = shared.disk.call(move || {

@@ -1,8 +1,10 @@
 //! System calls. No other file makes any; each that is Linux's own has a portable form, which
 //! `--cfg thence_portable` builds on Linux too.
 
+mod dir;
+
 use std::fmt;
-use std::fs::{File, Metadata, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, ErrorKind, IoSlice};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -11,6 +13,8 @@ use thence_plan::{DiskFault, Failure};
 
 use crate::error::Error;
 
+use dir::reach;
+pub(crate) use dir::{Dir, Entry, Facts, FileId};
 pub(crate) use native::{alive, boot, drop_cache, holds_data, mark, reserve};
 
 /// What is about to change the disk. Every such call goes through `watched` (writes: `write_some`), which does
@@ -18,18 +22,18 @@ pub(crate) use native::{alive, boot, drop_cache, holds_data, mark, reserve};
 #[cfg_attr(not(test), expect(dead_code, reason = "tests alone look at it"))]
 #[derive(Clone, Copy)]
 enum Change<'a> {
-    Create(&'a Path),
+    Create(&'a Entry),
     Length(&'a File, u64),
     Reserve(&'a File, u64),
     Mark(&'a File, &'a [u8]),
     Dress(&'a File),
     /// `true` for all of the file's metadata, `false` for what reading it needs.
     Sync(&'a File, bool),
-    RenameOver(&'a Path, &'a Path),
-    RenameNew(&'a Path, &'a Path),
-    Link(&'a Path),
-    Remove(&'a Path),
-    SyncDirectory(&'a Path),
+    RenameOver(&'a Entry, &'a Entry),
+    RenameNew(&'a Entry, &'a Entry),
+    Link(&'a Entry),
+    Remove(&'a Entry),
+    SyncDirectory(&'a Dir),
 }
 
 #[cfg(not(test))]
@@ -64,13 +68,13 @@ impl DiskError {
     }
 
     /// The system refused an operation on `path`.
-    pub(crate) fn at(path: &Path, error: &io::Error) -> DiskError {
+    pub(crate) fn at(path: impl AsRef<Path>, error: &io::Error) -> DiskError {
         DiskError::new(path, fault(error), error.to_string())
     }
 
     /// We refuse an operation on `path`.
-    pub(crate) fn new(path: &Path, fault: DiskFault, why: impl Into<String>) -> DiskError {
-        DiskError { path: path.into(), fault, why: why.into() }
+    pub(crate) fn new(path: impl AsRef<Path>, fault: DiskFault, why: impl Into<String>) -> DiskError {
+        DiskError { path: path.as_ref().into(), fault, why: why.into() }
     }
 }
 
@@ -115,116 +119,131 @@ fn follows_link(error: &io::Error) -> bool {
     errno.is_some() && error.raw_os_error() == errno
 }
 
-/// Device and inode: which file a path or descriptor leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct FileId {
-    /// Device.
-    pub(crate) dev: u64,
-    /// Inode.
-    pub(crate) inode: u64,
-}
-
-/// What of a file's metadata is used, the same on every system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Facts {
-    /// Which file.
-    pub(crate) id: FileId,
-    /// A regular file: no link, directory, FIFO, device or socket.
-    pub(crate) regular: bool,
-    /// Size in bytes.
-    pub(crate) size: u64,
-    /// Modification time, ns since 1970.
-    pub(crate) mtime: i64,
-    /// Change time, ns since 1970; 0 where there is none.
-    pub(crate) ctime: i64,
-    /// Names it has.
-    pub(crate) links: u64,
-}
-
-impl Facts {
-    #[cfg(unix)]
-    fn of(metadata: &Metadata) -> Facts {
-        use std::os::unix::fs::MetadataExt;
-        let ns = |s: i64, ns: i64| s.saturating_mul(1_000_000_000).saturating_add(ns);
-        let inode = metadata.ino();
-        // A state of the disk that a test builds anew has the inodes it was recorded with.
-        #[cfg(test)]
-        let inode = watch::recorded(inode);
-        Facts {
-            id: FileId { dev: metadata.dev(), inode },
-            regular: metadata.file_type().is_file(),
-            size: metadata.size(),
-            mtime: ns(metadata.mtime(), metadata.mtime_nsec()),
-            ctime: ns(metadata.ctime(), metadata.ctime_nsec()),
-            links: metadata.nlink(),
-        }
-    }
-
-    /// Where there are no inodes every file looks like every other: `FileId` proves nothing there.
-    #[cfg(not(unix))]
-    fn of(metadata: &Metadata) -> Facts {
-        let since = |t: SystemTime| t.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Facts {
-            id: FileId { dev: 0, inode: 0 },
-            regular: metadata.file_type().is_file(),
-            size: metadata.len(),
-            mtime: metadata.modified().map_or(0, |t| since(t).as_nanos() as i64),
-            ctime: 0,
-            links: 1,
-        }
-    }
-}
-
 /// What an open file is.
 pub(crate) fn facts(file: &File) -> io::Result<Facts> {
-    file.metadata().map(|m| Facts::of(&m))
+    #[cfg(all(target_os = "linux", not(thence_portable)))]
+    let facts = Facts::of(&rustix::fs::fstat(file)?);
+    #[cfg(not(all(target_os = "linux", not(thence_portable))))]
+    let facts = Facts::of(&file.metadata()?);
+    Ok(as_recorded(facts))
 }
 
-/// What stands at `path`, links not followed; `None` if nothing does.
-pub(crate) fn facts_at(path: &Path) -> Result<Option<Facts>, DiskError> {
-    match path.symlink_metadata() {
-        Ok(metadata) => Ok(Some(Facts::of(&metadata))),
+/// A state of the disk that a test builds anew has the inodes it was recorded with.
+#[cfg(test)]
+fn as_recorded(facts: Facts) -> Facts {
+    Facts { id: FileId { inode: watch::recorded(facts.id.inode), ..facts.id }, ..facts }
+}
+
+#[cfg(not(test))]
+fn as_recorded(facts: Facts) -> Facts {
+    facts
+}
+
+/// Opens a directory.
+pub(crate) fn open_dir(path: &Path) -> Result<Dir, DiskError> {
+    Dir::open(path).map_err(|e| DiskError::at(path, &e))
+}
+
+/// What stands at a name, links not followed; `None` if nothing does.
+pub(crate) fn facts_at(entry: &Entry) -> Result<Option<Facts>, DiskError> {
+    match reach::facts(entry) {
+        Ok(facts) => Ok(Some(as_recorded(facts))),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(DiskError::at(path, &e)),
+        Err(e) => Err(DiskError::at(entry, &e)),
     }
 }
 
 /// Makes a file that was not there (O_EXCL, O_NOFOLLOW, O_CLOEXEC), readable and writable by its owner only.
-pub(crate) fn create_new(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    watched(Change::Create(path), || no_follow(&mut options).open(path))
+pub(crate) fn create_new(entry: &Entry) -> io::Result<File> {
+    watched(Change::Create(entry), || reach::create(entry))
 }
 
 /// Opens a regular file that is there, for reading or both. Anything else is `Strange`, and opening it
 /// neither follows nor waits: it is looked at before (a device may act on being opened) and after (what
 /// stood there may have been changed in between), and O_NONBLOCK keeps a FIFO from holding us.
-pub(crate) fn open_regular(path: &Path, write: bool) -> Result<Option<(File, Facts)>, DiskError> {
-    let strange = || DiskError::new(path, DiskFault::Strange, "it is not a regular file");
-    match facts_at(path)? {
+pub(crate) fn open_regular(entry: &Entry, write: bool) -> Result<Option<(File, Facts)>, DiskError> {
+    let strange = || DiskError::new(entry, DiskFault::Strange, "it is not a regular file");
+    match facts_at(entry)? {
         None => return Ok(None),
         Some(facts) if !facts.regular => return Err(strange()),
         Some(_) => {}
     }
-    let file = match no_follow(OpenOptions::new().read(true).write(write)).open(path) {
+    let file = match reach::open(entry, write) {
         Ok(file) => file,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(DiskError::at(path, &e)),
+        Err(e) => return Err(DiskError::at(entry, &e)),
     };
-    let facts = facts(&file).map_err(|e| DiskError::at(path, &e))?;
+    let facts = facts(&file).map_err(|e| DiskError::at(entry, &e))?;
     if facts.regular { Ok(Some((file, facts))) } else { Err(strange()) }
 }
 
-fn no_follow(options: &mut OpenOptions) -> &mut OpenOptions {
-    #[cfg(unix)]
-    {
-        use rustix::fs::OFlags;
-        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        std::os::unix::fs::OpenOptionsExt::custom_flags(options, flags.bits() as i32);
+/// Renames, and replaces what stands at `to`: a link itself, never what it leads to.
+pub(crate) fn rename_over(from: &Entry, to: &Entry) -> io::Result<()> {
+    watched(Change::RenameOver(from, to), || reach::rename(from, to))
+}
+
+/// Names of the first `count` entries, those that are no text left out.
+pub(crate) fn names_in(dir: &Dir, count: usize) -> Result<Vec<String>, DiskError> {
+    reach::names(dir, count).map_err(|e| DiskError::at(dir, &e))
+}
+
+/// Renames without replacing: `AlreadyExists` if anything stands at `to`.
+pub(crate) fn rename_new(from: &Entry, to: &Entry) -> io::Result<()> {
+    match watched(Change::RenameNew(from, to), || reach::rename_exclusive(from, to)) {
+        Err(e) if matches!(e.kind(), ErrorKind::Unsupported | ErrorKind::InvalidInput) => link_new(from, to),
+        done => done,
     }
-    options
+}
+
+/// Two files change names, in one step. `Unsupported` where the system or the file system cannot.
+pub(crate) fn exchange(a: &Entry, b: &Entry) -> io::Result<()> {
+    match reach::exchange(a, b) {
+        Err(e) if e.kind() == ErrorKind::InvalidInput => Err(ErrorKind::Unsupported.into()),
+        done => done,
+    }
+}
+
+/// Renaming without replacing by a second name: `link` never replaces. Between its two steps the file has both names,
+/// which `find` recognises and completes; the new one is durable before the old one goes, or a power cut could take both.
+fn link_new(from: &Entry, to: &Entry) -> io::Result<()> {
+    match watched(Change::Link(to), || reach::link(from, to)) {
+        Ok(()) => sync_entries(to.dir()).and_then(|()| unlink(from)),
+        // FAT says EPERM for links, others EOPNOTSUPP, ENOSYS or EMLINK.
+        Err(e) if matches!(e.kind(), ErrorKind::AlreadyExists | ErrorKind::NotFound) => Err(e),
+        Err(_) => claim_new(from, to),
+    }
+}
+
+/// The same where there are no links either: an empty file claims the name, and is then replaced. A crash
+/// between the two leaves that empty file; it is the price of never replacing somebody else's.
+fn claim_new(from: &Entry, to: &Entry) -> io::Result<()> {
+    drop(create_new(to)?);
+    rename_over(from, to).inspect_err(|_| _ = unlink(to))
+}
+
+fn unlink(entry: &Entry) -> io::Result<()> {
+    watched(Change::Remove(entry), || reach::unlink(entry))
+}
+
+/// Makes the directory's entries durable. Some file systems cannot sync a directory; they get the silence
+/// they ask for.
+pub(crate) fn sync_dir(dir: &Dir) -> Result<(), DiskError> {
+    sync_entries(dir).map_err(|e| DiskError::at(dir, &e))
+}
+
+fn sync_entries(dir: &Dir) -> io::Result<()> {
+    match watched(Change::SyncDirectory(dir), || reach::sync(dir)) {
+        Err(e) if matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Ok(()),
+        done => done,
+    }
+}
+
+/// Removes a file; one that is not there is removed already.
+pub(crate) fn remove(entry: &Entry) -> Result<(), DiskError> {
+    match unlink(entry) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(DiskError::at(entry, &e)),
+        _ => Ok(()),
+    }
 }
 
 /// How an attempt to lock went.
@@ -283,85 +302,6 @@ pub(crate) fn sync_all(file: &File) -> io::Result<()> {
 /// Sets the attribute `user.thence`.
 pub(crate) fn set_mark(file: &File, value: &[u8]) -> io::Result<()> {
     watched(Change::Mark(file, value), || native::set_mark(file, value))
-}
-
-/// Renames, and replaces what stands at `to`: a link itself, never what it leads to.
-pub(crate) fn rename_over(from: &Path, to: &Path) -> io::Result<()> {
-    watched(Change::RenameOver(from, to), || std::fs::rename(from, to))
-}
-
-/// Names of the first `count` entries of a directory, those that are no text left out.
-pub(crate) fn names_in(dir: &Path, count: usize) -> Result<Vec<String>, DiskError> {
-    let entries = std::fs::read_dir(here(dir)).map_err(|e| DiskError::at(dir, &e))?;
-    Ok(entries.take(count).filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect())
-}
-
-/// Renames without replacing: `AlreadyExists` if anything stands at `to`.
-pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    match watched(Change::RenameNew(from, to), || native::rename_exclusive(from, to)) {
-        Err(e) if matches!(e.kind(), ErrorKind::Unsupported | ErrorKind::InvalidInput) => link_new(from, to),
-        done => done,
-    }
-}
-
-/// Two files change names, in one step. `Unsupported` where the system or the file system cannot.
-pub(crate) fn exchange(a: &Path, b: &Path) -> io::Result<()> {
-    match native::exchange(a, b) {
-        Err(e) if e.kind() == ErrorKind::InvalidInput => Err(ErrorKind::Unsupported.into()),
-        done => done,
-    }
-}
-
-/// The same by a second name: `link` never replaces. Between its two steps the file has both names, which
-/// `find` recognises and completes; the new one is durable before the old one goes, or a power cut could take both.
-fn link_new(from: &Path, to: &Path) -> io::Result<()> {
-    match watched(Change::Link(to), || std::fs::hard_link(from, to)) {
-        Ok(()) => to.parent().map_or(Ok(()), sync_entries).and_then(|()| unlink(from)),
-        // FAT says EPERM for links, others EOPNOTSUPP, ENOSYS or EMLINK.
-        Err(e) if matches!(e.kind(), ErrorKind::AlreadyExists | ErrorKind::NotFound) => Err(e),
-        Err(_) => claim_new(from, to),
-    }
-}
-
-/// The same where there are no links either: an empty file claims the name, and is then replaced. A crash
-/// between the two leaves that empty file; it is the price of never replacing somebody else's.
-fn claim_new(from: &Path, to: &Path) -> io::Result<()> {
-    drop(create_new(to)?);
-    rename_over(from, to).inspect_err(|_| _ = unlink(to))
-}
-
-fn unlink(path: &Path) -> io::Result<()> {
-    watched(Change::Remove(path), || std::fs::remove_file(path))
-}
-
-/// Makes the directory's entries durable. Some file systems cannot sync a directory; they get the silence
-/// they ask for.
-pub(crate) fn sync_dir(dir: &Path) -> Result<(), DiskError> {
-    sync_entries(dir).map_err(|e| DiskError::at(dir, &e))
-}
-
-fn sync_entries(dir: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    match watched(Change::SyncDirectory(dir), || File::open(here(dir)).and_then(|d| d.sync_all())) {
-        Err(e) if matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {}
-        done => done?,
-    }
-    #[cfg(not(unix))]
-    let _ = dir;
-    Ok(())
-}
-
-/// The empty path, which `Path::parent` gives for a bare name, is the present directory.
-fn here(dir: &Path) -> &Path {
-    if dir.as_os_str().is_empty() { Path::new(".") } else { dir }
-}
-
-/// Removes a file; one that is not there is removed already.
-pub(crate) fn remove(path: &Path) -> Result<(), DiskError> {
-    match unlink(path) {
-        Err(e) if e.kind() != ErrorKind::NotFound => Err(DiskError::at(path, &e)),
-        _ => Ok(()),
-    }
 }
 
 /// Sets the permission bits and, if wanted, the modification time.
@@ -462,7 +402,7 @@ mod native {
     use std::io::{self, IoSlice};
     use std::path::Path;
 
-    use rustix::fs::{self, Advice, CWD, FallocateFlags, RenameFlags, SeekFrom, XattrFlags};
+    use rustix::fs::{self, Advice, FallocateFlags, SeekFrom, XattrFlags};
     use rustix::io::Errno;
 
     use super::Boot;
@@ -481,14 +421,6 @@ mod native {
     /// to a later write.
     pub(crate) fn reserve(file: &File, len: u64) {
         _ = retry(|| fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, len));
-    }
-
-    pub(super) fn rename_exclusive(from: &Path, to: &Path) -> io::Result<()> {
-        Ok(fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
-    }
-
-    pub(super) fn exchange(a: &Path, b: &Path) -> io::Result<()> {
-        Ok(fs::renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE)?)
     }
 
     /// Makes the next read of this stretch come from the disk. Pages not yet written stay, so sync first.
@@ -546,7 +478,6 @@ mod native {
 mod native {
     use std::fs::File;
     use std::io::{self, ErrorKind, IoSlice};
-    use std::path::Path;
 
     use super::Boot;
 
@@ -556,14 +487,6 @@ mod native {
 
     /// Nothing is reserved: a full disk then shows at the write itself.
     pub(crate) fn reserve(_file: &File, _len: u64) {}
-
-    pub(super) fn exchange(_a: &Path, _b: &Path) -> io::Result<()> {
-        Err(ErrorKind::Unsupported.into())
-    }
-
-    pub(super) fn rename_exclusive(_from: &Path, _to: &Path) -> io::Result<()> {
-        Err(ErrorKind::Unsupported.into())
-    }
 
     /// The cache stays: a check then proves less, and still finds what was damaged before it was read.
     pub(crate) fn drop_cache(_file: &File, _offset: u64, _len: u64) {}

@@ -1,7 +1,6 @@
 //! What the driver keeps of one job: its files, its lanes' controls, its records on their way to the journal.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,6 +14,7 @@ use crate::lane::{Control, Place};
 use crate::options::Checksum;
 use crate::orders::{Done, Ticket, Window};
 use crate::sink::Sink;
+use crate::sys::Dir;
 use crate::verify::Checker;
 use crate::write::OpenBlock;
 
@@ -28,7 +28,8 @@ pub(crate) struct Asking {
 
 /// What the finished file is to be.
 pub(crate) struct Aim {
-    pub(crate) dir: PathBuf,
+    /// Of a file; a stream has none.
+    pub(crate) dir: Option<Dir>,
     pub(crate) exists: Exists,
     pub(crate) mode: u32,
     pub(crate) checksum: Option<Checksum>,

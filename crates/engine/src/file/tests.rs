@@ -3,6 +3,7 @@ use super::*;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::sync::Barrier;
 use std::thread;
 
@@ -16,10 +17,16 @@ pub(crate) fn dir() -> tempfile::TempDir {
     tempfile::tempdir().expect("a directory for the test")
 }
 
+/// In memory, where it can be had: a race is run thousands of times.
+pub(crate) fn in_memory() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).expect("a directory for the test") } else { dir() }
+}
+
 /// A file of four blocks at `URL`.
 pub(crate) fn draft(dir: &Path) -> Draft {
     Draft {
-        dir: dir.into(),
+        dir: Dir::open(dir).expect("the directory is there"),
         name: "file.bin".into(),
         exists: Exists::Rename,
         url: URL.into(),
@@ -41,7 +48,8 @@ pub(crate) fn small(dir: &Path) -> Draft {
 }
 
 pub(crate) fn find_in(dir: &Path, name: Option<&str>, url: &str) -> Result<Found, crate::Error> {
-    find::find(&Wanted { dir, name, url, headers: &[], limits: &Limits::default() })
+    let dir = sys::open_dir(dir)?;
+    find::find(&Wanted { dir: &dir, name, url, headers: &[], limits: &Limits::default() })
 }
 
 /// Writes block `index` full of `byte` and records it.
@@ -55,7 +63,7 @@ pub(crate) fn store(pair: &Pair, index: u32, byte: u8) {
 
 /// Names in the directory, in order.
 pub(crate) fn names(dir: &Path) -> Vec<String> {
-    let mut names = sys::names_in(dir, 100).unwrap();
+    let mut names = sys::names_in(&Dir::open(dir).unwrap(), 100).unwrap();
     names.sort();
     names
 }
@@ -80,7 +88,7 @@ fn pth_13_part_and_journal_are_their_owners_alone() {
     let dir = dir();
     let pair = place(&draft(dir.path())).unwrap();
     assert_eq!(mode(&pair.part_path()), 0o600);
-    assert_eq!(mode(&journal_path(dir.path(), "file.bin")), 0o600);
+    assert_eq!(mode(&dir.path().join("file.bin.thence")), 0o600);
 }
 
 #[cfg(not(thence_portable))]
@@ -171,6 +179,26 @@ fn pth_10_a_part_with_a_second_name_is_refused() {
     assert_eq!(place(&draft(dir.path())).unwrap_err().fault, DiskFault::Strange);
 }
 
+#[test]
+fn pth_10_a_journal_with_a_second_name_is_refused() {
+    let dir = dir();
+    let pair = place(&draft(dir.path())).unwrap();
+    store(&pair, 0, 1);
+    drop(pair);
+    let (journal, victim) = (dir.path().join("file.bin.thence"), dir.path().join("victim"));
+    fs::hard_link(&journal, &victim).unwrap();
+    let before = fs::read(&victim).unwrap();
+    assert!(matches!(
+        find_in(dir.path(), None, URL),
+        Err(crate::Error::Disk { fault: DiskFault::Strange, .. })
+    ));
+    assert_eq!(fs::read(&victim).unwrap(), before);
+    // That of a `retire` that was cut off is ours, and goes.
+    fs::rename(&victim, dir.path().join("file.bin.old.thence")).unwrap();
+    assert!(matches!(find_in(dir.path(), None, URL).unwrap(), Found::Pair(_)));
+    assert_eq!(names(dir.path()), ["file.bin.part", "file.bin.thence"]);
+}
+
 /// Puts something at `path` that is no regular file.
 type Strange = fn(&Path);
 
@@ -201,7 +229,7 @@ fn crh_09_a_preallocated_part_with_an_empty_journal_holds_nothing() {
     let dir = dir();
     let pair = place(&draft(dir.path())).unwrap();
     drop(pair);
-    fs::write(journal_path(dir.path(), "file.bin"), "").unwrap();
+    fs::write(dir.path().join("file.bin.thence"), "").unwrap();
     // Where holes cannot be told from zeros, the part is kept aside; it is never taken for complete.
     let found = find_in(dir.path(), None, URL).unwrap();
     assert!(if cfg!(thence_portable) {
@@ -222,7 +250,7 @@ fn crh_14_a_part_whose_journal_is_lost_is_kept_aside() {
         let pair = place(&draft(dir.path())).unwrap();
         store(&pair, 0, 1);
         drop(pair);
-        let path = journal_path(dir.path(), "file.bin");
+        let path = dir.path().join("file.bin.thence");
         journal.map_or_else(|| fs::remove_file(&path), |text| fs::write(&path, text)).unwrap();
         let found = find_in(dir.path(), None, URL).unwrap();
         match journal {
@@ -232,7 +260,7 @@ fn crh_14_a_part_whose_journal_is_lost_is_kept_aside() {
         }
         drop(found);
         assert_eq!(place(&draft(dir.path())).unwrap().name, "file.1.bin");
-        assert_eq!(fs::read(part_path(dir.path(), "file.bin")).unwrap()[..3], [1; 3]);
+        assert_eq!(fs::read(dir.path().join("file.bin.part")).unwrap()[..3], [1; 3]);
     }
 }
 
@@ -247,30 +275,36 @@ fn crh_14_a_journal_whose_part_is_gone_is_begun_anew() {
     assert_eq!(place(&draft(dir.path())).unwrap().name, "file.bin");
 }
 
+/// Two who start at once in an empty directory.
+fn two_at_once(round: u32) {
+    let dir = in_memory();
+    let start = Barrier::new(2);
+    let race = || {
+        start.wait();
+        match find_in(dir.path(), None, URL) {
+            Ok(Found::Nothing) => place(&draft(dir.path())).map_err(|e| e.fault),
+            Ok(Found::Pair(work)) => Ok(work.pair),
+            Ok(Found::InUse { .. }) => Err(DiskFault::InUse),
+            Ok(_) => panic!("there is nothing else"),
+            Err(e) => panic!("{e}"),
+        }
+    };
+    let (a, b) = thread::scope(|scope| {
+        let other = scope.spawn(race);
+        (race(), other.join().expect("no panic"))
+    });
+    let (winner, loser) = if a.is_ok() { (a, b) } else { (b, a) };
+    assert_eq!(winner.expect("one runs").name, "file.bin", "round {round}");
+    assert_eq!(loser.expect_err("one is told"), DiskFault::InUse, "round {round}");
+    assert_eq!(names(dir.path()), ["file.bin.part", "file.bin.thence"]);
+}
+
 #[test]
 fn lck_01_of_two_who_start_at_once_one_runs_and_one_is_told() {
-    for round in 0..200 {
-        let dir = dir();
-        let start = Barrier::new(2);
-        let race = || {
-            start.wait();
-            match find_in(dir.path(), None, URL) {
-                Ok(Found::Nothing) => place(&draft(dir.path())).map_err(|e| e.fault),
-                Ok(Found::Pair(work)) => Ok(work.pair),
-                Ok(Found::InUse { .. }) => Err(DiskFault::InUse),
-                Ok(_) => panic!("there is nothing else"),
-                Err(e) => panic!("{e}"),
-            }
-        };
-        let (a, b) = thread::scope(|scope| {
-            let other = scope.spawn(race);
-            (race(), other.join().expect("no panic"))
-        });
-        let (winner, loser) = if a.is_ok() { (a, b) } else { (b, a) };
-        assert_eq!(winner.expect("one runs").name, "file.bin", "round {round}");
-        assert_eq!(loser.expect_err("one is told"), DiskFault::InUse, "round {round}");
-        assert_eq!(names(dir.path()), ["file.bin.part", "file.bin.thence"]);
-    }
+    // Ten thousand; the loser of each sleeps most of its time.
+    thread::scope(|scope| {
+        (0..20).for_each(|_| _ = scope.spawn(|| (0..500).for_each(two_at_once)));
+    });
 }
 
 #[test]
@@ -306,8 +340,10 @@ fn pth_06_many_who_want_one_name_get_one_each() {
 #[test]
 fn hold_the_part_until_killed() {
     let Some(path) = std::env::var_os("THENCE_TEST_HOLD") else { return };
-    let Opening::Ours(_part) = open_part(Path::new(&path)).unwrap() else { panic!("it is free") };
-    fs::write(Path::new(&path).with_extension("held"), "").unwrap();
+    let path = Path::new(&path);
+    let part = Dir::open(path.parent().unwrap()).unwrap().entry(path.file_name().unwrap());
+    let Opening::Ours(_part) = open_part(&part).unwrap() else { panic!("it is free") };
+    fs::write(path.with_extension("held"), "").unwrap();
     thread::sleep(Duration::from_secs(60));
 }
 
@@ -344,7 +380,7 @@ fn retiring_moves_the_pair_aside_and_frees_its_name() {
         store(&pair, 0, byte);
         retire(pair, &limits).unwrap();
         assert_eq!(names(dir.path()), ["file.bin.old.part", "file.bin.old.thence"]);
-        assert_eq!(fs::read(part_path(dir.path(), "file.bin.old")).unwrap()[0], byte, "the last one is kept");
+        assert_eq!(fs::read(dir.path().join("file.bin.old.part")).unwrap()[0], byte, "the last one is kept");
     }
     // The retired generation is not what a next run goes on with.
     assert!(matches!(find_in(dir.path(), None, URL).unwrap(), Found::Nothing));
@@ -356,7 +392,7 @@ fn a_retirement_cut_off_is_completed_by_the_next_run() {
     let pair = place(&draft(dir.path())).unwrap();
     store(&pair, 0, 1);
     drop(pair);
-    fs::rename(journal_path(dir.path(), "file.bin"), journal_path(dir.path(), "file.bin.old")).unwrap();
+    fs::rename(dir.path().join("file.bin.thence"), dir.path().join("file.bin.old.thence")).unwrap();
     for _ in 0..2 {
         assert!(matches!(find_in(dir.path(), Some("file.bin"), URL).unwrap(), Found::Nothing));
         assert_eq!(names(dir.path()), ["file.bin.old.part", "file.bin.old.thence"]);
@@ -370,8 +406,8 @@ fn a_retirement_by_links_cut_off_before_the_last_unlink_is_completed() {
     let pair = place(&draft(dir.path())).unwrap();
     store(&pair, 0, 1);
     drop(pair);
-    fs::rename(journal_path(dir.path(), "file.bin"), journal_path(dir.path(), "file.bin.old")).unwrap();
-    fs::hard_link(part_path(dir.path(), "file.bin"), part_path(dir.path(), "file.bin.old")).unwrap();
+    fs::rename(dir.path().join("file.bin.thence"), dir.path().join("file.bin.old.thence")).unwrap();
+    fs::hard_link(dir.path().join("file.bin.part"), dir.path().join("file.bin.old.part")).unwrap();
     assert!(matches!(find_in(dir.path(), Some("file.bin"), URL).unwrap(), Found::Nothing));
     assert_eq!(names(dir.path()), ["file.bin.old.part", "file.bin.old.thence"]);
 }
@@ -382,7 +418,7 @@ fn a_retirement_moves_the_journal_first() {
     let pair = place(&draft(dir.path())).unwrap();
     store(&pair, 0, 1);
     // The part cannot be moved: a crash between the two renames looks the same.
-    let in_the_way = part_path(dir.path(), "file.bin.old");
+    let in_the_way = dir.path().join("file.bin.old.part");
     fs::create_dir(&in_the_way).unwrap();
     assert!(retire(pair, &Limits::default()).is_err());
     assert_eq!(names(dir.path()), ["file.bin.old.part", "file.bin.old.thence", "file.bin.part"]);
@@ -414,9 +450,9 @@ fn a_version_that_comes_back_changes_places_with_the_other() {
     let (dir, second) = a_then_b();
     let work = find::comes_back(&second, &version(dir.path(), "\"a\"")).unwrap().expect("it was held");
     assert_eq!(work.held.blocks.iter().map(|block| block.index).collect::<Vec<_>>(), [0]);
-    assert_eq!(fs::read(part_path(dir.path(), "file.bin")).unwrap()[0], 1);
-    assert_eq!(fs::read(part_path(dir.path(), "file.bin.old")).unwrap()[BLOCK as usize], 2);
-    assert_eq!(work.pair.part_path(), part_path(dir.path(), "file.bin"));
+    assert_eq!(fs::read(dir.path().join("file.bin.part")).unwrap()[0], 1);
+    assert_eq!(fs::read(dir.path().join("file.bin.old.part")).unwrap()[BLOCK as usize], 2);
+    assert_eq!(work.pair.part_path(), dir.path().join("file.bin.part"));
 }
 
 #[test]
@@ -425,7 +461,7 @@ fn another_version_changes_no_places() {
     for tag in ["\"c\"", "W/\"a\"", ""] {
         assert!(find::comes_back(&second, &version(dir.path(), tag)).unwrap().is_none(), "{tag}");
     }
-    assert_eq!(fs::read(part_path(dir.path(), "file.bin.old")).unwrap()[0], 1);
+    assert_eq!(fs::read(dir.path().join("file.bin.old.part")).unwrap()[0], 1);
 }
 
 #[test]
@@ -433,7 +469,8 @@ fn another_version_changes_no_places() {
 fn a_crash_while_versions_change_places_mixes_nothing() {
     let (dir, second) = a_then_b();
     drop(second);
-    sys::exchange(&journal_path(dir.path(), "file.bin"), &journal_path(dir.path(), "file.bin.old")).unwrap();
+    let now = Dir::open(dir.path()).unwrap();
+    sys::exchange(&journal_at(&now, "file.bin"), &journal_at(&now, "file.bin.old")).unwrap();
     let Found::Pair(work) = find_in(dir.path(), None, URL).unwrap() else { panic!("a pair is there") };
     let mut checker = crate::verify::Checker::new(work.pair.part.clone(), BLOCK);
     for block in work.held.blocks {
@@ -449,13 +486,13 @@ fn a_crash_while_versions_change_places_mixes_nothing() {
 #[test]
 fn a_part_moved_away_between_open_and_lock_is_noticed() {
     let dir = dir();
-    let path = dir.path().join("a.part");
-    let id = sys::facts(&sys::create_new(&path).unwrap()).unwrap().id;
-    assert!(still_there(&path, id).unwrap());
-    fs::rename(&path, dir.path().join("b.part")).unwrap();
-    assert!(!still_there(&path, id).unwrap());
-    sys::create_new(&path).unwrap();
-    assert!(!still_there(&path, id).unwrap());
+    let part = Dir::open(dir.path()).unwrap().entry("a.part");
+    let id = sys::facts(&sys::create_new(&part).unwrap()).unwrap().id;
+    assert!(still_there(&part, id).unwrap());
+    fs::rename(part.path(), dir.path().join("b.part")).unwrap();
+    assert!(!still_there(&part, id).unwrap());
+    sys::create_new(&part).unwrap();
+    assert!(!still_there(&part, id).unwrap());
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn a_pair_goes_on_wherever_it_was_moved() {
     fs::rename(from.path().join("file.bin.thence"), to.path().join("x.thence")).unwrap();
     let (dir, name) = pair_of(&to.path().join("x.part")).expect("a part's name");
     let work = work(find_in(&dir, Some(&name), URL));
-    assert_eq!((&*work.pair.name, &*work.pair.dir), ("x", to.path()));
+    assert_eq!((&*work.pair.name, work.pair.dir.path()), ("x", to.path()));
 }
 
 #[test]
@@ -79,7 +79,13 @@ fn a_header_that_is_not_given_again_is_named() {
     let limits = Limits::default();
     let with = |headers: &[(&str, &str)]| {
         let headers: Vec<_> = headers.iter().map(|&(n, v)| (n.to_owned(), v.to_owned())).collect();
-        find(&Wanted { dir: dir.path(), name: None, url: URL, headers: &headers, limits: &limits })
+        find(&Wanted {
+            dir: &Dir::open(dir.path()).unwrap(),
+            name: None,
+            url: URL,
+            headers: &headers,
+            limits: &limits,
+        })
     };
     match with(&[("cookie", "a=b")]) {
         Err(Error::NeedsHeaders { names, .. }) => assert_eq!(names, ["Authorization"]),
@@ -161,7 +167,13 @@ fn a_full_directory_is_searched_only_so_far() {
     let dir = dir();
     left(dir.path(), "chosen");
     let limits = Limits { directory_entries: 0, ..Limits::default() };
-    let found = find(&Wanted { dir: dir.path(), name: None, url: URL, headers: &[], limits: &limits });
+    let found = find(&Wanted {
+        dir: &Dir::open(dir.path()).unwrap(),
+        name: None,
+        url: URL,
+        headers: &[],
+        limits: &limits,
+    });
     assert!(matches!(found.unwrap(), Found::Nothing));
     let draft = Draft { exists: Exists::Error, name: "chosen".into(), ..draft(dir.path()) };
     assert_eq!(place(&draft).unwrap_err().fault, thence_plan::DiskFault::InUse, "and nothing is overwritten");

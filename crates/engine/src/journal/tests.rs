@@ -219,29 +219,29 @@ fn crh_14_what_is_no_journal_says_which_kind_of_none() {
 /// A journal on disk, begun with `begin()`.
 fn on_disk() -> (tempfile::TempDir, Journal) {
     let dir = tempfile::tempdir().expect("a directory for the test");
-    let path = dir.path().join("file.bin.thence");
+    let path = sys::Dir::open(dir.path()).unwrap().entry("file.bin.thence");
     let file = sys::create_new(&path).expect("a new file");
     let journal = Journal::create(path, file, &begin(), 11).expect("a new journal");
     (dir, journal)
 }
 
 fn reread(journal: &Journal) -> Replayed {
-    replay(&fs::read(journal.path()).unwrap()).unwrap()
+    replay(&fs::read(journal.entry().path()).unwrap()).unwrap()
 }
 
 #[test]
 fn a_journal_is_gone_on_with_after_its_last_good_record() {
     let (_dir, journal) = on_disk();
     journal.append(&[block(0, 1)]).unwrap();
-    let mut torn = fs::read(journal.path()).unwrap();
+    let mut torn = fs::read(journal.entry().path()).unwrap();
     let good = torn.len();
     torn.extend([0xee; 30]);
-    fs::write(journal.path(), &torn).unwrap();
+    fs::write(journal.entry().path(), &torn).unwrap();
 
-    let (file, _) = sys::open_regular(journal.path(), true).unwrap().unwrap();
+    let (file, _) = sys::open_regular(journal.entry(), true).unwrap().unwrap();
     let read = read(&file, &Limits::default()).unwrap().unwrap();
     assert_eq!(read.good_len, good as u64);
-    let journal = Journal::reopen(journal.path().into(), file, &read).unwrap();
+    let journal = Journal::reopen(journal.entry().clone(), file, &read).unwrap();
     journal.append(&[block(1, 2)]).unwrap();
     assert_eq!(reread(&journal).blocks, [held(0, BLOCK, 1, false), held(1, BLOCK, 2, false)]);
 }
@@ -249,7 +249,7 @@ fn a_journal_is_gone_on_with_after_its_last_good_record() {
 #[test]
 fn a_journal_beyond_the_limit_is_not_read() {
     let (_dir, journal) = on_disk();
-    let (file, _) = sys::open_regular(journal.path(), false).unwrap().unwrap();
+    let (file, _) = sys::open_regular(journal.entry(), false).unwrap().unwrap();
     let limits = Limits { journal_bytes: 16, ..Limits::default() };
     assert_eq!(read(&file, &limits).unwrap(), Err(Unreadable::TooLarge));
 }
@@ -265,7 +265,7 @@ fn a_long_history_is_written_anew_and_says_the_same() {
         journal.append(&[Record::Prefix { index: 1, len: len + 1, hash: u128::from(len) }]).unwrap();
         journal.compact_if_due().unwrap();
     }
-    assert!(fs::metadata(journal.path()).unwrap().len() < SLACK + 4096);
+    assert!(fs::metadata(journal.entry().path()).unwrap().len() < SLACK + 4096);
     let read = reread(&journal);
     assert_eq!(read.begin, begin());
     assert!(read.unproven, "a later strict run must know");
@@ -288,7 +288,7 @@ fn dsk_01_an_append_that_failed_is_followed_by_nothing_unless_it_is_cut_off() {
     let (_dir, journal) = on_disk();
     let before = reread(&journal);
     // Neither written to nor cut: opened for reading only.
-    let (file, _) = sys::open_regular(journal.path(), false).unwrap().unwrap();
+    let (file, _) = sys::open_regular(journal.entry(), false).unwrap().unwrap();
     let writable = std::mem::replace(&mut journal.locked().file, Arc::new(file));
     assert!(journal.append(&[block(0, 1)]).is_err());
     journal.locked().file = writable;

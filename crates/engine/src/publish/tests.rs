@@ -2,6 +2,7 @@ use super::*;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 
 use crate::file::tests::{BLOCK, URL, dir, draft, find_in, names, small, store};
 use crate::file::{place, retire};

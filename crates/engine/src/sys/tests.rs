@@ -1,3 +1,5 @@
+mod fence;
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
@@ -5,6 +7,10 @@ use super::*;
 
 fn dir() -> tempfile::TempDir {
     tempfile::tempdir().expect("a directory for the test")
+}
+
+fn at(dir: &tempfile::TempDir, name: &str) -> Entry {
+    Dir::open(dir.path()).expect("it is there").entry(name)
 }
 
 /// Writes through a system that obliges with `limit` bytes a call, after each of the given errors.
@@ -40,8 +46,7 @@ fn dsk_04_short_and_interrupted_writes_go_on() {
 #[test]
 fn dsk_03_without_fallocate_the_file_is_sparse_and_no_zero_is_written() {
     let dir = dir();
-    let path = dir.path().join("a");
-    let file = create_new(&path).unwrap();
+    let file = create_new(&at(&dir, "a")).unwrap();
     let hundred_gib = 100 << 30;
     // What `preallocate` does where `allocate` is unsupported; the portable build always does it.
     file.set_len(hundred_gib).unwrap();
@@ -54,7 +59,7 @@ fn dsk_03_without_fallocate_the_file_is_sparse_and_no_zero_is_written() {
 #[test]
 fn dsk_03_preallocation_gives_the_full_length() {
     let dir = dir();
-    let file = create_new(&dir.path().join("a")).unwrap();
+    let file = create_new(&at(&dir, "a")).unwrap();
     preallocate(&file, 1 << 20).unwrap();
     assert_eq!(facts(&file).unwrap().size, 1 << 20);
 }
@@ -63,7 +68,7 @@ fn dsk_03_preallocation_gives_the_full_length() {
 #[test]
 fn crh_09_reserved_room_is_no_data() {
     let dir = dir();
-    let file = create_new(&dir.path().join("a")).unwrap();
+    let file = create_new(&at(&dir, "a")).unwrap();
     preallocate(&file, 1 << 20).unwrap();
     assert!(!holds_data(&file).unwrap());
     write_at(&file, 4096, &mut [IoSlice::new(b"x")]).unwrap();
@@ -74,40 +79,40 @@ fn crh_09_reserved_room_is_no_data() {
 fn pth_06_every_form_of_rename_leaves_a_taken_name_alone() {
     for rename in [rename_new, link_new, claim_new] {
         let dir = dir();
-        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
-        fs::write(&from, "new").unwrap();
-        fs::write(&to, "old").unwrap();
+        let (from, to) = (at(&dir, "from"), at(&dir, "to"));
+        fs::write(from.path(), "new").unwrap();
+        fs::write(to.path(), "old").unwrap();
         assert_eq!(rename(&from, &to).unwrap_err().kind(), ErrorKind::AlreadyExists);
-        assert_eq!(fs::read(&to).unwrap(), b"old");
-        fs::remove_file(&to).unwrap();
-        symlink("victim", &to).unwrap();
+        assert_eq!(fs::read(to.path()).unwrap(), b"old");
+        fs::remove_file(to.path()).unwrap();
+        symlink("victim", to.path()).unwrap();
         assert_eq!(rename(&from, &to).unwrap_err().kind(), ErrorKind::AlreadyExists);
-        fs::remove_file(&to).unwrap();
+        fs::remove_file(to.path()).unwrap();
         rename(&from, &to).unwrap();
-        assert_eq!(fs::read(&to).unwrap(), b"new");
-        assert!(!from.exists());
+        assert_eq!(fs::read(to.path()).unwrap(), b"new");
+        assert!(!from.path().exists());
     }
 }
 
 #[test]
 fn pth_13_a_new_file_is_its_owners_alone() {
     let dir = dir();
-    let path = dir.path().join("a");
-    create_new(&path).unwrap();
-    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!(create_new(&path).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    let entry = at(&dir, "a");
+    create_new(&entry).unwrap();
+    assert_eq!(fs::metadata(entry.path()).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(create_new(&entry).unwrap_err().kind(), ErrorKind::AlreadyExists);
 }
 
 #[test]
 fn pth_10_a_link_is_not_followed() {
     let dir = dir();
-    let (victim, link) = (dir.path().join("victim"), dir.path().join("link"));
+    let (victim, link) = (dir.path().join("victim"), at(&dir, "link"));
     fs::write(&victim, "mine").unwrap();
-    symlink(&victim, &link).unwrap();
+    symlink(&victim, link.path()).unwrap();
     assert_eq!(open_regular(&link, true).unwrap_err().fault, DiskFault::Strange);
     assert_eq!(create_new(&link).unwrap_err().kind(), ErrorKind::AlreadyExists);
     // Also when the link comes between the look and the open.
-    let error = no_follow(OpenOptions::new().read(true)).open(&link).unwrap_err();
+    let error = reach::open(&link, false).unwrap_err();
     assert_eq!(fault(&error), DiskFault::Strange);
 }
 
@@ -131,7 +136,7 @@ fn errors_are_named_by_what_can_be_done() {
 #[test]
 fn the_mark_is_read_back() {
     let dir = dir();
-    let file = create_new(&dir.path().join("a")).unwrap();
+    let file = create_new(&at(&dir, "a")).unwrap();
     assert_eq!(mark(&file), None);
     set_mark(&file, b"value").unwrap();
     assert_eq!(mark(&file).unwrap(), b"value");
@@ -146,7 +151,8 @@ fn lck_05_a_file_system_without_locks_says_so() {
 
 #[test]
 fn a_bare_names_directory_is_the_present_one() {
-    sync_dir(Path::new("name").parent().unwrap()).unwrap();
-    assert!(!names_in(Path::new(""), 1).unwrap().is_empty());
-    assert_eq!(sync_dir(Path::new("not there")).unwrap_err().fault, DiskFault::Missing);
+    let here = Dir::open(Path::new("name").parent().unwrap()).unwrap();
+    sync_dir(&here).unwrap();
+    assert!(!names_in(&here, 1).unwrap().is_empty());
+    assert_eq!(open_dir(Path::new("not there")).unwrap_err().fault, DiskFault::Missing);
 }

@@ -12,6 +12,7 @@ use thence_origin::{Origin, files};
 use thence_plan::{DiskFault, Limits};
 
 use crate::file;
+use crate::sys::Dir;
 use crate::sys::watch::faults::{Errno, Fault, Faults, Kind, Plan};
 use crate::{Done, Engine, Error, Options, Request};
 
@@ -73,8 +74,8 @@ impl Scene {
 
     /// Every block that the journal has is in the part, and right.
     fn claims_are_right(&self, dir: &Path, plan: Plan) {
-        let Ok(Some(Ok(held))) = file::read_journal(dir, NAME, &Limits::default()) else { return };
-        let Ok(part) = std::fs::read(file::part_path(dir, NAME)) else { return };
+        let Ok(Some(Ok(held))) = file::read_journal(&open(dir), NAME, &Limits::default()) else { return };
+        let Ok(part) = std::fs::read(dir.join(format!("{NAME}.part"))) else { return };
         for block in held.blocks {
             let at = block.index as usize * BLOCK;
             let end = at + block.len as usize;
@@ -125,8 +126,12 @@ fn directory() -> TempDir {
     tempfile::tempdir().expect("a directory for the test")
 }
 
+fn open(dir: &Path) -> Dir {
+    Dir::open(dir).expect("the directory is there")
+}
+
 fn names(dir: &Path) -> Vec<String> {
-    let mut names = crate::sys::names_in(dir, 100).expect("the directory is there");
+    let mut names = crate::sys::names_in(&open(dir), 100).expect("the directory is there");
     names.sort();
     names
 }

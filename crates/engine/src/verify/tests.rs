@@ -23,7 +23,7 @@ fn four(dir: &std::path::Path) -> Pair {
 
 /// Which recorded blocks the disk does not have.
 fn lost(pair: &Pair) -> Vec<u32> {
-    let journal = fs::read(pair.journal.as_ref().unwrap().path()).unwrap();
+    let journal = fs::read(pair.journal.as_ref().unwrap().entry().path()).unwrap();
     let blocks = crate::journal::replay(&journal).unwrap().blocks;
     let mut checker = Checker::new(Arc::clone(&pair.part), BLOCK);
     let mut same = |index, len, hash| {

@@ -101,17 +101,17 @@ pub(super) fn met(change: &Change<'_>) -> io::Result<()> {
         return Ok(());
     }
     let (kind, path) = match *change {
-        Change::Create(path) => (Kind::Create, path.to_owned()),
+        Change::Create(entry) => (Kind::Create, entry.path().to_owned()),
         Change::Length(file, _) => (Kind::Length, path_of(file)),
         Change::Reserve(file, _) => (Kind::Reserve, path_of(file)),
         Change::Mark(file, _) => (Kind::Mark, path_of(file)),
         Change::Dress(file) => (Kind::Dress, path_of(file)),
         Change::Sync(file, _) => (Kind::Sync, path_of(file)),
-        Change::RenameOver(_, path) | Change::RenameNew(_, path) | Change::Link(path) => {
-            (Kind::Rename, path.to_owned())
+        Change::RenameOver(_, entry) | Change::RenameNew(_, entry) | Change::Link(entry) => {
+            (Kind::Rename, entry.path().to_owned())
         }
-        Change::Remove(path) => (Kind::Remove, path.to_owned()),
-        Change::SyncDirectory(path) => (Kind::SyncDirectory, path.to_owned()),
+        Change::Remove(entry) => (Kind::Remove, entry.path().to_owned()),
+        Change::SyncDirectory(dir) => (Kind::SyncDirectory, dir.path().to_owned()),
     };
     match fault(kind, &path) {
         Some(Fault::Errno(errno)) => Err(io::Error::from_raw_os_error(errno)),

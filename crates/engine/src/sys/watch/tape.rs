@@ -8,9 +8,8 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
-use super::super::Change;
+use super::super::{Change, Entry};
 
 /// Number of a file; its inode for all who ask while a tape runs.
 pub(crate) type Id = u64;
@@ -144,11 +143,11 @@ pub(super) fn refused(change: &Change<'_>) -> io::Result<()> {
 pub(super) fn note(change: &Change<'_>) {
     with(|tape| {
         let (op, mtime) = match *change {
-            Change::Create(path) => {
+            Change::Create(entry) => {
                 tape.next += 1;
                 let id = tape.next - 1;
-                tape.ids.insert(at(path).0, id);
-                (Op::Create(id, name(path)), at(path).1)
+                tape.ids.insert(at(entry).0, id);
+                (Op::Create(id, name(entry)), at(entry).1)
             }
             Change::Length(file, len) => tape.of(file, |id| Op::Length(id, len)),
             Change::Reserve(file, len) => tape.of(file, |id| Op::Reserve(id, len)),
@@ -159,7 +158,7 @@ pub(super) fn note(change: &Change<'_>) {
                 (Op::Rename { id: tape.id(at(to).0), from: name(from), to: name(to) }, 0)
             }
             Change::Link(to) => (Op::Link(tape.id(at(to).0), name(to)), 0),
-            Change::Remove(path) => (Op::Remove(name(path)), 0),
+            Change::Remove(entry) => (Op::Remove(name(entry)), 0),
             Change::SyncDirectory(_) => (Op::SyncDirectory, 0),
         };
         tape.noted.push(Noted { op, mtime });
@@ -187,8 +186,8 @@ impl Tape {
 }
 
 /// Inode and modification time.
-fn at(path: &Path) -> (u64, i64) {
-    let metadata = path.symlink_metadata().expect("it was just made");
+fn at(entry: &Entry) -> (u64, i64) {
+    let metadata = entry.path().symlink_metadata().expect("it was just made");
     (metadata.ino(), mtime(&metadata))
 }
 
@@ -196,6 +195,6 @@ fn mtime(metadata: &std::fs::Metadata) -> i64 {
     metadata.mtime() * 1_000_000_000 + metadata.mtime_nsec()
 }
 
-fn name(path: &Path) -> String {
-    path.file_name().expect("a file has a name").to_string_lossy().into_owned()
+fn name(entry: &Entry) -> String {
+    entry.path().file_name().expect("a file has a name").to_string_lossy().into_owned()
 }

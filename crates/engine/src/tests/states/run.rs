@@ -2,14 +2,15 @@
 //! records, syncs and publishes with the engine's own functions, and holds against them what was promised.
 
 use std::io::IoSlice;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use thence_plan::{EntityTag, Exists, Held, HeldBlock, Identity, Limits, Record};
 
-use crate::file::{self, Draft, Pair, place, retire};
+use crate::file::{Draft, Pair, place, retire};
 use crate::find::{self, Found, Wanted};
 use crate::publish::{self, Finish};
+use crate::sys::Dir;
 use crate::sys::watch::tape::{self, Op, Promise};
 use crate::verify::{self, Checker, tests::hash};
 
@@ -74,9 +75,9 @@ impl World {
         Identity { total: self.length.then_some(self.total() as u64), etag, ..Identity::default() }
     }
 
-    fn draft(&self, dir: &Path, version: u64) -> Draft {
+    fn draft(&self, dir: &Dir, version: u64) -> Draft {
         Draft {
-            dir: dir.into(),
+            dir: dir.clone(),
             name: NAME.into(),
             exists: self.exists,
             url: URL.into(),
@@ -94,6 +95,7 @@ impl World {
     /// One run in `dir`. An error is a broken promise, or a disk that failed.
     pub(super) fn run(&self, dir: &Path, wish: Wish) -> Result<Seen, String> {
         let limits = Limits::default();
+        let dir = &Dir::open(dir).map_err(|e| format!("the directory: {e}"))?;
         let wanted = Wanted { dir, name: Some(NAME), url: URL, headers: &[], limits: &limits };
         let mut seen = Seen::default();
         let place = || place(&self.draft(dir, wish.version)).map_err(|e| format!("place: {e}"));
@@ -289,9 +291,4 @@ impl Work<'_> {
         tape::say(Op::Promise(Promise { version, published: true, blocks: Vec::new() }));
         self.world.is_final(&path, Some(version))
     }
-}
-
-/// `NAME.part` in `dir`.
-pub(super) fn part(dir: &Path) -> PathBuf {
-    file::part_path(dir, NAME)
 }

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use thence_plan::Exists;
 
-use super::run::{self, BLOCK, NAME, Until, Wish, World};
-use crate::sys;
+use super::run::{BLOCK, NAME, Until, Wish, World};
 use crate::sys::watch::tape::{self, Noted, Op, Promise, Start};
+use crate::sys::{self, Dir};
 
 /// A story in a directory of its own.
 pub(super) struct Scene {
@@ -43,19 +43,21 @@ impl Scene {
     }
 
     fn step(&self, dir: &Path, step: Step) -> Result<(), String> {
+        let entry = |name: &str| Dir::open(dir).expect("a directory of ours").entry(name);
         match step {
             Step::Run(wish) => return self.world.run(dir, wish).map(|_| ()),
             Step::Settle => tape::say(Op::Settled),
             Step::Rot(block) => {
                 tape::say(Op::Promise(Promise::default()));
-                let (file, _) =
-                    sys::open_regular(&run::part(dir), true).expect("it opens").expect("it is there");
+                let (file, _) = sys::open_regular(&entry(&format!("{NAME}.part")), true)
+                    .expect("it opens")
+                    .expect("it is there");
                 let at = u64::from(block) * BLOCK as u64 + 77;
                 sys::write_at(&file, at, &mut [IoSlice::new(b"rot")]).expect("room");
                 tape::say(Op::Settled);
             }
             Step::Taken => {
-                let file = sys::create_new(&dir.join(NAME)).expect("an empty directory");
+                let file = sys::create_new(&entry(NAME)).expect("an empty directory");
                 sys::write_at(&file, 0, &mut [IoSlice::new(TAKEN)]).expect("room");
                 tape::say(Op::Settled);
             }
