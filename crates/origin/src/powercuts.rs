@@ -144,14 +144,10 @@ impl Scene {
         disk.cut()?;
         disk.restart()?;
         let wrong = self.wrong_with(&disk, &ended).or_else(|| {
-            // The journal's end is not synced, for nothing rests on it: the next run takes it away.
-            let sent = origin.sent();
-            let last = trial.run(&args);
-            let told_again = origin.sent() != sent;
-            let beside = self.beside(&disk);
-            self.wrong_with(&disk, &last)
-                .or_else(|| (!beside.is_empty()).then(|| format!("left behind: {beside:?}")))
-                .or_else(|| told_again.then(|| "it fetched what it had".to_owned()))
+            // One run more finds that nothing is left to do.
+            let (sent, last) = (origin.sent(), trial.run(&args));
+            let more = || (origin.sent() != sent).then(|| "what was whole is fetched again".to_owned());
+            self.wrong_with(&disk, &last).or_else(more)
         });
         attempt.wrong = wrong.map(|what| {
             let kind = kind.name();
@@ -171,7 +167,10 @@ impl Scene {
         }
         match fs::read(disk.root().join(NAME)) {
             Err(error) => Some(format!("it ended with 0, and then: {error}")),
-            Ok(bytes) if bytes == self.body => None,
+            Ok(bytes) if bytes == self.body => {
+                let beside = self.beside(disk);
+                (!beside.is_empty()).then(|| format!("left behind: {beside:?}"))
+            }
             Ok(bytes) => {
                 let same = bytes.iter().zip(&self.body).take_while(|(is, ought)| is == ought).count();
                 Some(format!("wrong from byte {same} on, {} of {} bytes long", bytes.len(), self.body.len()))

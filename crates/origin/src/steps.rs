@@ -169,7 +169,9 @@ fn end_at(_: &Trial, _: &[&str], _: usize) -> Result<End, String> {
 #[cfg(target_os = "linux")]
 mod tracer {
     use std::collections::HashSet;
-    use std::{fs, thread, time::Duration};
+    use std::sync::mpsc::{self, RecvTimeoutError};
+    use std::time::Duration;
+    use std::{fs, thread};
 
     use nix::errno::Errno;
     use nix::sys::ptrace::{self, Options};
@@ -179,6 +181,9 @@ mod tracer {
 
     use super::End;
     use crate::trial::Trial;
+
+    /// A run that takes longer hangs: it is killed, which nobody planned, and so told.
+    const HANG: Duration = Duration::from_secs(60);
 
     /// Stops itself until the tracer has it.
     const WAITING: [&str; 4] = ["sh", "-c", "kill -STOP $$; exec \"$@\"", "sh"];
@@ -196,7 +201,19 @@ mod tracer {
             | Options::PTRACE_O_TRACEVFORK
             | Options::PTRACE_O_TRACEEXEC;
         let seized = ptrace::seize(child, options).and_then(|()| kill(child, Signal::SIGCONT));
-        let end = seized.and_then(|()| followed(child, n));
+        let end = seized.and_then(|()| {
+            thread::scope(|scope| {
+                let (ended, end) = mpsc::channel::<()>();
+                scope.spawn(move || {
+                    if end.recv_timeout(HANG) == Err(RecvTimeoutError::Timeout) {
+                        let _ended_already = kill(child, Signal::SIGKILL);
+                    }
+                });
+                let how = followed(child, n);
+                drop(ended);
+                how
+            })
+        });
         if end.is_err() {
             let _ended_already = kill(child, Signal::SIGKILL);
             let _waited_for_already = waitpid(child, None);
