@@ -251,7 +251,7 @@ fn pth_16_a_directory_exchanged_for_a_link_gets_nothing() {
     for (exists, args) in [("rename", &["-x4"][..]), ("overwrite", &["-x1", "-o", "given/file.bin"])] {
         let scene = Scene::new();
         let [given, moved, victim] = ["given", "moved", "victim"].map(|name| scene.path(name));
-        [&given, &victim].map(|dir| fs::create_dir(dir).unwrap());
+        [&given, &victim].iter().for_each(|dir| fs::create_dir(dir).unwrap());
         fs::write(victim.join("file.bin.part"), "mine").unwrap();
         scene.stop_at(LEN / 2);
         let place = if args.len() == 1 { &["-d", "given"][..] } else { &[] };
