@@ -8,11 +8,11 @@ use std::path::PathBuf;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use thence::Secret;
 
 use crate::exit::Trouble;
 use crate::list::Placed;
 use crate::printable::reason;
-use crate::secret::Secret;
 
 const EXAMPLES: &str = "\
 Run the same command again after any interruption, or `thence NAME.part`, and it goes on from where it stopped.
@@ -39,7 +39,7 @@ pub(crate) struct Said {
 
     /// Another URL of the same bytes as the URL before it
     #[arg(long, value_name = "URL")]
-    pub(crate) mirror: Vec<String>,
+    pub(crate) mirror: Vec<Secret>,
 
     /// Write to FILE (with one URL); `-` streams to standard output in order
     #[arg(short = 'o', long = "out", alias = "output", value_name = "FILE")]
@@ -74,7 +74,7 @@ pub(crate) struct Said {
     pub(crate) raw: bool,
 
     /// A request field; sent to the origins named on the command line and no others
-    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = Secret::parse)]
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     pub(crate) header: Vec<Secret>,
 
     /// Keep this -H field in the journal, so that a resume need not repeat it
@@ -82,7 +82,7 @@ pub(crate) struct Said {
     pub(crate) keep_header: Vec<String>,
 
     /// Name for the server; the password is best left away: netrc, then $THENCE_PASSWORD, then a prompt
-    #[arg(long, value_name = "NAME[:PASSWORD]", value_parser = Secret::parse)]
+    #[arg(long, value_name = "NAME[:PASSWORD]")]
     pub(crate) user: Option<Secret>,
 
     /// User-Agent to send
@@ -94,7 +94,7 @@ pub(crate) struct Said {
     pub(crate) referer: Option<String>,
 
     /// Proxy to use, or none [default: http_proxy, https_proxy, all_proxy, no_proxy of the environment]
-    #[arg(long, value_name = "URL|none", value_parser = Secret::parse)]
+    #[arg(long, value_name = "URL|none")]
     pub(crate) proxy: Option<Secret>,
 
     /// Trust the authorities of this PEM file instead of the system's
@@ -165,7 +165,7 @@ pub(crate) enum Verb {
 pub(crate) struct Words {
     pub(crate) said: Said,
     pub(crate) urls: Vec<Placed<OsString>>,
-    pub(crate) mirrors: Vec<Placed<String>>,
+    pub(crate) mirrors: Vec<Placed<Secret>>,
 }
 
 /// Why nothing was said that can be acted on.

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use thence::{Engine, Limits, Request, Target};
+use thence::{Engine, ExposeSecret, Limits, Request, Target};
 use tokio::task::LocalSet;
 
 use crate::drive::{Ended, Stream, drive};
@@ -82,7 +82,7 @@ fn exists(dir: &Path) -> Result<(), Trouble> {
 
 fn shown(origin: &Origin) -> String {
     match origin {
-        Origin::Url(text) => url(text),
+        Origin::Url(text) => url(text.expose_secret()),
         Origin::Part(path) => printable(&path.display().to_string()).into_owned(),
     }
 }
@@ -95,7 +95,7 @@ fn request(
     stream: Option<&Stream>,
 ) -> Result<Request, Trouble> {
     let mut request = match &wanted.origin {
-        Origin::Url(text) => Request::new(text.as_str(), "."),
+        Origin::Url(text) => Request::new(text.expose_secret(), "."),
         Origin::Part(path) => Request::resume(path).map_err(|error| Trouble::from(&error))?,
     };
     if let Origin::Url(_) = wanted.origin {
@@ -104,12 +104,12 @@ fn request(
     if let (Some(passwords), Some(first)) = (passwords, request.urls.first()) {
         request.user = Some(passwords.of(&list::host(first))?);
     }
-    request.urls.extend(wanted.mirrors.iter().cloned());
+    request.urls.extend(wanted.mirrors.iter().map(|mirror| mirror.expose_secret().to_owned()));
     // What is given now replaces what the journal kept.
     request
         .headers
         .retain(|(kept, _)| !get.headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(kept)));
-    request.headers.extend(get.headers.iter().map(|(name, value)| (name.clone(), value.reveal().to_owned())));
+    request.headers.extend(get.headers.iter().cloned());
     request.keep_headers.extend(get.keep_headers.iter().cloned());
     request.checksum = get.checksum.clone().or(request.checksum);
     request.exists = get.exists.unwrap_or(request.exists);
@@ -201,14 +201,16 @@ mod tests {
             "--mirror=http://m/",
         ]);
         assert_eq!(request.urls, ["http://h/", "http://m/"]);
-        assert_eq!(request.headers, [("A".to_owned(), "b".to_owned())]);
+        let [(name, value)] = &request.headers[..] else { panic!("one header") };
+        assert_eq!((name.as_str(), value.expose_secret()), ("A", "b"));
         assert_eq!((request.lanes, request.mode, request.keep_headers.len()), (3, 0o640, 1));
         assert!(request.strict && request.raw && !request.trust_overlap);
     }
 
     #[test]
     fn a_password_given_is_used_as_it_is() {
-        assert_eq!(built(&["--user", "me:p:q", "http://h/"]).user, Some(("me".into(), "p:q".into())));
+        let (name, password) = built(&["--user", "me:p:q", "http://h/"]).user.unwrap();
+        assert_eq!((name.as_str(), password.expose_secret()), ("me", "p:q"));
     }
 
     #[test]

@@ -3,26 +3,27 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use thence::{ExposeSecret, Secret};
 use url::Url;
 
 use crate::exit::Trouble;
 use crate::printable;
 
 /// What a word names.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Origin {
-    /// A URL, as given.
-    Url(String),
+    /// A URL, as given: a password may be in it.
+    Url(Secret),
     /// `NAME.part`, `NAME.thence` or `NAME` of work begun earlier.
     Part(PathBuf),
 }
 
 /// One file that is wanted.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Wanted {
     pub(crate) origin: Origin,
     /// Other URLs of the same bytes.
-    pub(crate) mirrors: Vec<String>,
+    pub(crate) mirrors: Vec<Secret>,
 }
 
 /// A word with its place on the command line, because a mirror belongs to the URL before it.
@@ -31,7 +32,7 @@ pub(crate) type Placed<T> = (usize, T);
 /// Pairs URLs with the mirrors that follow them.
 pub(crate) fn wanted(
     words: Vec<Placed<OsString>>,
-    mirrors: Vec<Placed<String>>,
+    mirrors: Vec<Placed<Secret>>,
 ) -> Result<Vec<Wanted>, Trouble> {
     let mut list: Vec<Placed<Wanted>> = Vec::new();
     for (at, word) in words {
@@ -41,7 +42,7 @@ pub(crate) fn wanted(
         let before = list.iter_mut().rfind(|(place, _)| *place < at);
         let advice = "write the URL it is a mirror of before it";
         let (_, wanted) = before.ok_or_else(|| Trouble::usage("--mirror", "has no URL before it", advice))?;
-        wanted.mirrors.push(checked(&mirror)?);
+        wanted.mirrors.push(checked(mirror.expose_secret())?);
     }
     Ok(list.into_iter().map(|(_, wanted)| wanted).collect())
 }
@@ -66,7 +67,7 @@ fn origin(word: OsString) -> Result<Origin, Trouble> {
 }
 
 /// The URL as given, if it can be asked for. What a lenient parser would quietly drop is refused (URL-06).
-fn checked(text: &str) -> Result<String, Trouble> {
+fn checked(text: &str) -> Result<Secret, Trouble> {
     let wrong = |what: &str, advice: &str| Err(Trouble::usage(&printable::url(text), what, advice));
     if text.contains(char::is_control) || text.contains('\u{fffd}') || text.trim() != text {
         return wrong("has a control character, or a space at an end", "take it out");
@@ -76,7 +77,7 @@ fn checked(text: &str) -> Result<String, Trouble> {
             wrong("is neither http nor https", "thence fetches over HTTP only")
         }
         Ok(parsed) if parsed.host_str().is_none_or(str::is_empty) => wrong("has no host", "correct the URL"),
-        Ok(_) => Ok(text.to_owned()),
+        Ok(_) => Ok(text.into()),
         Err(why) => wrong(&format!("is no URL ({why})"), "correct the URL"),
     }
 }
@@ -92,7 +93,7 @@ mod tests {
 
     fn list(words: &[(usize, &str)], mirrors: &[(usize, &str)]) -> Result<Vec<Wanted>, Trouble> {
         let words = words.iter().map(|(at, w)| (*at, OsString::from(w))).collect();
-        wanted(words, mirrors.iter().map(|(at, m)| (*at, (*m).to_owned())).collect())
+        wanted(words, mirrors.iter().map(|(at, m)| (*at, Secret::from(*m))).collect())
     }
 
     #[test]
@@ -101,15 +102,18 @@ mod tests {
             &[(1, "http://a/"), (4, "http://b/")],
             &[(3, "http://m/"), (6, "http://n/"), (8, "http://o/")],
         );
-        let mirrors: Vec<_> = got.unwrap().into_iter().map(|w| w.mirrors.join(" ")).collect();
+        let text = |w: Wanted| w.mirrors.iter().map(|m| m.expose_secret()).collect::<Vec<_>>().join(" ");
+        let mirrors: Vec<_> = got.unwrap().into_iter().map(text).collect();
         assert_eq!(mirrors, ["http://m/", "http://n/ http://o/"]);
         assert_eq!(list(&[(3, "http://a/")], &[(2, "http://m/")]).unwrap_err().code as u8, 28);
     }
 
     #[test]
     fn a_part_need_not_exist_to_be_one_but_a_name_must() {
-        assert_eq!(list(&[(1, "x/a.part")], &[]).unwrap()[0].origin, Origin::Part("x/a.part".into()));
-        assert_eq!(list(&[(1, "Cargo.toml")], &[]).unwrap()[0].origin, Origin::Part("Cargo.toml".into()));
+        for name in ["x/a.part", "Cargo.toml"] {
+            let list = list(&[(1, name)], &[]).unwrap();
+            assert!(matches!(&list[0].origin, Origin::Part(path) if path == Path::new(name)));
+        }
         let told = list(&[(1, "example.org/a")], &[]).unwrap_err();
         assert!(told.advice.contains("https://example.org/a"), "{told}");
     }

@@ -3,10 +3,18 @@
 //! A password on the command line stands in the process list, and nothing portable takes it back; that is why
 //! `--user NAME` alone goes on to look elsewhere.
 
+use thence::Secret;
+
 use crate::exit::{Code, Trouble};
 use crate::netrc;
 use crate::printable::printable;
-use crate::secret::{Secret, User};
+
+/// What `--user` said.
+#[derive(Clone)]
+pub(crate) struct User {
+    pub(crate) name: String,
+    pub(crate) password: Option<Secret>,
+}
 
 /// The passwords of a run: found once for each host, so that ten files from one host ask once.
 pub(crate) struct Passwords {
@@ -29,18 +37,17 @@ impl Passwords {
     }
 
     /// Name and password for `host`.
-    pub(crate) fn of(&mut self, host: &str) -> Result<(String, String), Trouble> {
+    pub(crate) fn of(&mut self, host: &str) -> Result<(String, Secret), Trouble> {
         let name = self.user.name.clone();
         if let Some(given) = &self.user.password {
-            return Ok((name, given.reveal().into()));
+            return Ok((name, given.clone()));
         }
         if let Some((_, known)) = self.found.iter().find(|(h, _)| h == host) {
-            return Ok((name, known.reveal().into()));
+            return Ok((name, known.clone()));
         }
         let password = self.look(&name, host)?;
-        let revealed = password.reveal().to_owned();
-        self.found.push((host.into(), password));
-        Ok((name, revealed))
+        self.found.push((host.into(), password.clone()));
+        Ok((name, password))
     }
 
     fn look(&self, name: &str, host: &str) -> Result<Secret, Trouble> {
@@ -49,7 +56,7 @@ impl Passwords {
             return Ok(password.clone());
         }
         match std::env::var("THENCE_PASSWORD") {
-            Ok(password) => Ok(Secret::new(password)),
+            Ok(password) => Ok(Secret::from(password)),
             Err(_) => ask(name, host),
         }
     }
@@ -58,7 +65,7 @@ impl Passwords {
 /// Asks on the terminal itself, so that pipes around the command do not matter.
 fn ask(name: &str, host: &str) -> Result<Secret, Trouble> {
     let prompt = format!("Password of {} at {}: ", printable(name), printable(host));
-    rpassword::prompt_password(prompt).map(Secret::new).map_err(|_| {
+    rpassword::prompt_password(prompt).map(Secret::from).map_err(|_| {
         let what = format!("needs the password of {name}, and there is no terminal to ask on");
         Trouble::new(Code::NeedsHeader, host, what, "set THENCE_PASSWORD, or add the host to ~/.netrc")
     })
@@ -66,6 +73,8 @@ fn ask(name: &str, host: &str) -> Result<Secret, Trouble> {
 
 #[cfg(test)]
 mod tests {
+    use thence::ExposeSecret;
+
     use super::*;
 
     #[test]
@@ -74,7 +83,8 @@ mod tests {
         let netrc = Some(netrc::parse("machine a login me password one machine b login me password two"));
         let mut passwords = Passwords { user, netrc, found: Vec::new() };
         for (host, password) in [("a", "one"), ("b", "two"), ("A", "one")] {
-            assert_eq!(passwords.of(host).ok(), Some(("me".into(), password.into())));
+            let (name, found) = passwords.of(host).ok().unwrap();
+            assert_eq!((&*name, found.expose_secret()), ("me", password));
         }
     }
 }

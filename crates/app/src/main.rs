@@ -14,7 +14,6 @@ mod printable;
 mod progress;
 mod report;
 mod say;
-mod secret;
 mod status;
 mod sys;
 mod values;

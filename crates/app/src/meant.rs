@@ -4,12 +4,12 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use thence::{Checksum, Exists, Limits, Options};
+use thence::{Checksum, Exists, Limits, Options, Secret};
 
 use crate::exit::Trouble;
 use crate::flags::{Said, Verb, Words};
 use crate::list::{self, Origin, Wanted};
-use crate::secret::{Secret, User};
+use crate::login::User;
 use crate::sys;
 use crate::values;
 
@@ -98,7 +98,7 @@ fn get(said: &Said, wanted: Vec<Wanted>, limits: Limits) -> Result<Get, Trouble>
     let lanes = values::count("-x", &said.lanes, 1)?;
     let mut headers = said.header.iter().map(values::header).collect::<Result<Vec<_>, _>>()?;
     if let Some(referer) = &said.referer {
-        headers.push(("Referer".into(), Secret::new(values::field("--referer", referer)?)));
+        headers.push(("Referer".into(), Secret::from(values::field("--referer", referer)?)));
     }
     Ok(Get {
         wanted,
@@ -231,6 +231,8 @@ fn notes(said: &Said, lanes: u32) -> Vec<String> {
 mod tests {
     use std::time::Duration;
 
+    use thence::ExposeSecret;
+
     use super::*;
     use crate::flags;
 
@@ -301,7 +303,8 @@ mod tests {
             "--mirror",
             "http://n/",
         ]);
-        let mirrors: Vec<_> = get.wanted.iter().map(|wanted| wanted.mirrors.join(" ")).collect();
-        assert_eq!((mirrors, get.lanes), (vec!["http://m/".to_owned(), "http://n/".to_owned()], 4));
+        let mirrors = get.wanted.iter().flat_map(|wanted| &wanted.mirrors).map(Secret::expose_secret);
+        assert_eq!(mirrors.collect::<Vec<_>>(), ["http://m/", "http://n/"]);
+        assert_eq!((get.wanted[1].mirrors.len(), get.lanes), (1, 4));
     }
 }

@@ -7,7 +7,8 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::secret::Secret;
+use thence::Secret;
+
 use crate::sys;
 
 /// Larger than any netrc a person keeps; a token within it may be as long as it likes (CRD-08).
@@ -75,7 +76,7 @@ pub(crate) fn parse(text: &str) -> Vec<Entry> {
                 let value = token(&mut rest).filter(|v| !v.contains(char::is_control));
                 match (entries.last_mut(), word.as_str()) {
                     (Some(entry), "login") => entry.login = value.or_else(|| Some(String::new())),
-                    (Some(entry), "password") => entry.password = value.map(Secret::new),
+                    (Some(entry), "password") => entry.password = value.map(Secret::from),
                     _ => {}
                 }
             }
@@ -136,10 +137,12 @@ mod tests {
     #[cfg(unix)]
     use std::os::unix::fs::PermissionsExt;
 
+    use thence::ExposeSecret;
+
     use super::*;
 
     fn found<'a>(entries: &'a [Entry], host: &str, login: &str) -> Option<&'a str> {
-        password(entries, host, login).map(Secret::reveal)
+        password(entries, host, login).map(ExposeSecret::expose_secret)
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use thence::{Checksum, Exists, Proxy};
+use thence::{Checksum, Exists, ExposeSecret, Proxy, Secret};
 
 use crate::exit::Trouble;
-use crate::secret::{Secret, User};
+use crate::login::User;
 
 /// Fields that decide what an answer means; a second opinion on them would break P1.
 const OURS: [&str; 16] = [
@@ -66,7 +66,7 @@ pub(crate) fn count(option: &str, text: &str, least: u32) -> Result<u32, Trouble
 /// `Name: value`. The value is never part of a message.
 pub(crate) fn header(line: &Secret) -> Result<(String, Secret), Trouble> {
     let wrong = |what: &str| Trouble::usage("-H", what, "write -H 'Name: value'");
-    let (name, value) = line.reveal().split_once(':').ok_or_else(|| wrong("has no colon"))?;
+    let (name, value) = line.expose_secret().split_once(':').ok_or_else(|| wrong("has no colon"))?;
     let (name, value) = (name.trim_end(), value.trim_matches([' ', '\t']));
     if !is_token(name) {
         return Err(wrong("has no field name before the colon"));
@@ -77,7 +77,7 @@ pub(crate) fn header(line: &Secret) -> Result<(String, Secret), Trouble> {
     if OURS.iter().any(|ours| ours.eq_ignore_ascii_case(name)) {
         return Err(Trouble::usage("-H", format!("{name} is set by thence itself"), "leave it away"));
     }
-    Ok((name.to_owned(), Secret::new(value)))
+    Ok((name.to_owned(), Secret::from(value)))
 }
 
 /// A value for a field of its own option (`--referer`, `--user-agent`).
@@ -126,11 +126,11 @@ pub(crate) fn checksum(text: &str) -> Result<Checksum, Trouble> {
 
 /// `NAME` or `NAME:PASSWORD`.
 pub(crate) fn user(given: &Secret) -> Result<User, Trouble> {
-    let (name, password) = match given.reveal().split_once(':') {
-        Some((name, password)) => (name, Some(Secret::new(password))),
-        None => (given.reveal(), None),
+    let (name, password) = match given.expose_secret().split_once(':') {
+        Some((name, password)) => (name, Some(Secret::from(password))),
+        None => (given.expose_secret(), None),
     };
-    if name.is_empty() || has_control(given.reveal()) {
+    if name.is_empty() || has_control(given.expose_secret()) {
         return Err(Trouble::usage(
             "--user",
             "has no name, or a control character in it",
@@ -142,7 +142,7 @@ pub(crate) fn user(given: &Secret) -> Result<User, Trouble> {
 
 /// A proxy's URL, `HOST:PORT` for `http://HOST:PORT`, or `none`.
 pub(crate) fn proxy(given: &Secret) -> Result<Proxy, Trouble> {
-    let text = given.reveal();
+    let text = given.expose_secret();
     if text.is_empty() || text == "none" {
         return Ok(Proxy::Direct);
     }
@@ -153,7 +153,7 @@ pub(crate) fn proxy(given: &Secret) -> Result<Proxy, Trouble> {
         let advice = "write http://, socks4://, socks5:// or socks5h:// and HOST:PORT, or none";
         return Err(Trouble::usage("--proxy", "is no proxy's URL", advice));
     }
-    Ok(Proxy::Url(full))
+    Ok(Proxy::Url(full.into()))
 }
 
 /// `rename`, `error`, `skip` or `overwrite`.
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn url_06_a_header_cannot_carry_a_second_one() {
-        let parse = |text| header(&Secret::new(text)).map(|(n, v)| (n, v.reveal().to_owned()));
+        let parse = |text| header(&Secret::from(text)).map(|(n, v)| (n, v.expose_secret().to_owned()));
         assert_eq!(parse("X-Key:  a b "), Ok(("X-Key".into(), "a b".into())));
         for text in ["none", ": v", "A B: v", "A: x\r\nB: y", "A: \0", "Range: bytes=1-", "If-range: x"] {
             assert!(parse(text).is_err(), "{text}");
@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn log_01_a_bad_header_is_not_echoed() {
         for text in ["SECRET", "A: SECRET\n", "Range: SECRET", "SE CRET: SECRET"] {
-            let told = header(&Secret::new(text)).err().map(|t| t.to_string()).unwrap_or_default();
+            let told = header(&Secret::from(text)).err().map(|t| t.to_string()).unwrap_or_default();
             assert!(!told.is_empty() && !told.contains("SECRET"), "{told}");
         }
     }
@@ -238,17 +238,18 @@ mod tests {
 
     #[test]
     fn a_user_is_split_at_the_first_colon() {
-        let both = user(&Secret::new("me:a:b")).ok().unwrap();
-        assert_eq!((both.name.as_str(), both.password.unwrap().reveal()), ("me", "a:b"));
-        assert!(user(&Secret::new("me")).is_ok_and(|u| u.password.is_none()));
-        assert!(user(&Secret::new(":pw")).is_err() && user(&Secret::new("a\nb")).is_err());
+        let both = user(&Secret::from("me:a:b")).ok().unwrap();
+        assert_eq!((both.name.as_str(), both.password.unwrap().expose_secret()), ("me", "a:b"));
+        assert!(user(&Secret::from("me")).is_ok_and(|u| u.password.is_none()));
+        assert!(user(&Secret::from(":pw")).is_err() && user(&Secret::from("a\nb")).is_err());
     }
 
     #[test]
     fn a_proxy_without_scheme_is_http_as_in_curl() {
-        assert_eq!(proxy(&Secret::new("h:3128")).unwrap(), Proxy::Url("http://h:3128".into()));
-        assert_eq!(proxy(&Secret::new("none")).unwrap(), Proxy::Direct);
-        let told = proxy(&Secret::new("ftp://u:SECRET@h")).unwrap_err().to_string();
+        let Proxy::Url(url) = proxy(&Secret::from("h:3128")).unwrap() else { panic!("a URL") };
+        assert_eq!(url.expose_secret(), "http://h:3128");
+        assert!(matches!(proxy(&Secret::from("none")), Ok(Proxy::Direct)));
+        let told = proxy(&Secret::from("ftp://u:SECRET@h")).unwrap_err().to_string();
         assert!(!told.contains("SECRET"), "{told}");
     }
 }

@@ -19,6 +19,7 @@ use thence_plan::{Begin, DiskFault, Exists, Identity, Limits, Record, WantedDige
 use crate::journal::{self, Journal, Replayed, Unreadable};
 use crate::lock::{Lock, lock};
 use crate::mark::Mark;
+use crate::secret::{ExposeSecret, Fields, Secret};
 use crate::sys::{self, Dir, DiskError, Entry, Facts, FileId};
 
 /// Names tried by `Exists::Rename`.
@@ -178,7 +179,7 @@ pub(crate) fn numbered(name: &str, number: u32) -> String {
     format!("{}{tail}", &stem[..end])
 }
 
-/// What `place` is to make. Not `Debug`: `secrets` are in it.
+/// What `place` is to make.
 #[derive(Clone)]
 pub(crate) struct Draft {
     /// The directory.
@@ -192,7 +193,7 @@ pub(crate) struct Draft {
     /// Request headers whose values are kept.
     pub(crate) headers: Vec<(String, String)>,
     /// Request headers of which only the name and a keyed hash of the value are kept.
-    pub(crate) secrets: Vec<(String, String)>,
+    pub(crate) secrets: Fields,
     /// What is known of the file; `total` is preallocated.
     pub(crate) identity: Identity,
     /// Size of a block in bytes, a power of two of 4 KiB to 16 MiB.
@@ -455,7 +456,9 @@ fn orphaned(draft: &Draft, name: &str) -> Result<bool, DiskError> {
 }
 
 fn begin(draft: &Draft, name: &str, salt: u64) -> Begin {
-    let hashed = |(name, value): &(String, String)| (name.clone(), journal::header_hash(salt, name, value));
+    let hashed = |(name, value): &(String, Secret)| {
+        (name.clone(), journal::header_hash(salt, name, value.expose_secret()))
+    };
     Begin {
         url: draft.url.clone(),
         name: name.to_owned(),

@@ -16,6 +16,7 @@ use crate::file::{self, Draft, Opening, Pair, PartFile};
 use crate::journal::{self, Journal, Replayed, Unreadable, Whole};
 use crate::mark::Mark;
 use crate::publish;
+use crate::secret::{ExposeSecret, Fields, Secret};
 use crate::sys::{self, Dir, DiskError, Entry};
 
 /// A finished file is looked for under this many numbered names.
@@ -30,7 +31,7 @@ pub(crate) struct Wanted<'a> {
     /// The source's original URL without userinfo.
     pub(crate) url: &'a str,
     /// Request headers given in this run.
-    pub(crate) headers: &'a [(String, String)],
+    pub(crate) headers: &'a [(String, Secret)],
     /// Bounds: `journal_bytes`, `directory_entries`.
     pub(crate) limits: &'a Limits,
 }
@@ -131,7 +132,8 @@ pub(crate) fn comes_back(retired: &Pair, draft: &Draft) -> Result<Option<Box<Wor
     if !file::exchange(retired, draft)? {
         return Ok(None);
     }
-    let headers = [draft.headers.as_slice(), &draft.secrets].concat();
+    let kept = draft.headers.iter().map(|(name, value)| (name.clone(), value.as_str().into()));
+    let headers: Fields = kept.chain(draft.secrets.iter().cloned()).collect();
     if let Seen::Work(part, held) = examine(&draft.dir, &retired.name, &draft.limits)?
         && let Ok(Found::Pair(work)) = go_on(&draft.dir, &retired.name, &headers, part, *held)
     {
@@ -276,7 +278,7 @@ fn numbered_file(
 fn go_on(
     dir: &Dir,
     name: &str,
-    headers: &[(String, String)],
+    headers: &[(String, Secret)],
     part: PartFile,
     held: Replayed,
 ) -> Result<Found, Error> {
@@ -320,16 +322,16 @@ fn open_journal(dir: &Dir, name: &str, held: &Replayed) -> Result<Journal, DiskE
 
 /// Names of the headers that the held bytes were asked with and that are not given now. Another value is
 /// as good: it may be a renewed token, and the server will say.
-fn missing_headers(begin: &Begin, headers: &[(String, String)]) -> Vec<String> {
+fn missing_headers(begin: &Begin, headers: &[(String, Secret)]) -> Vec<String> {
     let given = |name: &str| headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name));
     begin.secrets.iter().map(|(name, _)| name).filter(|name| !given(name)).cloned().collect()
 }
 
 /// Names of the headers that the held bytes were asked with and that have another value now.
-fn other_headers(held: &Replayed, headers: &[(String, String)]) -> Vec<String> {
+fn other_headers(held: &Replayed, headers: &[(String, Secret)]) -> Vec<String> {
     let same = |name: &str, hash: u64| {
         let mut values = headers.iter().filter(|(given, _)| given.eq_ignore_ascii_case(name));
-        values.any(|(_, value)| journal::header_hash(held.salt, name, value) == hash)
+        values.any(|(_, value)| journal::header_hash(held.salt, name, value.expose_secret()) == hash)
     };
     held.begin
         .secrets

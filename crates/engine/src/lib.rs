@@ -51,6 +51,7 @@ mod orders;
 #[cfg(test)]
 mod planted;
 mod publish;
+mod secret;
 mod sink;
 mod start;
 mod sys;
@@ -66,4 +67,5 @@ pub use error::Error;
 pub use inspect::{PartReport, VerifyReport, status, verify};
 pub use options::{Checksum, Options, Proxy, Request, Target};
 pub use orders::Done;
+pub use secret::{ExposeSecret, Secret};
 pub use thence_plan::{Breach, DiskFault, Event, Exists, Failure, Limits, Phase, Progress, mask};

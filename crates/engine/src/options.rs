@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use thence_plan::{Exists, Limits, WantedDigest};
 
 use crate::error::Error;
+use crate::secret::Secret;
 
 /// A digest that the whole file must have.
 pub type Checksum = WantedDigest;
 
 /// Which proxy to use.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub enum Proxy {
     /// `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` of the environment.
     #[default]
@@ -18,7 +19,7 @@ pub enum Proxy {
     /// None.
     Direct,
     /// This one: `http://`, `socks4://`, `socks5://` or `socks5h://`, with userinfo if it wants some.
-    Url(String),
+    Url(Secret),
 }
 
 /// Choices for all downloads of an [`Engine`](crate::Engine).
@@ -60,11 +61,11 @@ pub struct Request {
     /// Connections at most, 1 or more.
     pub lanes: u32,
     /// Request fields, sent to the origins of `urls` only (R58).
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<(String, Secret)>,
     /// Names of `headers` whose values may be kept in the journal.
     pub keep_headers: Vec<String>,
     /// User and password for Basic authentication at the origin of the first URL.
-    pub user: Option<(String, String)>,
+    pub user: Option<(String, Secret)>,
     /// Digest of the whole file.
     pub checksum: Option<Checksum>,
     /// Refuse unproven joins and unknown lengths.

@@ -15,6 +15,7 @@ use crate::lane::Shared;
 use crate::options::{Options, Request, Target};
 use crate::orders::Done;
 use crate::publish::Finish;
+use crate::secret::{ExposeSecret, Fields, Secret};
 use crate::sink::Sink;
 use crate::sys::{self, Dir};
 use crate::work::{Aim, Asking, Files};
@@ -59,7 +60,7 @@ async fn begin(mut request: Request, options: &Options, shared: &Shared) -> Resu
     if let Some(agent) = &options.user_agent
         && !names(&request.headers, AGENT)
     {
-        request.headers.push((AGENT.to_owned(), agent.clone()));
+        request.headers.push((AGENT.to_owned(), agent.as_str().into()));
     }
     let (mut kept, secret) = split(&request);
     if !names(&kept, AGENT) {
@@ -136,7 +137,7 @@ async fn look(
     dir: &Dir,
     aim: &Aim,
     spec: &JobSpec,
-    headers: &[(String, String)],
+    headers: &[(String, Secret)],
     options: &Options,
     shared: &Shared,
 ) -> Result<Held, Error> {
@@ -204,7 +205,7 @@ async fn adopt(
 }
 
 /// Parses the URLs, and takes userinfo out of them: it is a credential, not an address (P4).
-fn clean_urls(request: &mut Request) -> Result<Option<(String, String)>, Error> {
+fn clean_urls(request: &mut Request) -> Result<Option<(String, Secret)>, Error> {
     let mut user = request.user.take();
     if request.urls.is_empty() {
         return Err(Error::Option("a download needs a URL".to_owned()));
@@ -220,7 +221,7 @@ fn clean_urls(request: &mut Request) -> Result<Option<(String, String)>, Error> 
         }
         if index == 0 && user.is_none() && !url.username().is_empty() {
             let plain = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
-            user = Some((plain(url.username()), plain(url.password().unwrap_or_default())));
+            user = Some((plain(url.username()), plain(url.password().unwrap_or_default()).into()));
         }
         // Both only fail for URLs that cannot have userinfo at all.
         let _ = url.set_username("");
@@ -236,22 +237,22 @@ fn chosen(request: &Request) -> Result<Option<Name>, Error> {
     Name::chosen(name).map(Some).map_err(|e| Error::Option(format!("{name:?} is no file name: {e}")))
 }
 
-type Fields = Vec<(String, String)>;
-
 /// Which fields go to the journal as they are, and which only as a keyed hash.
-fn split(request: &Request) -> (Fields, Fields) {
-    request.headers.iter().cloned().partition(|(name, _)| {
+fn split(request: &Request) -> (Vec<(String, String)>, Fields) {
+    let (kept, secret): (Fields, Fields) = request.headers.iter().cloned().partition(|(name, _)| {
         let name = name.to_ascii_lowercase();
         KEPT.contains(&name.as_str())
             || request.keep_headers.iter().any(|kept| kept.eq_ignore_ascii_case(&name))
-    })
+    });
+    (kept.into_iter().map(|(name, value)| (name, value.expose_secret().to_owned())).collect(), secret)
 }
 
 /// Kept fields of an earlier run that this one was not given: the representation may depend on them (R12).
-fn missing(kept: &Fields, given: &Fields) -> Fields {
-    kept.iter().filter(|(name, _)| !names(given, name)).cloned().collect()
+fn missing(kept: &[(String, String)], given: &Fields) -> Fields {
+    let missing = kept.iter().filter(|(name, _)| !names(given, name));
+    missing.map(|(name, value)| (name.clone(), value.as_str().into())).collect()
 }
 
-fn names(fields: &[(String, String)], name: &str) -> bool {
+fn names<T>(fields: &[(String, T)], name: &str) -> bool {
     fields.iter().any(|(given, _)| given.eq_ignore_ascii_case(name))
 }

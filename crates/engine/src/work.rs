@@ -13,6 +13,7 @@ use crate::find;
 use crate::lane::{Control, Place};
 use crate::options::Checksum;
 use crate::orders::{Done, Ticket, Window};
+use crate::secret::{Fields, Secret};
 use crate::sink::Sink;
 use crate::sys::Dir;
 use crate::verify::Checker;
@@ -22,8 +23,8 @@ use crate::write::OpenBlock;
 pub(crate) struct Asking {
     /// The URL whose origin the headers and credentials were given for, a source each.
     pub(crate) urls: Vec<String>,
-    pub(crate) headers: Arc<Vec<(String, String)>>,
-    pub(crate) user: Option<Arc<(String, String)>>,
+    pub(crate) headers: Arc<Fields>,
+    pub(crate) user: Option<Arc<(String, Secret)>>,
 }
 
 /// What the finished file is to be.
@@ -35,7 +36,7 @@ pub(crate) struct Aim {
     pub(crate) checksum: Option<Checksum>,
     /// Headers whose values go to the journal, and those of which only a hash does.
     pub(crate) kept: Vec<(String, String)>,
-    pub(crate) secret: Vec<(String, String)>,
+    pub(crate) secret: Fields,
 }
 
 /// Who is told, and how.

@@ -12,9 +12,6 @@ mod journal;
 mod names;
 mod netrc;
 mod planner;
-#[path = "../../app/src/secret.rs"]
-#[allow(dead_code, reason = "the command uses the rest")]
-mod secret;
 #[path = "../../app/src/sys.rs"]
 #[allow(dead_code, unused_imports, reason = "the command uses the rest")]
 mod sys;

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "the command uses the rest")]
 
+use thence::ExposeSecret;
+
 #[path = "../../app/src/netrc.rs"]
 mod parser;
 
@@ -11,7 +13,7 @@ pub(crate) fn netrc(data: &[u8]) {
     let entries = parser::parse(&text);
     for (host, login) in [("a", "u"), ("example.org", ""), ("", "")] {
         if let Some(password) = parser::password(&entries, host, login) {
-            assert!(!password.reveal().contains(char::is_control), "CRD-08");
+            assert!(!password.expose_secret().contains(char::is_control), "CRD-08");
             let named = text.to_ascii_lowercase().contains(host) || text.contains("default");
             assert!(named, "CRD-05: {host} is not named");
         }

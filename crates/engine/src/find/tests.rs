@@ -78,7 +78,7 @@ fn a_header_that_is_not_given_again_is_named() {
     assert!(!before.windows(8).any(|bytes| bytes == b"Bearer x"), "P4");
     let limits = Limits::default();
     let with = |headers: &[(&str, &str)]| {
-        let headers: Vec<_> = headers.iter().map(|&(n, v)| (n.to_owned(), v.to_owned())).collect();
+        let headers: Vec<_> = headers.iter().map(|&(n, v)| (n.to_owned(), Secret::from(v))).collect();
         find(&Wanted {
             dir: &Dir::open(dir.path()).unwrap(),
             name: None,

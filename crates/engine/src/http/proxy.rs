@@ -24,6 +24,7 @@ use super::fault;
 use super::target::Target;
 use crate::error::Error;
 use crate::options::Proxy;
+use crate::secret::ExposeSecret;
 
 /// Which proxy serves which URL.
 pub(super) struct Proxies(Option<Matcher>);
@@ -62,7 +63,7 @@ impl Proxies {
             Proxy::System => return Ok(Proxies(Some(Matcher::from_system()))),
             Proxy::Url(url) => url,
         };
-        let matcher = Matcher::builder().all(url.as_str()).build();
+        let matcher = Matcher::builder().all(url.expose_secret()).build();
         let probe = Uri::from_static("http://thence.invalid/");
         match matcher.intercept(&probe).map(Hop::of) {
             Some(Ok(_)) => Ok(Proxies(Some(matcher))),

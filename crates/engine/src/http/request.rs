@@ -14,17 +14,18 @@ use url::{Position, Url};
 use super::proxy::Hop;
 use super::target::Target;
 use crate::error::Error;
+use crate::secret::{ExposeSecret, Fields, Secret, Zeroizing};
 
-/// One GET to be made. It has no `Debug`: headers and user are secrets (P4).
+/// One GET to be made.
 pub(crate) struct Get {
     /// Where to ask: the original URL, or a target that its redirects led to.
     pub(crate) url: String,
     /// The original URL: what the user gave belongs to its origin (R58).
     pub(crate) given_for: String,
     /// Request fields the user gave; they have passed [`check_headers`].
-    pub(crate) headers: Arc<Vec<(String, String)>>,
+    pub(crate) headers: Arc<Fields>,
     /// User and password for Basic authentication; goes before the URL's userinfo.
-    pub(crate) user: Option<Arc<(String, String)>>,
+    pub(crate) user: Option<Arc<(String, Secret)>>,
     /// First byte and exclusive end; no `Range` field when `None`.
     pub(crate) range: Option<(u64, Option<u64>)>,
     /// Condition sent along with the range.
@@ -60,7 +61,7 @@ const OURS: [&str; 17] = [
 /// # Errors
 ///
 /// [`Error::Option`], which names the field and never repeats its value.
-pub(crate) fn check_headers(headers: &[(String, String)]) -> Result<(), Error> {
+pub(crate) fn check_headers(headers: &[(String, Secret)]) -> Result<(), Error> {
     for (name, value) in headers {
         let shown = name.escape_default();
         let Some(field) = HeaderName::from_bytes(name.as_bytes()).ok() else {
@@ -69,7 +70,7 @@ pub(crate) fn check_headers(headers: &[(String, String)]) -> Result<(), Error> {
         if OURS.contains(&field.as_str()) {
             return Err(Error::Option(format!("header {shown}: thence sets this one itself")));
         }
-        if HeaderValue::from_bytes(value.as_bytes()).is_err() {
+        if HeaderValue::from_bytes(value.expose_secret().as_bytes()).is_err() {
             return Err(Error::Option(format!("header {shown}: its value holds a control character")));
         }
     }
@@ -111,7 +112,8 @@ fn given(get: &Get) -> Result<HeaderMap, Failure> {
     let mut fields = HeaderMap::new();
     for (name, value) in get.headers.iter() {
         let field = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unsendable(name))?;
-        let mut value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| unsendable(name))?;
+        let mut value =
+            HeaderValue::from_bytes(value.expose_secret().as_bytes()).map_err(|_| unsendable(name))?;
         value.set_sensitive(true);
         fields.append(field, value);
     }
@@ -127,20 +129,21 @@ fn given(get: &Get) -> Result<HeaderMap, Failure> {
 /// redirect's target is never used: it was not the user who wrote it.
 fn basic(get: &Get) -> Option<HeaderValue> {
     let pair = match &get.user {
-        Some(user) => format!("{}:{}", user.0, user.1).into_bytes(),
+        Some(user) => Zeroizing::new(format!("{}:{}", user.0, user.1.expose_secret()).into_bytes()),
         None => userinfo(&get.given_for)?,
     };
-    let mut value = HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(pair))).ok()?;
+    let code = Zeroizing::new(format!("Basic {}", *Zeroizing::new(BASE64_STANDARD.encode(pair))));
+    let mut value = HeaderValue::from_str(&code).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
 
-fn userinfo(url: &str) -> Option<Vec<u8>> {
+fn userinfo(url: &str) -> Option<Zeroizing<Vec<u8>>> {
     let url = Url::parse(url).ok()?;
     if url.username().is_empty() && url.password().is_none() {
         return None;
     }
-    let mut pair: Vec<u8> = percent_decode_str(url.username()).collect();
+    let mut pair: Zeroizing<Vec<u8>> = Zeroizing::new(percent_decode_str(url.username()).collect());
     pair.push(b':');
     pair.extend(percent_decode_str(url.password().unwrap_or_default()));
     Some(pair)
@@ -167,7 +170,7 @@ fn own_fields(fields: &mut HeaderMap, get: &Get, way: &Way<'_>) -> Result<(), Fa
     fields.entry(header::HOST).or_insert(host);
     // The same one to every origin of a chain: servers choose the bytes by it (R12).
     let named = get.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("user-agent"));
-    let agent = named.and_then(|(_, value)| HeaderValue::from_bytes(value.as_bytes()).ok());
+    let agent = named.and_then(|(_, value)| HeaderValue::from_bytes(value.expose_secret().as_bytes()).ok());
     fields.entry(header::USER_AGENT).or_insert_with(|| agent.unwrap_or_else(|| way.user_agent.clone()));
     fields.entry(header::ACCEPT).or_insert(HeaderValue::from_static("*/*"));
     fields.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -249,5 +252,9 @@ mod tests {
         let text = format!("{:?}", built(false));
         assert!(text.contains("cookie") && text.contains("authorization"));
         assert!(!text.contains("SECRET") && !text.contains("dXNlcjpTRUNSRVQ="));
+        let proxy = crate::Proxy::Url("http://user:SECRET@proxy".into());
+        let given = ("me".to_owned(), Secret::from("SECRET"));
+        let text = format!("{:?} {given:?}", crate::Options { proxy, ..crate::Options::default() });
+        assert!(text.contains("REDACTED") && !text.contains("SECRET"), "{text}");
     }
 }

@@ -192,7 +192,7 @@ async fn net_01_a_server_that_accepts_and_never_shakes_hands() {
     let url = format!("https://{}/", listener.local_addr().unwrap());
     let result = fetch(&client(), get(url.clone())).await.map(drop);
     assert_eq!(result, Err(Failure::Stalled(Phase::Tls)));
-    let proxy = Proxy::Url(url.replace("https", "http"));
+    let proxy = Proxy::Url(url.replace("https", "http").into());
     let client = Client::new(&Options { proxy, ..options() }).unwrap();
     assert_eq!(fetch(&client, get(url)).await.map(drop), Err(Failure::Stalled(Phase::Proxy)));
 }

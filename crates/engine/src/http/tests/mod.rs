@@ -214,7 +214,7 @@ fn get(url: impl Into<String>) -> Get {
 }
 
 fn with_headers(get: Get, headers: &[(&str, &str)]) -> Get {
-    let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+    let headers = headers.iter().map(|(name, value)| (name.to_string(), (*value).into()));
     Get { headers: Arc::new(headers.collect()), ..get }
 }
 

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::options::{Options, Proxy};
 
 fn through(proxy: String) -> Client {
-    Client::new(&Options { proxy: Proxy::Url(proxy), ..options() }).unwrap()
+    Client::new(&Options { proxy: Proxy::Url(proxy.into()), ..options() }).unwrap()
 }
 
 #[tokio::test]
@@ -71,7 +71,7 @@ async fn net_07_https_goes_through_a_tunnel() {
     let authority = Authority::new();
     let origin = authority.server("thence.invalid", |_, _| (ok("x"), Then::Keep));
     let (proxy, asked) = tunnel(&origin);
-    let proxy = Proxy::Url(format!("http://us%65r:SECRET@{proxy}"));
+    let proxy = Proxy::Url(format!("http://us%65r:SECRET@{proxy}").into());
     let client = authority.client_with(Options { proxy, ..options() });
     for _ in 0..2 {
         let asked = with_headers(get("https://thence.invalid/a"), &[("Cookie", "PRIVATE")]);

@@ -51,7 +51,7 @@ async fn other_answers_are_final() {
 async fn crd_01_credentials_stay_at_their_origin() {
     let stranger = Server::saying(ok("x"), Then::Keep);
     let origin = sending_to(stranger.url("/"));
-    let user = Arc::new(("user".to_owned(), "SECRET".to_owned()));
+    let user = Arc::new(("user".to_owned(), "SECRET".into()));
     fetch(&client(), Get { user: Some(user), ..get(origin.url("/")) }).await.unwrap();
     assert!(origin.last().contains("authorization: Basic dXNlcjpTRUNSRVQ="));
     assert!(!stranger.last().to_lowercase().contains("authorization"));
