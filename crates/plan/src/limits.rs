@@ -11,7 +11,7 @@ pub struct Limits {
     pub happy_eyeballs: Duration,
     /// Longest silence of a socket a lane waits for, in any phase (R68). Default 30 s.
     pub stall: Duration,
-    /// Every lane hands over what it holds at least this often (P3: a second in all, with `batch`). Default 800 ms.
+    /// Every lane hands over what it holds at least this often (P3: a second in all, with `batch`). Default 200 ms.
     pub hand_over: Duration,
     /// Journal records wait at most this long before they are appended. Default 100 ms.
     pub batch: Duration,
@@ -76,7 +76,7 @@ impl Default for Limits {
             connect: s(15),
             happy_eyeballs: ms(250),
             stall: s(30),
-            hand_over: ms(800),
+            hand_over: ms(200),
             batch: ms(100),
             sync: s(5),
             sync_bytes: 64 << 20,

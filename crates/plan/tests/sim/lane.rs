@@ -274,7 +274,7 @@ impl World {
         let Some(lane) = self.lanes.get_mut(&id).filter(|l| l.state == State::Reading) else { return };
         let end = lane.take.as_ref().and_then(|t| t.end).unwrap_or(u64::MAX);
         let pos = lane.pos;
-        let due = now >= lane.handed + 800 * MS || lane.holds() >= SLAB;
+        let due = now >= lane.handed + self.limits.hand_over.as_nanos() as u64 || lane.holds() >= SLAB;
         if pos >= end {
             let message = coin && pos == body.end && body.ending == Ending::Message;
             return self.end_lane(id, Ok(if message { Ending::Message } else { Ending::Range }));
