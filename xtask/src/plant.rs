@@ -1,4 +1,4 @@
-//! The tests of the tests: each patch of crates/plan/plants puts one bug into the planner, and some test must see it.
+//! The tests of the tests: each patch of crates/*/plants puts one bug into that crate, and some test must see it.
 //!
 //! It is put into a copy of the tree and taken out again; the tree that is worked on is never touched.
 
@@ -10,45 +10,81 @@ use crate::options::Options;
 use crate::record::{self, Try};
 use crate::shell;
 
-const PLANTS: &str = "crates/plan/plants";
+/// A crate whose bugs are planted, and the tests that are to see them.
+struct Nursery {
+    dir: &'static str,
+    tests: &'static [&'static str],
+    /// Optimised a little, with every assertion and overflow check: the simulator has thousands of runs to play.
+    fast: bool,
+}
+
+const NURSERIES: &[Nursery] = &[
+    Nursery { dir: "crates/plan/plants", tests: &["--package", "thence-plan", "--all-targets"], fast: true },
+    Nursery { dir: "crates/engine/plants", tests: &["--package", "thence", "--lib"], fast: false },
+];
 
 /// Tests whose seeds are fresh each time: what they see by luck is no proof.
 const FRESH: &str = "fresh_seeds";
 
-/// The fixed seeds of the simulator, which should see a bug whatever other test does.
-const FIXED: &str = "fixed_seeds";
+/// Seconds that building or testing may take, and what `timeout` says when they are over.
+const PATIENCE: &str = "900";
+const TIMED_OUT: i32 = 124;
+
+/// Tests named in a line.
+const SHOWN: usize = 6;
+
+/// Which layer a test belongs to, by its full name; the last one is every other test.
+const LAYERS: &[(&str, &str)] = &[
+    ("simulator", "fixed_seeds"),
+    ("crash states", "states::"),
+    ("disk faults", "faults::"),
+    ("HTTP", "http::"),
+    ("tests of the part", ""),
+];
 
 pub(crate) fn run(options: &Options) -> Result<(), String> {
     let only = options.take("only", String::new())?;
+    let of = options.take("of", String::new())?;
     let record = options.flag("record");
     options.no_others()?;
-    let plants = plants(&only)?;
     let commit = record::commit()?;
     let scratch = tempfile::tempdir().map_err(|error| error.to_string())?;
     copy(scratch.path())?;
-    if let Some(failed) = test(scratch.path())?.first() {
-        return Err(format!("{failed} fails though nothing is planted"));
+    println!("| plant | caught | by | tests that see it |\n|---|---|---|---|");
+    let (mut count, mut problems) = (0, Vec::new());
+    for nursery in NURSERIES.iter().filter(|nursery| nursery.dir.contains(&of)) {
+        let plants = plants(nursery, &only)?;
+        if let Some(failed) = plants.first().map_or(Ok(None), |_| test(nursery, scratch.path()).map(first))? {
+            return Err(format!("{failed} fails though nothing is planted"));
+        }
+        for plant in &plants {
+            problems.extend(grow(nursery, plant, scratch.path())?);
+        }
+        count += plants.len() as u64;
     }
-    println!("| plant | caught | by the fixed seeds | tests that see it |\n|---|---|---|---|");
-    let mut problems = Vec::new();
-    for plant in &plants {
-        problems.extend(grow(plant, scratch.path())?);
+    if count == 0 {
+        return Err(format!("there is no plant {only}"));
     }
     if record {
-        let (count, failed) = (plants.len() as u64, problems.len() as u64);
+        let failed = problems.len() as u64;
         record::append(&Try { kind: "plant".into(), seed: 0, count, failed, note: String::new(), commit })?;
     }
     if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
 }
 
+fn first(failed: Vec<String>) -> Option<String> {
+    failed.into_iter().next()
+}
+
 /// The patches, by name.
-fn plants(only: &str) -> Result<Vec<PathBuf>, String> {
-    let entries = fs::read_dir(shell::root().join(PLANTS)).map_err(|error| format!("{PLANTS}: {error}"))?;
+fn plants(nursery: &Nursery, only: &str) -> Result<Vec<PathBuf>, String> {
+    let dir = shell::root().join(nursery.dir);
+    let entries = fs::read_dir(dir).map_err(|error| format!("{}: {error}", nursery.dir))?;
     let mut plants: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     plants.retain(|path| path.extension().is_some_and(|extension| extension == "patch"));
     plants.retain(|path| only.is_empty() || name(path) == only);
     plants.sort();
-    if plants.is_empty() { Err(format!("no plant {only} in {PLANTS}")) } else { Ok(plants) }
+    Ok(plants)
 }
 
 fn name(plant: &Path) -> String {
@@ -71,20 +107,19 @@ fn copy(to: &Path) -> Result<(), String> {
 }
 
 /// Plants one bug, prints which tests see it, and takes it out again. What comes back is what is wrong with that.
-fn grow(plant: &Path, tree: &Path) -> Result<Option<String>, String> {
+fn grow(nursery: &Nursery, plant: &Path, tree: &Path) -> Result<Option<String>, String> {
     let name = name(plant);
     if !apply(plant, tree, false)? {
         println!("| {name} | no longer applies | | |");
-        return Ok(Some(format!("{name}: no longer applies; write it anew against the planner as it is")));
+        return Ok(Some(format!("{name}: no longer applies; write it anew against the source as it is")));
     }
-    let seen = test(tree);
+    let seen = test(nursery, tree);
     if !apply(plant, tree, true)? {
         return Err(format!("{name} cannot be taken out again"));
     }
     let seen = seen.map_err(|why| format!("{name}: {why}"))?;
-    let word = |yes: bool| if yes { "yes" } else { "NO" };
-    let fixed = seen.iter().any(|test| test.starts_with(FIXED));
-    println!("| {name} | {} | {} | {} |", word(!seen.is_empty()), word(fixed), seen.join(" "));
+    let caught = if seen.is_empty() { "NO" } else { "yes" };
+    println!("| {name} | {caught} | {} | {} |", layers(&seen).join(" and "), shown(&seen));
     Ok(seen.is_empty().then(|| format!("{name}: no test sees it")))
 }
 
@@ -97,13 +132,37 @@ fn apply(plant: &Path, tree: &Path, reverse: bool) -> Result<bool, String> {
     git.status().map(|status| status.success()).map_err(|error| format!("git apply: {error}"))
 }
 
-/// Runs the planner's tests in `tree`; the names of those that fail. Optimised a little, since the simulator has
-/// thousands of runs to play, but with every assertion and overflow check.
-fn test(tree: &Path) -> Result<Vec<String>, String> {
+/// The layers that these tests belong to.
+fn layers(seen: &[String]) -> Vec<&'static str> {
+    let layer = |test: &String| LAYERS.iter().position(|(_, part)| test.contains(part)).unwrap_or(0);
+    let mut found: Vec<usize> = seen.iter().map(layer).collect();
+    found.sort_unstable();
+    found.dedup();
+    found.into_iter().map(|index| LAYERS[index].0).collect()
+}
+
+/// The first of them by their last names: a bad bug fails a hundred.
+fn shown(seen: &[String]) -> String {
+    let last = |test: &String| test.rsplit("::").next().unwrap_or(test).to_owned();
+    let names: Vec<String> = seen.iter().take(SHOWN).map(last).collect();
+    let more = seen.len().saturating_sub(SHOWN);
+    names.join(" ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
+}
+
+/// Runs the tests of a crate in `tree`; the full names of those that fail.
+fn test(nursery: &Nursery, tree: &Path) -> Result<Vec<String>, String> {
     let cargo = |args: &[&str]| {
-        let mut cargo = shell::cargo(&["test", "--quiet", "--package", "thence-plan", "--all-targets"]);
-        cargo.args(args).current_dir(tree).env("CARGO_TARGET_DIR", shell::root().join("target"));
-        cargo.env("CARGO_PROFILE_DEV_OPT_LEVEL", "1").env("CARGO_PROFILE_DEV_DEBUG", "0");
+        // Some bugs make a test wait for ever: that is seeing it as well.
+        let mut cargo = Command::new("timeout");
+        cargo
+            .args(["--kill-after", "10", PATIENCE, "cargo", "test", "--quiet"])
+            .args(nursery.tests)
+            .args(args)
+            .current_dir(tree);
+        cargo.env("CARGO_TARGET_DIR", shell::root().join("target"));
+        if nursery.fast {
+            cargo.env("CARGO_PROFILE_DEV_OPT_LEVEL", "1").env("CARGO_PROFILE_DEV_DEBUG", "0");
+        }
         cargo.stdin(Stdio::null()).output().map_err(|error| format!("cargo test: {error}"))
     };
     let built = cargo(&["--no-run"])?;
@@ -113,19 +172,20 @@ fn test(tree: &Path) -> Result<Vec<String>, String> {
     let out = cargo(&["--no-fail-fast", "--", "--skip", FRESH])?;
     let mut failed = failures(&String::from_utf8_lossy(&out.stdout));
     if failed.is_empty() && !out.status.success() {
-        failed.push("(a test program died)".to_owned());
+        let hung = out.status.code() == Some(TIMED_OUT);
+        failed.push(if hung { "(a test hung)" } else { "(a test program died)" }.to_owned());
     }
     Ok(failed)
 }
 
-/// The names under the last `failures:` of each test program.
+/// The full names under the last `failures:` of each test program.
 fn failures(out: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let mut listed = false;
     for line in out.lines() {
         listed = (listed && line.starts_with("    ")) || line == "failures:";
         if let Some(name) = line.strip_prefix("    ").filter(|name| listed && !name.contains(' ')) {
-            found.push(name.rsplit("::").next().unwrap_or(name).to_owned());
+            found.push(name.to_owned());
         }
     }
     found.sort();
@@ -140,15 +200,27 @@ mod tests {
     #[test]
     fn failing_tests_are_read_by_name() {
         let out = "failures:\n\n---- a::b stdout ----\nseed 5: hang\n\n\nfailures:\n    a::b\n    c\n\ntest result: FAILED.";
-        assert_eq!(failures(out), ["b", "c"]);
+        assert_eq!(failures(out), ["a::b", "c"]);
         assert!(failures("running 3 tests\n...\ntest result: ok. 3 passed").is_empty());
     }
 
     #[test]
     fn every_plant_says_what_it_is_and_what_it_changes() {
-        for plant in plants("").unwrap() {
-            let text = fs::read_to_string(&plant).unwrap();
-            assert!(text.starts_with("Plant: ") && text.contains("\n--- a/crates/plan/src/"), "{plant:?}");
+        for nursery in NURSERIES {
+            let source = format!("\n--- a/{}/src/", nursery.dir.trim_end_matches("/plants"));
+            for plant in plants(nursery, "").unwrap() {
+                let text = fs::read_to_string(&plant).unwrap();
+                assert!(text.starts_with("Plant: ") && text.contains(&source), "{plant:?}");
+            }
         }
+    }
+
+    #[test]
+    fn a_test_belongs_to_the_layer_that_its_name_tells() {
+        let seen =
+            ["tests::states::scenes::a", "fixed_seeds_first_half", "tests::faults::b", "file::tests::c"];
+        let seen = seen.map(str::to_owned);
+        assert_eq!(layers(&seen), ["simulator", "crash states", "disk faults", "tests of the part"]);
+        assert_eq!(shown(&seen[..2]), "a fixed_seeds_first_half");
     }
 }
