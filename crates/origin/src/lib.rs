@@ -5,6 +5,7 @@
 //! - [`behaviours`]: the liar, every bending of the RNG, FRM and NET test cases by its id.
 //! - [`real`]: nginx, Apache httpd and Caddy as child processes.
 //! - [`trial`]: the program under test in a directory of its own; [`kills`]: killed at random and gone on with.
+//! - [`leaks`]: a secret planted in every run, and the search for it.
 //! - [`disks`]: file systems that can be filled, spoilt and cut off.
 //! - [`ca`]: certificates that tests trust, and some that nobody should.
 //!
@@ -27,6 +28,7 @@ pub mod disks;
 pub mod files;
 pub mod honest;
 pub mod kills;
+pub mod leaks;
 pub mod real;
 mod reply;
 mod request;
