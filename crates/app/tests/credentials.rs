@@ -10,6 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use harness::{LEN, Outcome, Scene};
+use thence_origin::leaks::{self, Needle};
 use thence_origin::{Origin, Reply, Request, Served, files, honest};
 
 type Handler = Box<dyn Fn(&Request, &mut Reply) + Send + Sync>;
@@ -172,23 +173,15 @@ fn error_paths() -> Vec<(&'static str, Handler)> {
     ]
 }
 
-/// No text that thence wrote anywhere holds `secret`; `kept` names what may.
+/// No text that thence wrote anywhere holds `secret` in any form; `kept` names what may.
 #[track_caller]
 fn is_silent(scene: &Scene, outcome: &Outcome, secret: &str, kept: &[&str]) {
-    let mut texts = vec![("stdout".to_owned(), outcome.stdout.clone())];
-    texts.push(("stderr".into(), outcome.stderr.clone().into_bytes()));
-    for (name, bytes) in &outcome.left {
-        texts.push((name.clone(), bytes.clone().unwrap_or_default()));
-        let mut mark = vec![0; 4096];
-        if let Ok(len) = rustix::fs::getxattr(scene.path(name), "user.thence", &mut mark) {
-            texts.push((format!("{name}'s attribute"), mark[..len].to_vec()));
-        }
-        assert!(!name.contains(secret), "a name: {name}");
-    }
-    for (place, bytes) in texts.iter().filter(|(place, _)| !kept.contains(&place.as_str())) {
-        let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
-        assert!(!found, "in {place}: {}", String::from_utf8_lossy(bytes));
-    }
+    let needle = Needle::new(secret);
+    leaks::is_silent(&needle, &outcome.stdout);
+    leaks::is_silent(&needle, outcome.stderr.as_bytes());
+    let found = needle.below(scene.dir()).into_iter();
+    let found: Vec<String> = found.filter(|place| !kept.iter().any(|name| place.ends_with(name))).collect();
+    assert!(found.is_empty(), "{secret} is in {found:?}");
 }
 
 /// Runs with every secret planted, through a proxy of its own, with the words of `-v` and those of `--json`.
@@ -209,7 +202,6 @@ fn planted(handler: impl Fn(&Request, &mut Reply) + Send + Sync + 'static, hold:
         let outcome = scene.run_bare(&[&args[..], &[url.as_str()]].concat());
         is_silent(&scene, &outcome, "SECRET", &[]);
         is_silent(&scene, &outcome, "TOKEN", &["file.bin.thence"]);
-        is_silent(&scene, &outcome, "bWU6U0VDUkVU", &[]);
     }
     let status = scene.run_bare(&["status"]);
     is_silent(&scene, &status, "SECRET", &[]);
@@ -243,6 +235,20 @@ fn log_01_no_secret_is_written_when_the_digest_is_wrong() {
     let outcome = scene.run(&[&["--checksum", &digest, "-v"], &GIVEN[..]].concat()).refused(32);
     is_silent(&scene, &outcome, "SECRET", &[]);
     is_silent(&scene, &outcome, "TOKEN", &["file.bin.thence"]);
+}
+
+/// What every test of the harness rests on: the secret it plants is used, and is looked for at each end.
+#[test]
+fn log_01_the_planted_secret_goes_to_its_origin_and_is_found_where_it_should_not_be() {
+    let scene = Scene::new();
+    scene.run(&["-x2"]).whole();
+    let sent = scene.requests()[0].header("authorization").unwrap_or_default().to_owned();
+    assert!(scene.canary().needle().is_in(sent.as_bytes()), "{sent}");
+    assert_eq!(scene.canary().found(), [""; 0]);
+    let path = scene.path("leak");
+    fs::write(&path, &sent).unwrap();
+    assert_eq!(scene.canary().found(), [format!("the file {}", path.display())]);
+    fs::remove_file(path).unwrap();
 }
 
 #[test]

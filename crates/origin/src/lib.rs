@@ -5,8 +5,8 @@
 //! - [`behaviours`]: the liar, every bending of the RNG, FRM and NET test cases by its id.
 //! - [`real`]: nginx, Apache httpd and Caddy as child processes.
 //! - [`trial`]: the program under test in a directory of its own; [`kills`]: killed at random and gone on with;
-//!   [`powercuts`]: its power cut, and gone on with;
-//!   [`steps`]: killed at its n-th system call.
+//!   [`powercuts`]: its power cut, and gone on with; [`steps`]: killed at its n-th system call.
+//! - [`leaks`]: a secret planted in every run, and the search for it.
 //! - [`disks`]: file systems that can be filled, spoilt and cut off.
 //! - [`memory`]: a limit on it, and the kernel's killer below it.
 //! - [`ca`]: certificates that tests trust, and some that nobody should.
@@ -30,6 +30,7 @@ pub mod disks;
 pub mod files;
 pub mod honest;
 pub mod kills;
+pub mod leaks;
 pub mod memory;
 pub mod powercuts;
 pub mod real;

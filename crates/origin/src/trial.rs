@@ -4,11 +4,14 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+
+use crate::leaks::Canary;
 
 /// A run that takes longer hangs, and its test fails.
 const HANG: Duration = Duration::from_secs(60);
@@ -23,6 +26,8 @@ const HEARING: [&str; 2] = ["env", "--default-signal=HUP,INT,TERM"];
 /// A program and the directory it runs in.
 pub struct Trial {
     program: PathBuf,
+    /// Searched for before the directories go.
+    canary: Option<Rc<Canary>>,
     dir: TempDir,
     /// Where standard output and error go: files never fill up as pipes do.
     said: TempDir,
@@ -32,6 +37,7 @@ pub struct Trial {
 /// A run under way. Dropped, it is killed.
 pub struct Running {
     child: Child,
+    canary: Option<Rc<Canary>>,
     said: PathBuf,
     heard: PathBuf,
     start: Instant,
@@ -54,7 +60,20 @@ impl Trial {
     /// `program` in a fresh directory.
     pub fn of(program: impl Into<PathBuf>) -> Trial {
         let fresh = || tempfile::tempdir().expect("a temporary directory can be made");
-        Trial { program: program.into(), dir: fresh(), said: fresh(), env: Vec::new() }
+        Trial { program: program.into(), canary: None, dir: fresh(), said: fresh(), env: Vec::new() }
+    }
+
+    /// With a secret planted, and searched for at the end of each run and of the trial.
+    pub fn with_canary(mut self) -> Trial {
+        let canary = Canary::plant(self.said.path(), &[self.dir.path()]);
+        self.env.extend(canary.env());
+        self.canary = Some(Rc::new(canary));
+        self
+    }
+
+    /// The planted secret.
+    pub fn canary(&self) -> Option<&Canary> {
+        self.canary.as_deref()
     }
 
     /// With a variable in its environment.
@@ -105,7 +124,7 @@ impl Trial {
         let mut command = self.command(wrapper, args);
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let [heard, said] = self.outputs();
-        Running { child, said, heard, start: Instant::now() }
+        Running { child, canary: self.canary.clone(), said, heard, start: Instant::now() }
     }
 
     /// What was said on standard error by a command of [`Trial::command`] so far.
@@ -121,7 +140,9 @@ impl Trial {
     /// What [`Trial::start_by`] starts, for who watches over it himself.
     pub(crate) fn command(&self, wrapper: &[&str], args: &[&str]) -> Command {
         let program = self.program.to_string_lossy();
-        let mut words = wrapper.iter().copied().chain([&*program]).chain(args.iter().copied());
+        let planted = self.canary.as_ref().map_or(&[][..], |canary| canary.args(args));
+        let planted = planted.iter().copied();
+        let mut words = wrapper.iter().copied().chain([&*program]).chain(planted).chain(args.iter().copied());
         let mut command = Command::new(words.next().unwrap_or_default());
         let [heard, said] = self.outputs();
         let file = |path: &Path| File::create(path).expect("a temporary file can be made");
@@ -174,6 +195,10 @@ impl Running {
     /// # Panics
     /// If it does not come in a minute.
     pub fn wait(mut self) -> Ended {
+        let runs = self.within(LOOK).is_none();
+        if let Some(canary) = self.canary.as_ref().filter(|_| runs) {
+            canary.is_not_listed();
+        }
         let Some(code) = self.within(HANG) else { panic!("it does not end; it says: {}", self.words()) };
         let out = fs::read(&self.heard).unwrap_or_default();
         Ended { code, out, said: self.words(), took: self.start.elapsed() }
@@ -206,6 +231,10 @@ impl Drop for Running {
         if matches!(self.child.try_wait(), Ok(None)) {
             let _ended_already = self.child.kill();
             let _ended_already = self.child.wait();
+        }
+        if let Some(canary) = self.canary.as_ref().filter(|_| !thread::panicking()) {
+            // What it said is below HOME.
+            canary.is_nowhere(&[]);
         }
     }
 }

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use thence_origin::ca::Leaf;
+use thence_origin::leaks::Canary;
 use thence_origin::{Origin, Reply, Request, Served, Shared, files};
 
 /// A run that takes longer hangs. It is a limit on the wrong, not a measure of the right.
@@ -39,6 +40,8 @@ struct Part {
 
 /// Where a test plays.
 pub(crate) struct Scene {
+    /// Searched for before the directories go.
+    canary: Canary,
     dir: TempDir,
     home: TempDir,
     /// What an honest handler serves; its bytes at the end of a run are the ones that must be there.
@@ -87,8 +90,9 @@ impl Scene {
         // On the disk that is built on: /tmp may be memory.
         let place = || tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let (dir, home) = (place(), place());
+        let canary = Canary::plant(home.path(), &[dir.path()]);
         let (path, args, env) = ("/file.bin".into(), Vec::new(), Vec::new());
-        Scene { dir, home, file, origin, part, gate: Arc::default(), path, args, env }
+        Scene { canary, dir, home, file, origin, part, gate: Arc::default(), path, args, env }
     }
 
     /// Half of the file is held, as a killed run left it, and from now on `handler` answers.
@@ -176,6 +180,11 @@ impl Scene {
         self.home.path()
     }
 
+    /// The secret that is planted in every run.
+    pub(crate) fn canary(&self) -> &Canary {
+        &self.canary
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -212,7 +221,8 @@ impl Scene {
         let (out, err) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
         let stdout = stdout.unwrap_or_else(|| out.try_clone().unwrap().into());
         let mut command = self.command();
-        command.args(&self.args).args(args);
+        let own: Vec<&str> = self.args.iter().map(String::as_str).chain(args.iter().copied()).collect();
+        command.args(self.canary.args(&own)).args(own);
         command.stdin(Stdio::null()).stdout(stdout).stderr(err.try_clone().unwrap());
         let child = Some(command.spawn().unwrap());
         Running { scene: self, child, out, err, said: format!("{args:?}") }
@@ -222,7 +232,7 @@ impl Scene {
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_thence"));
         command.current_dir(self.dir()).env_clear().env("THENCE_HURRY", "30").env("HOME", self.home());
-        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command.envs(self.canary.env()).envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -334,6 +344,9 @@ impl Running<'_> {
     pub(crate) fn end(mut self) -> Outcome {
         let mut child = self.child.take().unwrap();
         let end = Instant::now() + HANG;
+        if child.try_wait().unwrap().is_none() {
+            self.scene.canary.is_not_listed();
+        }
         let status = loop {
             match child.try_wait().unwrap() {
                 Some(status) => break status,
@@ -362,6 +375,9 @@ impl Drop for Running<'_> {
             // It may have ended by itself.
             let _ended = child.kill();
             let _reaped = child.wait();
+        }
+        if !std::thread::panicking() {
+            self.scene.canary.is_nowhere(&[&whole(&mut self.out), &whole(&mut self.err)]);
         }
     }
 }

@@ -22,7 +22,7 @@ pub fn thence() -> Trial {
 
 /// The command as people run it.
 pub fn unhurried() -> Trial {
-    Trial::of(env!("CARGO_BIN_EXE_thence"))
+    Trial::of(env!("CARGO_BIN_EXE_thence")).with_canary()
 }
 
 /// 40 MiB, made once.
