@@ -54,7 +54,9 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     let (mut count, mut problems) = (0, Vec::new());
     for nursery in NURSERIES.iter().filter(|nursery| nursery.dir.contains(&of)) {
         let plants = plants(nursery, &only)?;
-        if let Some(failed) = plants.first().map_or(Ok(None), |_| test(nursery, scratch.path()).map(first))? {
+        if let Some(failed) =
+            plants.first().map_or(Ok(None), |_| test(scratch.path(), nursery, &[]).map(first))?
+        {
             return Err(format!("{failed} fails though nothing is planted"));
         }
         for plant in &plants {
@@ -113,13 +115,15 @@ fn grow(nursery: &Nursery, plant: &Path, tree: &Path) -> Result<Option<String>, 
         println!("| {name} | no longer applies | | |");
         return Ok(Some(format!("{name}: no longer applies; write it anew against the source as it is")));
     }
-    let seen = test(nursery, tree);
+    let said = tests_of(plant)?;
+    let seen = test(tree, nursery, &said);
     if !apply(plant, tree, true)? {
         return Err(format!("{name} cannot be taken out again"));
     }
     let seen = seen.map_err(|why| format!("{name}: {why}"))?;
     let caught = if seen.is_empty() { "NO" } else { "yes" };
-    println!("| {name} | {caught} | {} | {} |", layers(&seen).join(" and "), shown(&seen));
+    let by = if said.is_empty() { layers(&seen).join(" and ") } else { "the command's tests".into() };
+    println!("| {name} | {caught} | {by} | {} |", shown(&seen));
     Ok(seen.is_empty().then(|| format!("{name}: no test sees it")))
 }
 
@@ -149,14 +153,25 @@ fn shown(seen: &[String]) -> String {
     names.join(" ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
 }
 
-/// Runs the tests of a crate in `tree`; the full names of those that fail.
-fn test(nursery: &Nursery, tree: &Path) -> Result<Vec<String>, String> {
+/// What its line `Tests: ` says, if it has one: it is to be seen by the command as it is built, not in the crate.
+fn tests_of(plant: &Path) -> Result<Vec<String>, String> {
+    let text = fs::read_to_string(plant).map_err(|error| format!("{}: {error}", plant.display()))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Tests: ")).unwrap_or_default();
+    Ok(line.split_whitespace().map(str::to_owned).collect())
+}
+
+/// Runs the tests of a crate in `tree`, or those that are `said`; the full names of those that fail.
+fn test(tree: &Path, nursery: &Nursery, said: &[String]) -> Result<Vec<String>, String> {
     let cargo = |args: &[&str]| {
         // Some bugs make a test wait for ever: that is seeing it as well.
         let mut cargo = Command::new("timeout");
         cargo
             .args(["--kill-after", "10", PATIENCE, "cargo", "test", "--quiet"])
-            .args(nursery.tests)
+            .args(if said.is_empty() {
+                nursery.tests.iter().map(|&arg| arg.to_owned()).collect()
+            } else {
+                said.to_vec()
+            })
             .args(args)
             .current_dir(tree);
         cargo.env("CARGO_TARGET_DIR", shell::root().join("target"));

@@ -31,6 +31,7 @@ enum Change<'a> {
     Sync(&'a File, bool),
     RenameOver(&'a Entry, &'a Entry),
     RenameNew(&'a Entry, &'a Entry),
+    Exchange(&'a Entry, &'a Entry),
     Link(&'a Entry),
     Remove(&'a Entry),
     SyncDirectory(&'a Dir),
@@ -197,7 +198,7 @@ pub(crate) fn rename_new(from: &Entry, to: &Entry) -> io::Result<()> {
 
 /// Two files change names, in one step. `Unsupported` where the system or the file system cannot.
 pub(crate) fn exchange(a: &Entry, b: &Entry) -> io::Result<()> {
-    match reach::exchange(a, b) {
+    match watched(Change::Exchange(a, b), || reach::exchange(a, b)) {
         Err(e) if e.kind() == ErrorKind::InvalidInput => Err(ErrorKind::Unsupported.into()),
         done => done,
     }

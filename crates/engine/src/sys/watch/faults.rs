@@ -107,9 +107,10 @@ pub(super) fn met(change: &Change<'_>) -> io::Result<()> {
         Change::Mark(file, _) => (Kind::Mark, path_of(file)),
         Change::Dress(file) => (Kind::Dress, path_of(file)),
         Change::Sync(file, _) => (Kind::Sync, path_of(file)),
-        Change::RenameOver(_, entry) | Change::RenameNew(_, entry) | Change::Link(entry) => {
-            (Kind::Rename, entry.path().to_owned())
-        }
+        Change::RenameOver(_, entry)
+        | Change::RenameNew(_, entry)
+        | Change::Exchange(_, entry)
+        | Change::Link(entry) => (Kind::Rename, entry.path().to_owned()),
         Change::Remove(entry) => (Kind::Remove, entry.path().to_owned()),
         Change::SyncDirectory(dir) => (Kind::SyncDirectory, dir.path().to_owned()),
     };

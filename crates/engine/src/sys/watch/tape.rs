@@ -36,6 +36,8 @@ pub(crate) enum Op {
         from: String,
         to: String,
     },
+    /// Two names and what each leads to from now on.
+    Exchange([(Id, String); 2]),
     Link(Id, String),
     Remove(String),
     SyncDirectory,
@@ -156,6 +158,9 @@ pub(super) fn note(change: &Change<'_>) {
             Change::Sync(file, all) => tape.of(file, |id| Op::Sync(id, all)),
             Change::RenameOver(from, to) | Change::RenameNew(from, to) => {
                 (Op::Rename { id: tape.id(at(to).0), from: name(from), to: name(to) }, 0)
+            }
+            Change::Exchange(a, b) => {
+                (Op::Exchange([a, b].map(|entry| (tape.id(at(entry).0), name(entry)))), 0)
             }
             Change::Link(to) => (Op::Link(tape.id(at(to).0), name(to)), 0),
             Change::Remove(entry) => (Op::Remove(name(entry)), 0),

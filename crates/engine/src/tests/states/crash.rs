@@ -105,7 +105,10 @@ fn durable(tape: &[Noted], index: usize) -> bool {
         (_, Op::Settled) => true,
         (Op::Write { id, .. } | Op::Length(id, _) | Op::Reserve(id, _), Op::Sync(synced, _)) => id == synced,
         (Op::Mark(id, _), Op::Sync(synced, all)) => id == synced && *all,
-        (Op::Create(..) | Op::Rename { .. } | Op::Link(..) | Op::Remove(_), Op::SyncDirectory) => true,
+        (
+            Op::Create(..) | Op::Rename { .. } | Op::Exchange(_) | Op::Link(..) | Op::Remove(_),
+            Op::SyncDirectory,
+        ) => true,
         _ => false,
     })
 }

@@ -61,6 +61,9 @@ impl Image {
                 }
                 self.names.insert(to.clone(), *id);
             }
+            Op::Exchange(names) => {
+                self.names.extend(names.iter().map(|(id, name)| (name.clone(), *id)));
+            }
             Op::Link(id, to) => _ = self.names.insert(to.clone(), *id),
             Op::Remove(name) => _ = self.names.remove(name),
             Op::Dress(_) | Op::Sync(..) | Op::SyncDirectory | Op::Settled | Op::Promise(_) => {}

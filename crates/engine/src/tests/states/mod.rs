@@ -5,7 +5,8 @@
 //! from it. What is held must be right, what was synced must be held, nothing may stand at the final name but a
 //! whole file, and the next run must end with that file and nothing beside it.
 //!
-//! `THENCE_STATES_COUNT=n`, `_SEED=s` and `_FIRST=k` play the states k to k + n - 1 of a seed (`cargo xtask states`).
+//! `THENCE_STATES_COUNT=n`, `_SEED=s` and `_FIRST=k` play the states k to k + n - 1 of a seed (`cargo xtask states`),
+//! `THENCE_STATES_ALL=n` every choice of up to n unsynced changes after each change of each scene.
 
 mod crash;
 mod image;
@@ -17,7 +18,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crash::Crash;
@@ -181,26 +182,41 @@ fn chosen(dice: &mut Dice, count: usize) -> impl Fn(usize) -> bool + use<> {
     move |number| kept[number]
 }
 
-/// Every choice of the unsynced changes, where there are at most `most`, after each change of each scene.
+/// Every choice of the unsynced changes, where there are at most `most`, after each change of each scene. The scenes
+/// are shared out among the processors.
 fn every_state(most: usize) -> (u64, Vec<String>) {
-    let (all, stage) = (played(), Stage::new());
+    let (all, next, sum) = (played(), AtomicUsize::new(0), Mutex::new((0, Vec::new())));
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                let stage = Stage::new();
+                while let Some(played) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let (count, wrong) = every_state_of(played, &stage, most);
+                    let mut sum = sum.lock().expect("nobody panics with it");
+                    sum.0 += count;
+                    sum.1.extend(wrong);
+                }
+            });
+        }
+    });
+    sum.into_inner().expect("nobody panics with it")
+}
+
+fn every_state_of(Played { scene, tape }: &Played, stage: &Stage, most: usize) -> (u64, Vec<String>) {
     let (mut count, mut wrong) = (0, Vec::new());
-    for Played { scene, tape } in &all {
-        for upto in scene.first(tape)..=tape.len() {
-            let crash = Crash::after(tape, upto, 0);
-            let promise = crash.promise().cloned().unwrap_or_default();
-            for mask in 0..1u64 << crash.units.len().min(most) {
-                // With more of them than that: each of the last ones, and all before or none.
-                let rest = [false, true];
-                for &rest in if crash.units.len() > most { &rest[..] } else { &rest[..1] } {
-                    let early = crash.units.len().saturating_sub(most);
-                    let kept =
-                        |number: usize| if number < early { rest } else { mask >> (number - early) & 1 == 1 };
-                    let image = crash.image(&Image::default(), kept);
-                    count += 1;
-                    if let Err(why) = stage.go_on(scene, &image, &promise, mask) {
-                        wrong.push(format!("{}, after change {upto}, choice {mask:b}: {why}", scene.name));
-                    }
+    for upto in scene.first(tape)..=tape.len() {
+        let crash = Crash::after(tape, upto, 0);
+        let promise = crash.promise().cloned().unwrap_or_default();
+        let early = crash.units.len().saturating_sub(most);
+        for mask in 0..1u64 << (crash.units.len() - early) {
+            // With more of them than that: each of the last ones, and all before or none.
+            for rest in [false, true].into_iter().take(if early > 0 { 2 } else { 1 }) {
+                let kept =
+                    |number: usize| if number < early { rest } else { mask >> (number - early) & 1 == 1 };
+                let image = crash.image(&Image::default(), kept);
+                count += 1;
+                if let Err(why) = stage.go_on(scene, &image, &promise, mask) {
+                    wrong.push(format!("{}, after change {upto}, choice {mask:b}: {why}", scene.name));
                 }
             }
         }
@@ -279,6 +295,17 @@ fn asked(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
+/// What `cargo xtask states --all n` runs.
+#[test]
+fn every_choice_of_as_many_as_asked() {
+    let Some(most) = asked("THENCE_STATES_ALL") else { return };
+    let begun = Instant::now();
+    let (count, wrong) = every_state(most as usize);
+    let rate = count as f64 / begun.elapsed().as_secs_f64();
+    println!("{count} states, {} failed, {rate:.0} a second", wrong.len());
+    none(&wrong);
+}
+
 /// What `cargo xtask states` runs.
 #[test]
 fn states_as_many_as_asked() {
@@ -318,6 +345,6 @@ fn states_as_many_as_asked() {
     kinds.iter().for_each(|(kind, (states, failed))| println!("{kind}: {states} states, {failed} failed"));
     let failed: u64 = kinds.values().map(|(_, failed)| failed).sum();
     let rate = count as f64 / begun.elapsed().as_secs_f64();
-    println!("{count} states of seed {seed} from {first} on, {failed} failed, {rate:.0} a second");
+    println!("{count} states, {failed} failed, {rate:.0} a second");
     assert_eq!(failed, 0);
 }

@@ -113,14 +113,28 @@ impl World {
                     (work.pair, there)
                 } else {
                     tape::say(Op::Promise(Promise::default()));
-                    retire(work.pair, &limits).map_err(|e| format!("retire: {e}"))?;
-                    (place()?, Vec::new())
+                    self.other(work.pair, dir, wish.version)?
                 }
             }
             Found::Kept(_) => return Err("find: bytes of which no journal tells anything".into()),
             Found::InUse { .. } | Found::OtherUrl { .. } => return Err("find: somebody else's".into()),
         };
         Work { world: self, wish, pair, there }.go(&limits).map(|()| seen)
+    }
+
+    /// Another version than the one that `pair` holds: one that was put aside comes back, or it begins anew.
+    fn other(&self, pair: Pair, dir: &Dir, version: u64) -> Result<(Pair, Vec<HeldBlock>), String> {
+        let draft = self.draft(dir, version);
+        if let Some(back) = find::comes_back(&pair, &draft).map_err(|e| format!("exchange: {e}"))? {
+            let (came, there) = self.checked(&back.pair, &back.held)?;
+            if came != version {
+                return Err(format!("version {came} came back for {version}"));
+            }
+            invalidate(&back.pair, &back.held, &there)?;
+            return Ok((back.pair, there));
+        }
+        retire(pair, &draft.limits).map_err(|e| format!("retire: {e}"))?;
+        Ok((place(&draft).map_err(|e| format!("place: {e}"))?, Vec::new()))
     }
 
     /// The version a pair is of, and the blocks that stand the check. All of those must be right.

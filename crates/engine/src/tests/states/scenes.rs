@@ -109,6 +109,7 @@ pub(super) fn scenes() -> Vec<Scene> {
         scene("a new generation", known, &[part, again]),
         scene("a new generation after a crash", known, &[part, Step::Settle, again]),
         scene("three generations", known, &[part, run_of(1, Killed(1, 9)), run_of(2, Published)]),
+        scene("a version that comes back", known, &[part, run_of(1, Killed(1, 9)), whole]),
         scene("a journal written anew", known, &[compacting(0, Killed(2, 500)), compacting(0, Published)]),
         scene("an unknown length", unknown, &[part, whole]),
         scene("below one block", small, &[whole]),
