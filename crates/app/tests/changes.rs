@@ -5,12 +5,14 @@
 mod servers_harness;
 
 use std::fs::{self, File};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use servers_harness::{Ground, MIB, NGINX, here, holds, same, thence, under_way};
 use thence_origin::honest::{Served, Shared, handler};
 use thence_origin::trial::{Ended, Trial};
-use thence_origin::{Origin, files};
+use thence_origin::{Origin, Reply, Request, files};
 
 const LEN: usize = 8 * MIB;
 const NAME: &str = "file.bin";
@@ -121,6 +123,29 @@ fn another_length_is_begun_anew() {
 fn another_length_without_validators_is_begun_anew() {
     let long = files::content(2, LEN + 70_000);
     begun_anew(then(without_validators(version(1)), without_validators(long.clone())), &long);
+}
+
+/// Its end is the message's own, and below what is held: the beginning of the old file is no file.
+#[test]
+fn a_shorter_file_whose_length_is_never_told_is_begun_anew() {
+    let (long, short) = (version(1), files::content(2, 1000));
+    let (replaced, shorter) = (Arc::new(AtomicBool::new(false)), short.clone());
+    let now = replaced.clone();
+    let origin = Origin::start(move |_: &Request, reply: &mut Reply| {
+        reply.head(200, "Transfer-Encoding: chunked");
+        if now.load(Ordering::SeqCst) {
+            reply.chunk(&shorter).last_chunk();
+        } else {
+            reply.rate(4 * MIB as u64).chunk(&long).last_chunk();
+        }
+    });
+    let (trial, url) = (thence(), origin.url(&format!("/{NAME}")));
+    let mut running = trial.start(&[&url]);
+    under_way(&trial, &mut running, NAME, A_WHILE);
+    running.kill();
+    replaced.store(true, Ordering::SeqCst);
+    trial.run(&[&url]).with(0).saying("goes on, ");
+    holds(&trial, NAME, &short);
 }
 
 #[test]

@@ -510,7 +510,8 @@ fn move_aside(dir: &Dir, name: &str) -> Result<(), DiskError> {
 pub(crate) fn exchange(pair: &Pair, draft: &Draft) -> Result<bool, DiskError> {
     let (dir, name, old) = (&pair.dir, &pair.name, old_name(&pair.name));
     let Some(Ok(held)) = read_journal(dir, &old, &draft.limits)? else { return Ok(false) };
-    let same = held.identity.comes_back_with(&draft.identity);
+    let Some(Ok(now)) = read_journal(dir, name, &draft.limits)? else { return Ok(false) };
+    let same = held.identity.comes_back_with(&draft.identity, &now.identity);
     let given = |name: &str| draft.secrets.iter().any(|(given, _)| given.eq_ignore_ascii_case(name));
     let alike = held.begin.secrets.iter().all(|(name, _)| given(name));
     if !same || !alike || held.begin.name != *name || held.begin.url != draft.url || pair.journal.is_none() {

@@ -186,11 +186,13 @@ impl Identity {
         }
     }
 
-    /// Whether what is held under this identity, and was put aside, may be gone on with now that `answer` came: proven,
-    /// and of a length that both tell. A version is put aside for its length too, if a server told a wrong one with the
-    /// right tag; an answer that tells none would bring it back each time.
-    pub fn comes_back_with(&self, answer: &Identity) -> bool {
-        self.total.is_some() && self.total == answer.total && self.compare(answer) == Same::Proven
+    /// Whether what is held under this identity, and was put aside for `held`, may be gone on with now that `answer`
+    /// came: proven, and of a length that both tell. A version is put aside for its length too, if a server told a
+    /// wrong one with the right tag; an answer that tells none would bring it back each time. Where `held` fits the
+    /// answer as well, a comparison of bytes told them apart, and validators that are the same for all prove nothing.
+    pub fn comes_back_with(&self, answer: &Identity, held: &Identity) -> bool {
+        let fits = |one: &Identity| one.total == answer.total && one.compare(answer) == Same::Proven;
+        self.total.is_some() && fits(self) && !fits(held)
     }
 
     /// True when some validator of both is equal, weakly compared: enough to know a page is no stranger's (R28).

@@ -351,6 +351,13 @@ impl Job {
         let unknown = lane.end == u64::MAX && lane.state == State::Reading;
         match result {
             Ok(Ending::Closed | Ending::Range) => {}
+            // It ends below what is held, and was not even compared with all of that.
+            Ok(Ending::Message) if unknown && lane.read < lane.start && lane.source == self.lead => {
+                self.change(None, "it is shorter than what is held", turn);
+            }
+            Ok(Ending::Message | Ending::Close) if unknown && lane.read < lane.start => {
+                self.on_failure(&lane, Failure::Truncated, turn);
+            }
             Ok(Ending::Message) if unknown => self.learn_total(lane.stored, turn),
             Ok(Ending::Close) if unknown => {
                 self.length_unknown = true;

@@ -270,6 +270,23 @@ fn rng_20_a_416_that_names_our_length_completes_an_unknown_one() {
     assert_eq!(desk.finish(), Some(5));
 }
 
+/// Found by the simulator: the file had become shorter, and the beginning of the old one was published.
+#[test]
+fn r37_a_whole_message_that_ends_below_what_is_held_is_another_file() {
+    let mut desk = job().held(held(0).unknown().tag(A).bytes(5)).start();
+    desk.checked(0).head(L0, page(416)).ended(L0, Ok(Ending::Closed));
+    desk.head(L1, whole(0).without("content-length").tag(A)).read(L1, 3, 3).ended(L1, Ok(Ending::Message));
+    assert!(desk.told_changed() && desk.finish().is_none());
+}
+
+#[test]
+fn r37_a_closed_connection_below_what_is_held_proves_no_end() {
+    let mut desk = job().held(held(0).unknown().tag(A).bytes(5)).start();
+    desk.checked(0).head(L0, page(416)).ended(L0, Ok(Ending::Closed));
+    desk.head(L1, whole(0).without("content-length").tag(A)).read(L1, 3, 3).ended(L1, Ok(Ending::Close));
+    assert!(!desk.told_changed() && desk.finish().is_none());
+}
+
 #[test]
 fn r29_a_416_that_names_another_length_is_confirmed_by_a_plain_get() {
     let mut desk = job().held(held(0).unknown().tag(A).bytes(5)).start();

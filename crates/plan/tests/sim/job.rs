@@ -134,7 +134,8 @@ impl Job {
     fn comes_back(&mut self, placement: &Placement) -> Option<Held> {
         let (pair, ..) = self.aside.as_ref().filter(|_| placement.retire)?;
         let held = pair.held(false).filter(|held| held.url == placement.url)?;
-        if !held.identity.comes_back_with(&placement.identity) {
+        let now = self.pair.as_ref()?.held(false)?.identity;
+        if !held.identity.comes_back_with(&placement.identity, &now) {
             return None;
         }
         let (mut pair, arrival, answers) = self.aside.take()?;
@@ -403,7 +404,13 @@ impl World {
             self.judge_refusal(job, &error)?;
             return self.end(job, Outcome::Refused);
         }
-        if self.jobs[job].sites.iter().all(|&site| self.sites[site].manner.dead.is_some()) {
+        // No file is to be had from a server that died, nor one that looks like a page in the old one's place (R28).
+        if self.jobs[job]
+            .sites
+            .iter()
+            .map(|&at| &self.sites[at])
+            .all(|site| site.manner.dead.is_some() || (!self.noisy && site.seems_a_page()))
+        {
             return self.end(job, Outcome::Refused);
         }
         if self.left_alone(job) {

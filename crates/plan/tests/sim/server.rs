@@ -179,6 +179,13 @@ impl Site {
         &self.versions[self.current]
     }
 
+    /// The file is so much smaller than it once was, and without a validator, that it is taken for a log-in page.
+    pub fn seems_a_page(&self) -> bool {
+        let now = self.version().len;
+        let larger = self.versions.iter().any(|version| version.len.div_ceil(2) > now);
+        self.manner.validators == Validators::None && now <= 64 << 10 && larger
+    }
+
     /// Where a request to `url` ends up; `Err` where its signature is worth nothing now.
     pub fn hops(&self, url: &str) -> Result<Vec<String>, Fault> {
         match url.split_once("?t=") {
