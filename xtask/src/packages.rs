@@ -14,6 +14,8 @@ pub(crate) const TEST: &[(&str, &str)] = &[
     ("curl", "curl"),
     ("ip", "iproute2"),
     ("strace", "strace"),
+    ("mkfs.exfat", "exfatprogs"),
+    ("mount.exfat-fuse", "exfat-fuse"),
 ];
 
 /// Makes sure that every program is there.

@@ -35,6 +35,21 @@ impl Disk {
         Disk { dir, source: image, options: "loop,errors=remount-ro".into(), kind: "ext4".into() }.mounted()
     }
 
+    /// An exFAT of `size` bytes in a file: it folds case, and knows no links, no attributes, no reserved room and no
+    /// rename that leaves a taken name alone. By FUSE, since few kernels have it.
+    ///
+    /// # Errors
+    ///
+    /// Why this machine cannot.
+    pub fn exfat(size: u64) -> Result<Disk, String> {
+        let dir = scene()?;
+        let image = dir.path().join("image");
+        let sized = File::create(&image).and_then(|file| file.set_len(size));
+        sized.map_err(|error| error.to_string())?;
+        run("mkfs.exfat", &[&text(&image)])?;
+        Disk { dir, source: image, options: "loop".into(), kind: "exfat-fuse".into() }.mounted()
+    }
+
     /// The ext4 file system that a copy of another's file holds, as it is on the device at this moment.
     ///
     /// # Errors
