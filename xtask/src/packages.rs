@@ -16,6 +16,8 @@ pub(crate) const TEST: &[(&str, &str)] = &[
     ("strace", "strace"),
     ("mkfs.xfs", "xfsprogs"),
     ("mkfs.btrfs", "btrfs-progs"),
+    ("mkfs.exfat", "exfatprogs"),
+    ("mount.exfat-fuse", "exfat-fuse"),
 ];
 
 /// Makes sure that every program is there.

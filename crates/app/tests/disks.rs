@@ -5,7 +5,7 @@
 mod servers_harness;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use servers_harness::{MIB, large, same, thence};
 use thence_origin::disks::{self, Disk, Kind};
@@ -93,19 +93,79 @@ fn dsk_09_an_ext4_that_turns_read_only_is_told_and_gone_on_with() {
     same(&fs::read(disk.root().join("file")).unwrap(), large());
 }
 
+fn exfat() -> Option<Disk> {
+    disks::wanted(disks::fuses(), || Disk::exfat(64 << 20))
+}
+
+/// File systems that fold case, as many as there are here, and a directory that does on each.
+fn folding() -> Vec<(Disk, PathBuf)> {
+    let mut disks = Vec::new();
+    if let Some(disk) = disks::wanted(disks::folds(), || Disk::memory("casefold")) {
+        let dir = disk.root().join("folding");
+        fs::create_dir(&dir).unwrap();
+        let folds = std::process::Command::new("chattr").arg("+F").arg(&dir).status();
+        assert!(folds.is_ok_and(|status| status.success()), "chattr is there and may");
+        disks.push((disk, dir));
+    }
+    if let Some(disk) = exfat() {
+        let dir = disk.root();
+        disks.push((disk, dir));
+    }
+    disks
+}
+
 #[test]
 fn dsk_15_names_that_differ_by_case_alone_never_meet() {
-    let Some(disk) = disks::wanted(disks::folds(), || Disk::memory("casefold")) else { return };
-    let dir = disk.root().join("folding");
-    fs::create_dir(&dir).unwrap();
-    let folds = std::process::Command::new("chattr").arg("+F").arg(&dir).status();
-    assert!(folds.is_ok_and(|status| status.success()), "chattr is there and may");
-    let (upper, lower) = (&large()[..MIB], &large()[MIB..2 * MIB]);
-    let (trial, dir) = (thence(), text(&dir));
-    for (name, body) in [("A.bin", upper), ("a.bin", lower)] {
-        let (origin, _file) = origin(body);
-        trial.run(&["-d", &dir, &origin.url(&format!("/{name}"))]).with(0);
+    for (_disk, dir) in folding() {
+        let (upper, lower) = (&large()[..MIB], &large()[MIB..2 * MIB]);
+        let (trial, text) = (thence(), text(&dir));
+        for (name, body) in [("A.bin", upper), ("a.bin", lower)] {
+            let (origin, _file) = origin(body);
+            trial.run(&["-d", &text, &origin.url(&format!("/{name}"))]).with(0);
+        }
+        same(&fs::read(dir.join("A.bin")).unwrap(), upper);
+        same(&fs::read(dir.join("a.1.bin")).unwrap(), lower);
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 2);
     }
-    same(&fs::read(Path::new(&dir).join("A.bin")).unwrap(), upper);
-    same(&fs::read(Path::new(&dir).join("a.1.bin")).unwrap(), lower);
+}
+
+#[test]
+fn dsk_15_nor_do_their_parts_and_each_is_gone_on_with() {
+    for (_disk, dir) in folding() {
+        let bodies = [&large()[..4 * MIB], &large()[4 * MIB..8 * MIB]];
+        let (trial, text) = (thence(), text(&dir));
+        let ends = [("A.bin", "A.bin"), ("a.bin", "a.1.bin")].into_iter().zip(bodies);
+        let origins: Vec<_> = ends
+            .map(|((name, end), body)| {
+                let (origin, file) = origin(body);
+                file.change(|served| served.rate = Some(2 * MIB as u64));
+                let (url, part) = (origin.url(&format!("/{name}")), dir.join(format!("{end}.part")));
+                let mut running = trial.start(&["-x1", "-d", &text, &url]);
+                let begun = running.lives_until(|| part.exists() && origin.sent() > MIB as u64);
+                assert!(begun && running.kill().code.is_none(), "{end} is under way when it is killed");
+                (origin, file, url, end, body)
+            })
+            .collect();
+        for (_origin, file, url, end, body) in &origins {
+            file.change(|served| served.rate = None);
+            trial.run(&["-d", &text, url]).with(0).saying("goes on");
+            same(&fs::read(dir.join(end)).unwrap(), body);
+        }
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 2);
+    }
+}
+
+#[test]
+fn pth_06_a_taken_name_is_left_alone_where_nothing_but_a_plain_rename_is_known() {
+    let Some(disk) = exfat() else { return };
+    let ((origin, file), trial, root) = (origin(&large()[..2 * MIB]), thence(), text(&disk.root()));
+    file.change(|served| served.rate = Some(MIB as u64));
+    let (part, taken) = (disk.root().join("file.bin.part"), disk.root().join("FILE.BIN"));
+    let mut running = trial.start(&["-x1", "-d", &root, &origin.url("/file.bin")]);
+    assert!(running.lives_until(|| part.exists()), "{}", running.words());
+    fs::write(&taken, "mine").unwrap();
+    running.wait().with(0);
+    assert_eq!(fs::read(taken).unwrap(), b"mine");
+    same(&fs::read(disk.root().join("file.1.bin")).unwrap(), &large()[..2 * MIB]);
+    assert_eq!(fs::read_dir(disk.root()).unwrap().count(), 2);
 }

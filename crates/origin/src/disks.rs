@@ -117,6 +117,17 @@ pub fn folds() -> Result<(), String> {
     Err("this kernel has no tmpfs that folds case".into())
 }
 
+/// Whether a file system of a program's own can be mounted here from a file.
+///
+/// # Errors
+///
+/// Why not.
+pub fn fuses() -> Result<(), String> {
+    mounts()?;
+    let missing = ["/dev/fuse", "/dev/loop-control"].into_iter().find(|device| !Path::new(device).exists());
+    missing.map_or(Ok(()), |device| Err(format!("this machine has no {device}")))
+}
+
 /// What a test wants made; `None`, and a plain word, where the machine cannot have it.
 ///
 /// # Panics
@@ -166,7 +177,22 @@ impl Disk {
         Disk { dir, source: image, options: options.into(), kind: kind.name(), below }.mounted()
     }
 
-    /// The file system that a copy of another's file holds, as it is on the device at this moment.
+    /// An exFAT of `size` bytes in a file: it folds case, and knows no links, no attributes, no reserved room and no
+    /// rename that leaves a taken name alone. By FUSE, since few kernels have it.
+    ///
+    /// # Errors
+    ///
+    /// Why this machine cannot.
+    pub fn exfat(size: u64) -> Result<Disk, String> {
+        let dir = scene()?;
+        let image = dir.path().join("image");
+        let sized = File::create(&image).and_then(|file| file.set_len(size));
+        sized.map_err(|error| error.to_string())?;
+        run("mkfs.exfat", &[&text(&image)])?;
+        Disk { dir, source: image, options: "loop".into(), kind: "exfat-fuse", below: None }.mounted()
+    }
+
+    /// The ext4 file system that a copy of another's file holds, as it is on the device at this moment.
     ///
     /// # Errors
     ///

@@ -58,6 +58,31 @@ async fn crh_20_a_lane_that_panics_inside_a_block_is_a_lane_that_failed() {
     is_whole(&dir);
 }
 
+#[tokio::test]
+async fn log_04_what_a_panic_leaves_to_read_holds_no_secret() {
+    let ((origin, dir, part), engine) = (scene(), engine());
+    plant(Place::Lane, &part, 0);
+    let mut request =
+        Request::new(origin.url("/file.bin?token=SECRET").replace("://", "://u:SECRET@"), dir.path());
+    request.headers = vec![("Cookie".into(), "SECRET".into()), ("Authorization".into(), "SECRET".into())];
+    (request.user, request.lanes) = (Some(("me".into(), "SECRET".into())), 1);
+    let (mut download, mut said) = (engine.start(request), Vec::new());
+    while let Some(event) = tokio::time::timeout(HANG, download.event()).await.expect("it hangs") {
+        said.push(event);
+    }
+    let ended = download.wait().await;
+    assert!(is_spent(Place::Lane, &part));
+    let failures: Vec<String> = said
+        .iter()
+        .filter_map(|event| match event {
+            Event::Retry { failure, .. } => Some(format!("{failure} {failure:?}")),
+            _ => None,
+        })
+        .collect();
+    assert!(failures.iter().any(|failure| failure.contains("panicked")), "{failures:?}");
+    assert!(!failures.concat().contains("SECRET") && !format!("{ended:?}").contains("SECRET"));
+}
+
 /// Ends as a failed write; the same engine does not hang afterwards; the next one goes on.
 async fn a_writer_panics(place: Place) {
     let ((origin, dir, part), broken) = (scene(), engine());
