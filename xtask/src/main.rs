@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 mod bench;
 mod crash;
+mod fuzz;
 mod hostile;
 mod options;
 mod origin;
@@ -25,8 +26,9 @@ const HELP: &str = "\
 cargo xtask test                        everything CI checks; stops at the first step that fails
 cargo xtask sim [--runs N] [--seed S] [--jobs J] [--record]
                                         the planner in the simulator; a fresh seed unless one is given
-cargo xtask states [--count N] [--seed S] [--first K]
-                                        crashes of the files at any call: N states of a seed, and what the next run makes of them
+cargo xtask states [--count N] [--seed S] [--first K] [--all 12] [--record]
+                                        crashes of the files at any call: N states of a seed, and what the next run makes of them;
+                                        all: every choice of up to so many unsynced changes
 cargo xtask crash [--kills N] [--lanes 1,4,16] [--size 64M] [--seconds 2.5] [--jobs 4] [--seed S] [--from nginx|even]
             [--nested] [--record]
                                         SIGKILL at random instants, resumed, until N kills for each number of lanes; nested:
@@ -35,8 +37,10 @@ cargo xtask crash --calls [--jobs 4] [--seed S] [--record]
                                         SIGKILL at every system call of a small download, and of one that goes on
 cargo xtask powercut [--cuts N] [--kind ext4,xfs,btrfs] [--size 24M] [--rate 2M] [--jobs 16] [--seed S] [--record]
                                         power cuts at random instants on file systems in loop devices, as root: N in all
-cargo xtask plant [--only NAME] [--record]
-                                        puts each bug of crates/plan/plants into a copy of the planner: is it seen?
+cargo xtask plant [--of plan|engine] [--only NAME] [--record]
+                                        puts each bug of crates/*/plants into a copy of the tree: is it seen?
+cargo xtask fuzz [--target NAME] [--minutes 10] [--record]
+                                        the fuzzers of fuzz/ one after the other (nightly compiler, cargo-fuzz)
 cargo xtask proof [--check]             makes docs/proof.md of docs/proof.csv; or says whether it is that
 cargo xtask bench [--runs 5] [--size 1G] [--lanes 1,4,16] [--to disk,tmpfs] [--over plain,tls]
                                         beside aria2, curl, wget and axel; writes docs/bench.md
@@ -57,6 +61,7 @@ fn main() -> ExitCode {
         "test" => test::run(&options),
         "bench" => bench::run(&options),
         "crash" => crash::run(&options),
+        "fuzz" => fuzz::run(&options),
         "hostile" => hostile::run(&options),
         "origin" => origin::run(&options),
         "picture" => picture::run(&options),

@@ -30,7 +30,7 @@ const KINDS: &[Kind] = &[
         name: "states",
         what: "states of a disk after a crash",
         drawn: false,
-        command: "the command that the note of its lines in docs/proof.csv names",
+        command: "`cargo xtask states --count 1000000 --record` draws them; `--all 12` takes every choice of up to twelve unsynced changes",
     },
     Kind {
         name: "powercut",
@@ -57,8 +57,14 @@ const KINDS: &[Kind] = &[
         command: "`cargo xtask crash --calls --record`",
     },
     Kind {
+        name: "fuzz",
+        what: "inputs that ten fuzzers tried",
+        drawn: false,
+        command: "`cargo xtask fuzz --record`: ten minutes each, by the nightly compiler",
+    },
+    Kind {
         name: "plant",
-        what: "bugs planted in the planner",
+        what: "bugs planted in the planner and the engine",
         drawn: false,
         command: "`cargo xtask plant --record`",
     },
