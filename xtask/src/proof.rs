@@ -113,40 +113,56 @@ fn page(tries: &[Try]) -> Result<String, String> {
     Ok(page)
 }
 
-/// Tries of a kind, those of them that failed, and their lines.
-fn sums(kind: &Kind, tries: &[Try]) -> (u64, u64, usize) {
-    let of_kind = || tries.iter().filter(|done| done.kind == kind.name);
-    (of_kind().map(|done| done.count).sum(), of_kind().map(|done| done.failed).sum(), of_kind().count())
+/// The lines of a kind, summed.
+struct Sums {
+    tried: u64,
+    failed: u64,
+    /// Tried in the lines after the last one that had a failure, which was looked at and mended.
+    since: u64,
+    lines: usize,
+}
+
+fn sums(kind: &Kind, tries: &[Try]) -> Sums {
+    let mut sums = Sums { tried: 0, failed: 0, since: 0, lines: 0 };
+    for done in tries.iter().filter(|done| done.kind == kind.name) {
+        sums.tried += done.count;
+        sums.failed += done.failed;
+        sums.since = if done.failed > 0 { 0 } else { sums.since + done.count };
+        sums.lines += 1;
+    }
+    sums
 }
 
 fn table(tries: &[Try]) -> String {
     let mut table =
         "| kind | what | tried | failed | chance of a failure, 95 % |\n|---|---|---|---|---|".to_owned();
     for kind in KINDS {
-        let (count, failed, _) = sums(kind, tries);
-        let bound = bound(kind, count, failed).unwrap_or("-".into());
-        let _always =
-            write!(table, "\n| {} | {} | {} | {failed} | {bound} |", kind.name, kind.what, grouped(count));
+        let sums = sums(kind, tries);
+        let bound = bound(kind, &sums).unwrap_or("-".into());
+        let (tried, failed) = (grouped(sums.tried), sums.failed);
+        let _always = write!(table, "\n| {} | {} | {tried} | {failed} | {bound} |", kind.name, kind.what);
     }
     table
 }
 
 /// One line of a promise.
 fn tried(kind: &Kind, tries: &[Try]) -> String {
-    let (count, failed, lines) = sums(kind, tries);
-    if lines == 0 {
+    let sums = sums(kind, tries);
+    if sums.lines == 0 {
         return format!("- {}: none recorded yet.", kind.what);
     }
-    let mut line = format!("- {}: {} in {lines} recorded, {failed} failed", kind.what, grouped(count));
-    if let Some(bound) = bound(kind, count, failed) {
+    let Sums { tried, failed, lines, .. } = sums;
+    let mut line = format!("- {}: {} in {lines} recorded, {failed} failed", kind.what, grouped(tried));
+    if let Some(bound) = bound(kind, &sums) {
         line += &format!("; {bound} for one of them");
     }
     line + "."
 }
 
-/// What zero failures say of the chance of one (the rule of three).
-fn bound(kind: &Kind, count: u64, failed: u64) -> Option<String> {
-    (kind.drawn && failed == 0 && count > 0).then(|| format!("below 3 in {}", grouped(count)))
+/// What zero failures since the last one say of the chance of one (the rule of three).
+fn bound(kind: &Kind, sums: &Sums) -> Option<String> {
+    let since = if sums.failed > 0 { " since the last failure" } else { "" };
+    (kind.drawn && sums.since > 0).then(|| format!("below 3 in {}{since}", grouped(sums.since)))
 }
 
 /// 1234567 as 1,234,567.
@@ -177,6 +193,16 @@ mod tests {
         assert!(page.contains("1,000,000 in 2 recorded, 0 failed; below 3 in 1,000,000 for one of them."));
         assert!(page.contains("kills of the real program: 10 in 1 recorded, 1 failed."));
         assert!(!page.contains("{{"));
+    }
+
+    #[test]
+    fn a_failure_that_was_mended_begins_the_count_anew() {
+        let page = page(&[line("sim", 500, 2), line("sim", 100, 0), line("sim", 200, 0)]).unwrap();
+        assert!(
+            page.contains(
+                "800 in 3 recorded, 2 failed; below 3 in 300 since the last failure for one of them."
+            )
+        );
     }
 
     #[test]

@@ -66,8 +66,6 @@ pub enum Condition {
     None,
     /// `If-Range` with this strong ETag or this date (R6-R8).
     IfRange(String),
-    /// `If-Match` with this strong ETag (R10).
-    IfMatch(String),
 }
 
 impl EntityTag {
@@ -138,15 +136,6 @@ impl Identity {
             (Some(etag), _) if !etag.weak && etag.tag.is_ascii() => Condition::IfRange(etag.tag.clone()),
             (None, Some(modified)) if self.has_strong_date() => Condition::IfRange(modified.clone()),
             _ => Condition::None,
-        }
-    }
-
-    /// `If-Match` for the late requests of a file that is to be finished in this version or not at all (R10);
-    /// [`Identity::condition`] where there is no strong tag.
-    pub fn precondition(&self) -> Condition {
-        match self.condition() {
-            Condition::IfRange(value) if self.etag.is_some() => Condition::IfMatch(value),
-            other => other,
         }
     }
 

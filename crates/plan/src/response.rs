@@ -259,7 +259,7 @@ fn has_coding(head: &Head) -> bool {
 fn gone(asked: &Asked, head: &Head) -> Result<Verdict, Failure> {
     match asked.condition {
         Condition::None => Err(Failure::Status { status: 412, retry_after: head.retry_after() }),
-        Condition::IfRange(_) | Condition::IfMatch(_) => Ok(Verdict::Gone),
+        Condition::IfRange(_) => Ok(Verdict::Gone),
     }
 }
 

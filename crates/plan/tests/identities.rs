@@ -126,13 +126,6 @@ fn r9a_a_tag_is_young_below_two_seconds() {
 }
 
 #[test]
-fn r10_if_match_takes_a_strong_tag_only() {
-    assert_eq!(tag("\"a\"").precondition(), Condition::IfMatch("\"a\"".into()));
-    assert_eq!(tag("W/\"a\"").precondition(), Condition::None);
-    assert_eq!(date(HOUR_BEFORE).precondition(), Condition::IfRange(HOUR_BEFORE.into()));
-}
-
-#[test]
 fn a_tag_outside_ascii_is_compared_and_not_sent() {
     let held = tag("\"\u{fc}\"");
     assert_eq!((held.condition(), held.compare(&held)), (Condition::None, Same::Proven));

@@ -485,7 +485,7 @@ fn r29_rng_20_a_416_may_tell_the_complete_length() {
 
 #[test]
 fn r30_rng_25_a_412_says_the_version_is_gone() {
-    let asked = Asked { condition: Condition::IfMatch("\"v1\"".into()), ..from(100) };
+    let asked = Asked { condition: Condition::IfRange("\"v1\"".into()), ..from(100) };
     assert_eq!(judge(&asked, Some(&v1()), &answer(412, &[])), Verdict::Gone);
 }
 

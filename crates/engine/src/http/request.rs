@@ -177,15 +177,9 @@ fn own_fields(fields: &mut HeaderMap, get: &Get, way: &Way<'_>) -> Result<(), Fa
     fields.insert("want-repr-digest", HeaderValue::from_static("sha-256=10"));
     let Some((first, end)) = get.range else { return Ok(()) };
     fields.insert(header::RANGE, range(first, end)?);
-    // A condition without a range would ask for something else (R6, R10).
-    match &get.condition {
-        Condition::None => {}
-        Condition::IfRange(validator) => {
-            fields.insert(header::IF_RANGE, HeaderValue::try_from(validator).map_err(unsendable)?);
-        }
-        Condition::IfMatch(tag) => {
-            fields.insert(header::IF_MATCH, HeaderValue::try_from(tag).map_err(unsendable)?);
-        }
+    // A condition without a range would ask for something else (R6).
+    if let Condition::IfRange(validator) = &get.condition {
+        fields.insert(header::IF_RANGE, HeaderValue::try_from(validator).map_err(unsendable)?);
     }
     Ok(())
 }

@@ -350,7 +350,7 @@ pub fn page(status: u16) -> Draft {
 fn holds(condition: &Condition, draft: &Draft) -> bool {
     match condition {
         Condition::None => true,
-        Condition::IfRange(value) | Condition::IfMatch(value) => {
+        Condition::IfRange(value) => {
             draft.etag.as_ref() == Some(value) || draft.modified.map(date).as_ref() == Some(value)
         }
     }

@@ -41,9 +41,9 @@ async fn a_condition_goes_with_a_range_only() {
     fetch(&client(), whole).await.unwrap();
     assert!(!server.last().contains("if-range"));
     let rest =
-        Get { range: Some((7, None)), condition: Condition::IfMatch("\"a\"".into()), ..get(server.url("/")) };
+        Get { range: Some((7, None)), condition: Condition::IfRange("\"a\"".into()), ..get(server.url("/")) };
     fetch(&client(), rest).await.unwrap();
-    assert!(server.last().contains("range: bytes=7-\r\n") && server.last().contains("if-match: \"a\"\r\n"));
+    assert!(server.last().contains("range: bytes=7-\r\n") && server.last().contains("if-range: \"a\"\r\n"));
 }
 
 #[test]
