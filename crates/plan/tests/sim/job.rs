@@ -404,13 +404,7 @@ impl World {
             self.judge_refusal(job, &error)?;
             return self.end(job, Outcome::Refused);
         }
-        // No file is to be had from a server that died, nor one that looks like a page in the old one's place (R28).
-        if self.jobs[job]
-            .sites
-            .iter()
-            .map(|&at| &self.sites[at])
-            .all(|site| site.manner.dead.is_some() || (!self.noisy && site.seems_a_page()))
-        {
+        if self.is_hopeless(job) {
             return self.end(job, Outcome::Refused);
         }
         if self.left_alone(job) {
@@ -436,6 +430,15 @@ impl World {
         }
         self.after(S, Event::Again(job));
         Ok(())
+    }
+
+    /// No file is to be had, rightly: every server died, or has what looks like a page in a larger file's place
+    /// (R28); or a wrong length was told once, and bodies that end with their connection cannot correct it.
+    fn is_hopeless(&self, job: usize) -> bool {
+        let sites = || self.jobs[job].sites.iter().map(|&at| &self.sites[at]);
+        let none = sites().all(|site| site.manner.dead.is_some() || (!self.noisy && site.seems_a_page()));
+        let lied = self.lies.iter().any(|lie| lie.0 == Lie::OtherTotal);
+        none || (!self.noisy && lied && sites().any(|site| site.manner.close))
     }
 
     /// At rest the journal tells of exactly what the planner holds: more would cost a later run checks that fail,
