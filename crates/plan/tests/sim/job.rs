@@ -11,7 +11,7 @@ use super::disk::{Mark, Pair};
 use super::faults::{Counts, Fault};
 use super::lies::Lie;
 use super::scenario::S;
-use super::server::{Ranges, Validators};
+use super::server::{Ranges, Site, Validators};
 use super::tags::{Span, Tags, joined};
 use super::world::{Event, World};
 
@@ -432,13 +432,15 @@ impl World {
         Ok(())
     }
 
-    /// No file is to be had, rightly: every server died, or has what looks like a page in a larger file's place
-    /// (R28); or a wrong length was told once, and bodies that end with their connection cannot correct it.
+    /// No file may be to be had, rightly: every server died; or, once all is quiet, one has what looks like a page in a
+    /// larger file's place (R28), or bodies that end with their connection cannot tell a cut from a shorter file, nor
+    /// correct a wrong length that was told once.
     fn is_hopeless(&self, job: usize) -> bool {
         let sites = || self.jobs[job].sites.iter().map(|&at| &self.sites[at]);
-        let none = sites().all(|site| site.manner.dead.is_some() || (!self.noisy && site.seems_a_page()));
         let lied = self.lies.iter().any(|lie| lie.0 == Lie::OtherTotal);
-        none || (!self.noisy && lied && sites().any(|site| site.manner.close))
+        let silent = sites().any(|site| site.manner.close && (lied || site.versions.len() > 1));
+        let quiet = silent || sites().any(Site::seems_a_page);
+        sites().all(|site| site.manner.dead.is_some()) || (!self.noisy && quiet)
     }
 
     /// At rest the journal tells of exactly what the planner holds: more would cost a later run checks that fail,
