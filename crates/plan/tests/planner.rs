@@ -279,6 +279,16 @@ fn r37_a_whole_message_that_ends_below_what_is_held_is_another_file() {
     assert!(desk.told_changed() && desk.finish().is_none());
 }
 
+/// Found by the simulator: it was called a breach, by every run.
+#[test]
+fn r21_a_file_that_is_shorter_than_what_is_to_be_compared_is_another() {
+    let mut desk = job().held(held(0).unknown().bytes(7)).start();
+    desk.checked(0);
+    assert_eq!(desk.asks(), [(Some((0, Some(7))), Condition::None)]);
+    desk.head(L0, part(0, 2, 2));
+    assert!(desk.told_changed());
+}
+
 #[test]
 fn r37_a_closed_connection_below_what_is_held_proves_no_end() {
     let mut desk = job().held(held(0).unknown().tag(A).bytes(5)).start();

@@ -442,6 +442,9 @@ impl Job {
             }
             Same::Different => self.change(None, "its length or validators differ", turn),
             Same::OtherTag if source == self.lead && !self.joins_other_tags() => self.doubt_closed(id, turn),
+            _ if self.total().is_none() && offer.identity.total.is_some_and(|n| n < self.last_held()) => {
+                self.on_gone(id, "it is shorter than what is held", turn);
+            }
             _ if offer.whole && conditional && !self.sources[usize::from(source.0)].plain => {
                 self.source(source).plain = true;
                 self.close(id, turn);
