@@ -5,6 +5,7 @@ use std::process::ExitCode;
 mod bench;
 mod crash;
 mod hostile;
+mod mutants;
 mod options;
 mod origin;
 mod packages;
@@ -37,6 +38,8 @@ cargo xtask powercut [--cuts N] [--kind ext4,xfs,btrfs] [--size 24M] [--rate 2M]
                                         power cuts at random instants on file systems in loop devices, as root: N in all
 cargo xtask plant [--only NAME] [--record]
                                         puts each bug of crates/plan/plants into a copy of the planner: is it seen?
+cargo xtask mutants [--of plan|journal] [--shard K/N] [--jobs J] [--record]
+                                        small changes of the planner or the journal, each K-th of N: are they seen?
 cargo xtask proof [--check]             makes docs/proof.md of docs/proof.csv; or says whether it is that
 cargo xtask bench [--runs 5] [--size 1G] [--lanes 1,4,16] [--to disk,tmpfs] [--over plain,tls]
                                         beside aria2, curl, wget and axel; writes docs/bench.md
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         "bench" => bench::run(&options),
         "crash" => crash::run(&options),
         "hostile" => hostile::run(&options),
+        "mutants" => mutants::run(&options),
         "origin" => origin::run(&options),
         "picture" => picture::run(&options),
         "plant" => plant::run(&options),
