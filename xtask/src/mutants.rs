@@ -119,7 +119,7 @@ fn mutate(
     jobs: u64,
 ) -> Result<Fates, String> {
     let scratch = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let mut cargo = shell::cargo(&["mutants", "--package", subject.package, "--cap-lints", "true"]);
+    let mut cargo = shell::cargo(&["mutants", "--package", subject.package]);
     cargo.args(["--no-times", "--minimum-test-timeout", "60", "--jobs", &jobs.to_string()]);
     cargo.arg("--output").arg(scratch.path()).args(chosen);
     cargo.args(subject.files.iter().flat_map(|file| ["--file", file]));

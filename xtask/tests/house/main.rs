@@ -39,7 +39,7 @@ const ORDER: &[(&str, &[&str])] = &[
         "kills", "powercuts", "steps",
     ]),
     ("crates/fuzz", &["input", "sys", "netrc", "fields", "names", "planner", "client", "journal"]),
-    ("xtask", &["options", "shell", "packages", "record", "proof", "rows", "sim", "states", "plant", "mutants", "test", "crash", "powercut", "bench", "hostile", "origin", "picture"]),
+    ("xtask", &["options", "shell", "packages", "record", "proof", "rows", "sim", "states", "plant", "mutants", "coverage", "test", "crash", "powercut", "bench", "hostile", "origin", "picture"]),
 ];
 
 /// Words that must not appear, and where: unfinished work, and rooms without a name.
