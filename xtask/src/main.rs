@@ -3,9 +3,11 @@
 use std::process::ExitCode;
 
 mod bench;
+mod coverage;
 mod crash;
 mod fuzz;
 mod hostile;
+mod mutants;
 mod options;
 mod origin;
 mod packages;
@@ -41,6 +43,10 @@ cargo xtask plant [--of plan|engine] [--only NAME] [--record]
                                         puts each bug of crates/*/plants into a copy of the tree: is it seen?
 cargo xtask fuzz [--target NAME] [--minutes 10] [--record]
                                         the fuzzers of fuzz/ one after the other (nightly compiler, cargo-fuzz)
+cargo xtask mutants [--of plan|journal] [--shard K/N] [--jobs J] [--record]
+                                        small changes of the planner or the journal, each K-th of N: are they seen?
+cargo xtask coverage [--of plan|engine|app|all]
+                                        which lines the tests run, a file a line; what must be whole is checked
 cargo xtask proof [--check]             makes docs/proof.md of docs/proof.csv; or says whether it is that
 cargo xtask bench [--runs 5] [--size 1G] [--lanes 1,4,16] [--to disk,tmpfs] [--over plain,tls]
                                         beside aria2, curl, wget and axel; writes docs/bench.md
@@ -60,9 +66,11 @@ fn main() -> ExitCode {
     let done = Options::parse(args).and_then(|options| match command.as_str() {
         "test" => test::run(&options),
         "bench" => bench::run(&options),
+        "coverage" => coverage::run(&options),
         "crash" => crash::run(&options),
         "fuzz" => fuzz::run(&options),
         "hostile" => hostile::run(&options),
+        "mutants" => mutants::run(&options),
         "origin" => origin::run(&options),
         "picture" => picture::run(&options),
         "plant" => plant::run(&options),

@@ -68,6 +68,12 @@ const KINDS: &[Kind] = &[
         drawn: false,
         command: "`cargo xtask plant --record`",
     },
+    Kind {
+        name: "mutants",
+        what: "small changes of the planner and the journal",
+        drawn: false,
+        command: "`cargo xtask mutants --shard 0/8 --record`, and with `--of journal`; every shard is another eighth",
+    },
 ];
 
 /// Writes the page; with `--check` says whether it is the one that the file gives.

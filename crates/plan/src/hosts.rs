@@ -67,8 +67,8 @@ impl Hosts {
             return false;
         }
         host.hold = None;
-        if host.limit < u32::MAX && host.moved.is_some_and(|at| now >= at + recovery * RECOVERY) {
-            host.limit += 1;
+        if host.moved.is_some_and(|at| now >= at + recovery * RECOVERY) {
+            host.limit = host.limit.saturating_add(1);
             host.moved = Some(now);
         }
         host.open < host.limit
@@ -91,12 +91,10 @@ impl Hosts {
         if host.open == 0 || host.open >= host.limit {
             return None;
         }
-        let limit = (host.open.div_ceil(2)).max(1);
-        (limit < host.limit).then(|| {
-            host.limit = limit;
-            host.moved = Some(now);
-            limit
-        })
+        // At least one, and less than the limit was, since fewer than that are open.
+        host.limit = host.open.div_ceil(2);
+        host.moved = Some(now);
+        Some(host.limit)
     }
 
     /// A host allows this many lanes at most (one-time links allow one).
@@ -124,5 +122,70 @@ impl Hosts {
             Some(name) => Err(format!("{name} is not in the table of hosts")),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[allow(clippy::disallowed_methods, reason = "some moment to count from")]
+    fn moment() -> Instant {
+        Instant::now()
+    }
+
+    #[test]
+    fn a_host_serves_from_the_first_byte_of_a_lane_to_its_end() {
+        let mut hosts = Hosts::default();
+        hosts.opened("h");
+        assert!(!hosts.is_serving("h"));
+        hosts.serves("h");
+        assert!(hosts.is_serving("h"));
+        hosts.closed("h", true);
+        assert!(!hosts.is_serving("h"));
+    }
+
+    #[test]
+    fn r34_a_refusal_halves_what_is_open_once_a_burst() {
+        let (mut hosts, now) = (Hosts::default(), moment());
+        assert_eq!(hosts.refused("h", now), None, "nothing is open");
+        (0..5).for_each(|_| hosts.opened("h"));
+        assert_eq!(hosts.refused("h", now), Some(3));
+        assert_eq!(hosts.refused("h", now), None, "the same burst");
+        assert!(!hosts.allows("h", now, Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn r34_a_host_that_refuses_no_more_is_allowed_one_more_in_a_while() {
+        let (mut hosts, now, while_) = (Hosts::default(), moment(), Duration::from_secs(30));
+        hosts.opened("h");
+        hosts.limit("h", 0, now);
+        assert!(
+            !hosts.allows("h", now + while_ - Duration::from_millis(1), while_),
+            "one at least, and no more"
+        );
+        assert!(hosts.allows("h", now + while_, while_));
+        hosts.opened("h");
+        assert!(!hosts.allows("h", now + while_, while_), "the next one takes as long again");
+    }
+
+    #[test]
+    fn r33_a_hold_ends_at_its_moment_and_is_never_shortened() {
+        let (mut hosts, now, second) = (Hosts::default(), moment(), Duration::from_secs(1));
+        hosts.hold("h", now + 2 * second, 503);
+        hosts.hold("h", now + second, 429);
+        assert_eq!(hosts.hold_of("h"), Some((now + 2 * second, 503)));
+        assert!(!hosts.allows("h", now + second, second) && hosts.allows("h", now + 2 * second, second));
+    }
+
+    #[test]
+    fn the_audit_sees_a_lane_too_many_and_one_too_few() {
+        let mut hosts = Hosts::default();
+        hosts.opened("h");
+        let lanes = |host: &str, count| BTreeMap::from([(host.to_owned(), count)]);
+        assert_eq!(hosts.audit(&lanes("h", 1)), Ok(()));
+        assert!(hosts.audit(&lanes("h", 2)).is_err() && hosts.audit(&BTreeMap::new()).is_err());
+        hosts.opened("i");
+        assert!(Hosts::default().audit(&lanes("i", 1)).is_err());
     }
 }

@@ -511,3 +511,20 @@ impl Job {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Chance;
+
+    #[test]
+    fn chance_is_splitmix64_as_it_was_published() {
+        let mut chance = Chance(1_234_567);
+        let published: [u64; 4] = [
+            6_457_827_717_110_365_317,
+            3_203_168_211_198_807_973,
+            9_817_491_932_198_370_423,
+            4_593_380_528_125_082_431,
+        ];
+        assert_eq!(published.map(|_| chance.next()), published.map(|number| number as u32));
+    }
+}

@@ -323,3 +323,19 @@ fn pth_06_a_numbered_name_keeps_the_bound() {
     let other = name.numbered(u32::MAX);
     assert!(other.as_str().len() <= 240 && other.as_str().ends_with("€.4294967295.tar.gz"));
 }
+
+#[test]
+fn pth_06_an_extension_has_at_most_eleven_letters() {
+    assert_eq!(numbered("a.abcdefghijk"), "a.1.abcdefghijk");
+    assert_eq!(numbered("a.abcdefghijkl"), "a.abcdefghijkl.1");
+}
+
+#[test]
+fn a_refused_name_says_why() {
+    let why = |name: &str| Name::chosen(name).unwrap_err().to_string();
+    assert_eq!(why(""), "the name is empty");
+    assert_eq!(why(".."), "the name is a directory");
+    assert_eq!(why("a/b"), "the name holds a path separator");
+    assert_eq!(why("a\0b"), "the name holds a NUL");
+    assert_eq!(why(&"a".repeat(241)), "the name is over 240 bytes");
+}

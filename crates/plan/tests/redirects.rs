@@ -177,3 +177,10 @@ fn log_05_nothing_printed_moves_the_cursor() {
         assert!(mask(text).bytes().all(|b| (0x20..0x7f).contains(&b)), "{}", mask(text));
     }
 }
+
+#[test]
+fn log_02_what_is_no_address_is_masked_by_its_letters() {
+    assert_eq!(mask("http://u:SEC/RET@h:port/a?key=SECRET#part"), "http://h:port/a?key=***");
+    assert_eq!(mask("u:SECRET@h/a?SECRET"), "h/a?***");
+    assert_eq!(mask("no address"), "no address");
+}
