@@ -1,5 +1,6 @@
 //! docs/proof.md: a hand-written frame, and the sums of docs/proof.csv in it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 
@@ -103,6 +104,7 @@ fn page(tries: &[Try]) -> Result<String, String> {
     for line in FRAME.lines() {
         match line.strip_prefix("{{").and_then(|line| line.strip_suffix("}}")) {
             None => page += line,
+            Some("faults") => page += &faults(tries),
             Some("table") => page += &table(tries),
             Some("commands") => {
                 let lines = KINDS.iter().map(|kind| format!("- {}: {}", kind.what, kind.command));
@@ -151,6 +153,20 @@ fn table(tries: &[Try]) -> String {
     table
 }
 
+/// How often each kind of fault fired in the simulated runs whose lines tell it.
+fn faults(tries: &[Try]) -> String {
+    let (mut sum, mut runs) = (BTreeMap::<String, u64>::new(), 0);
+    for done in tries.iter().filter(|done| done.kind == "sim") {
+        let Some((_, kinds)) = done.note.split_once("; ") else { continue };
+        runs += done.count;
+        for (kind, n) in record::kinds(kinds) {
+            *sum.entry(kind).or_default() += n;
+        }
+    }
+    let kinds: Vec<String> = sum.iter().map(|(kind, n)| format!("{kind} {}", grouped(*n))).collect();
+    format!("In {} of these runs, by kind: {}.", grouped(runs), kinds.join(", "))
+}
+
 /// One line of a promise.
 fn tried(kind: &Kind, tries: &[Try]) -> String {
     let sums = sums(kind, tries);
@@ -187,6 +203,14 @@ fn grouped(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn faults_are_summed_by_kind() {
+        let told = |note: &str| Try { note: note.into(), ..line("sim", 10, 0) };
+        let all =
+            [told("9 a second and process; Kill 1 Rot 2"), told("8 a second and process; Rot 3"), told("")];
+        assert_eq!(faults(&all), "In 20 of these runs, by kind: Kill 1, Rot 5.");
+    }
 
     fn line(kind: &str, count: u64, failed: u64) -> Try {
         let (note, commit) = (String::new(), String::new());

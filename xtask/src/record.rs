@@ -1,5 +1,6 @@
 //! docs/proof.csv: what was tried, a line a try. Only appended to; `proof` makes a page of it.
 
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
@@ -53,6 +54,13 @@ pub(crate) fn all() -> Result<Vec<Try>, String> {
         return Err(format!("docs/proof.csv does not begin with `{HEADER}`"));
     }
     lines.map(|line| read(line).ok_or_else(|| format!("docs/proof.csv: what is `{line}`?"))).collect()
+}
+
+/// Kinds and their numbers: `Kill 3 Rot 1`.
+pub(crate) fn kinds(words: &str) -> BTreeMap<String, u64> {
+    let words: Vec<&str> = words.split_whitespace().collect();
+    let pairs = words.chunks_exact(2);
+    pairs.filter_map(|pair| Some((pair[0].to_owned(), pair[1].parse().ok()?))).collect()
 }
 
 fn read(line: &str) -> Option<Try> {

@@ -1,8 +1,10 @@
 //! The planner in its simulator, as many seeds as wanted.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::thread;
+use std::time::Instant;
 
 use crate::options::Options;
 use crate::record::{self, Try};
@@ -21,9 +23,12 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     if record {
         unrecorded(seed, runs)?;
     }
-    let (count, failed) = spread(seed, runs, jobs)?;
+    let begun = Instant::now();
+    let Sum { count, failed, faults } = spread(seed, runs, jobs)?;
     if record {
-        let note = String::new();
+        let rate = count as f64 / begun.elapsed().as_secs_f64() / jobs as f64;
+        let kinds: Vec<String> = faults.iter().map(|(kind, n)| format!("{kind} {n}")).collect();
+        let note = format!("{rate:.0} a second and process; {}", kinds.join(" "));
         record::append(&Try { kind: "sim".into(), seed, count, failed, note, commit })?;
     }
     if failed == 0 { Ok(()) } else { Err(format!("{failed} of {count} runs failed; each said its seed")) }
@@ -50,6 +55,14 @@ fn unrecorded(seed: u64, runs: u64) -> Result<(), String> {
     }
 }
 
+/// What simulators counted: runs, those that failed, and how often each kind of fault fired.
+#[derive(Default)]
+struct Sum {
+    count: u64,
+    failed: u64,
+    faults: BTreeMap<String, u64>,
+}
+
 /// `runs` seeds from `seed` on; a single one tells its story.
 pub(crate) fn batch(seed: u64, runs: u64) -> Result<(), String> {
     println!("{runs} runs from seed {seed}");
@@ -62,7 +75,7 @@ pub(crate) fn batch(seed: u64, runs: u64) -> Result<(), String> {
 
 /// The same over `jobs` processes, each with its share of the seeds; runs counted and failed. The program is built
 /// first, so that what is changed meanwhile changes nothing.
-fn spread(seed: u64, runs: u64, jobs: u64) -> Result<(u64, u64), String> {
+fn spread(seed: u64, runs: u64, jobs: u64) -> Result<Sum, String> {
     let program =
         shell::built(&["test", "--no-run", "--package", "thence-plan", "--release", "--test", "sim"])?;
     let share = runs.div_ceil(jobs);
@@ -76,19 +89,21 @@ fn spread(seed: u64, runs: u64, jobs: u64) -> Result<(u64, u64), String> {
             thread::spawn(move || part(command, first, count))
         })
         .collect();
-    let mut sum = (0, 0);
+    let mut sum = Sum::default();
     for part in parts {
-        let (count, failed) =
-            part.join().map_err(|_| "a thread that waited for the simulator panicked")??;
-        sum = (sum.0 + count, sum.1 + failed);
+        let part = part.join().map_err(|_| "a thread that waited for the simulator panicked")??;
+        (sum.count, sum.failed) = (sum.count + part.count, sum.failed + part.failed);
+        for (kind, n) in part.faults {
+            *sum.faults.entry(kind).or_default() += n;
+        }
     }
     Ok(sum)
 }
 
 /// Runs one share to its end and reads what it counted: a process that died on the way counts for nothing.
-fn part(mut command: Command, first: u64, count: u64) -> Result<(u64, u64), String> {
+fn part(mut command: Command, first: u64, count: u64) -> Result<Sum, String> {
     let mut child = command.spawn().map_err(|error| format!("the simulator: {error}"))?;
-    let mut told = None;
+    let (mut told, mut faults) = (None, BTreeMap::new());
     for line in
         child.stdout.take().into_iter().flat_map(|out| BufReader::new(out).lines()).map_while(Result::ok)
     {
@@ -96,10 +111,13 @@ fn part(mut command: Command, first: u64, count: u64) -> Result<(u64, u64), Stri
             println!("{line}");
         }
         told = counted(&line).or(told);
+        line.strip_prefix("faults:").into_iter().for_each(|line| faults = record::kinds(line));
     }
     let status = child.wait().map_err(|error| format!("the simulator: {error}"))?;
     match told {
-        Some((runs, failed)) if runs == count && status.success() == (failed == 0) => Ok((runs, failed)),
+        Some((runs, failed)) if runs == count && status.success() == (failed == 0) => {
+            Ok(Sum { count, failed, faults })
+        }
         _ => Err(format!(
             "the simulator ended early ({status}): cargo xtask sim --seed {first} --runs {count}"
         )),
