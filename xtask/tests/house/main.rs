@@ -206,7 +206,9 @@ fn forbidden_words() -> Vec<String> {
 fn impure_words() -> Vec<String> {
     let mut found = Vec::new();
     for source in sources().iter().filter(|source| source.path.starts_with("crates/plan/src/")) {
-        let words = IMPURE.iter().filter(|word| source.code.contains(**word));
+        // A unit test has to hand it some moment, and gets it as the other tests do.
+        let production = source.production();
+        let words = IMPURE.iter().filter(|word| production.contains(**word));
         found.extend(words.map(|word| format!("{}: `{word}`", source.path)));
     }
     found
