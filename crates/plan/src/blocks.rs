@@ -347,6 +347,7 @@ mod tests {
         blocks.stored(2, 5, 7);
         assert_eq!(blocks.gaps(), [(0, K), (2 * K + 5, 4 * K + 1)]);
         assert_eq!(blocks.held(), K + 5);
+        assert_eq!(blocks.last_held(), 2 * K + 5);
         assert_eq!(blocks.held_until(K), 2 * K + 5);
     }
 

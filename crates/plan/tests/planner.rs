@@ -462,6 +462,33 @@ fn r54_a_mirror_is_compared_before_it_is_joined() {
 }
 
 #[test]
+fn r54_a_mirror_with_another_length_is_left_out_alone() {
+    let mut desk = mirror_asked();
+    let mirror = desk.opened()[0];
+    desk.head(mirror, part(96 << 10, 160 << 10, 9 * K).tag(A));
+    assert!(desk.closes(mirror) && desk.take(mirror).is_none());
+    assert!(!desk.told_changed() && desk.error().is_none(), "the file is as it was");
+}
+
+#[test]
+fn r54_what_a_mirror_brings_to_be_compared_is_not_stored() {
+    let mut desk = mirror_asked();
+    let mirror = desk.opened()[0];
+    desk.head(mirror, part(96 << 10, 160 << 10, 8 * K).tag(A));
+    let take = desk.take(mirror).expect("it is compared");
+    assert_eq!((take.compare, take.end), (true, Some(160 << 10)));
+}
+
+/// One lane is at home, and the mirror is asked for what can be compared.
+fn mirror_asked() -> Desk {
+    let mut desk = job().lanes(2).mirror("https://mirror.test/file").begun(part(0, 8 * K, 8 * K).tag(A));
+    desk.put(Input::Narrowed { lane: L0, end: 4 * K }).stored(0, K as u32);
+    desk.head(L1, part(4 * K, 8 * K, 8 * K).tag(A)).stored(4, K as u32);
+    desk.stored_whole(5..8).ended(L1, Ok(Ending::Range));
+    desk
+}
+
+#[test]
 fn a_mirror_goes_on_for_a_lead_that_is_given_up() {
     let mut desk = job().mirror("https://mirror.test/file").begun(part(0, 8 * K, 8 * K).tag(A));
     desk.stored(0, 1000).ended(L0, Err(Failure::Tls("bad".into())));
@@ -669,4 +696,29 @@ fn r53_held_bytes_of_another_url_are_compared_first() {
     let mut desk = job().held(held(8).tag(A).url("https://other.test/x").blocks(0..1)).start();
     desk.checked(0);
     assert_eq!(desk.asks(), [(Some((96 << 10, Some(160 << 10))), Condition::None)]);
+}
+
+#[test]
+fn a_job_that_is_forgotten_leaves_no_lane_behind() {
+    let mut desk = job().begun(part(0, 8 * K, 8 * K).tag(A));
+    assert!(desk.forgotten() && desk.said().is_empty());
+    desk.stored(0, K as u32).ended(L0, Ok(Ending::Closed));
+    assert!(desk.said().is_empty(), "nothing is heard of it again");
+}
+
+#[test]
+fn r29_a_416_that_tells_the_known_length_asks_for_everything() {
+    let mut desk = job().held(held(8).tag(A).blocks(0..4)).start();
+    desk.checked_all().head(L0, page(416).field("content-range", &format!("bytes */{}", 8 * K)));
+    assert!(desk.closes(L0) && !desk.told_changed());
+    desk.ended(L0, Ok(Ending::Closed));
+    assert_eq!(desk.asks(), [(None, Condition::None)]);
+}
+
+#[test]
+fn r29_a_416_that_tells_another_length_is_another_file() {
+    let mut desk = job().held(held(8).tag(A).blocks(0..4)).start();
+    desk.checked_all().head(L0, page(416).field("content-range", &format!("bytes */{}", 9 * K)));
+    desk.ended(L0, Ok(Ending::Closed));
+    assert_ne!(desk.last_ask(), Some((None, Condition::None)));
 }

@@ -296,3 +296,17 @@ fn dsk_01_an_append_that_failed_is_followed_by_nothing_unless_it_is_cut_off() {
     assert!(error.why.contains("earlier"), "{error}");
     assert_eq!(reread(&journal), before);
 }
+
+#[test]
+fn dsk_01_room_is_kept_ahead_of_the_logs_end_and_asked_for_rarely() {
+    let (_dir, journal) = on_disk();
+    let (mut reserved, mut asked) = (journal.locked().reserved, 0);
+    for n in 0..4_000 {
+        journal.append(&[block(n % 4, n.into())]).unwrap();
+        let state = journal.locked();
+        assert!((32 << 10..=64 << 10).contains(&(state.reserved - state.len)), "{n}");
+        asked += u32::from(state.reserved != reserved);
+        reserved = state.reserved;
+    }
+    assert!((2..20).contains(&asked), "{asked} times");
+}

@@ -231,6 +231,13 @@ impl Desk {
         id
     }
 
+    /// Whether nothing is known any more of the job, once it is forgotten.
+    pub(crate) fn forgotten(&mut self) -> bool {
+        self.run.remove(self.id);
+        self.drain();
+        self.run.completion(self.id).is_none()
+    }
+
     pub(crate) fn head(&mut self, lane: LaneId, head: Answer) -> &mut Desk {
         self.put(Input::Head { lane, hops: Vec::new(), head: head.0 })
     }
