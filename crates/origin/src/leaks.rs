@@ -228,6 +228,11 @@ mod tests {
         }
         let mut child = std::process::Command::new("sh");
         let mut child = child.args(["-c", "read line", &secret]).stdin(Stdio::piped()).spawn().unwrap();
+        // Its words are there a moment after it has begun.
+        let words = format!("/proc/{}/cmdline", child.id());
+        while fs::read(&words).unwrap().is_empty() {
+            std::thread::yield_now();
+        }
         let listed = canary.found();
         child.kill().unwrap();
         child.wait().unwrap();
