@@ -127,7 +127,7 @@ impl Trial {
         Running { child, canary: self.canary.clone(), said, heard, start: Instant::now() }
     }
 
-    /// What was said on standard error by a command of [`Trial::command`] so far.
+    /// What was said on standard error so far by a command that was not started by [`Trial::start_by`].
     pub fn words(&self) -> String {
         let [_, said] = self.outputs();
         String::from_utf8_lossy(&fs::read(said).unwrap_or_default()).into_owned()
