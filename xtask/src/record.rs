@@ -56,6 +56,12 @@ pub(crate) fn all() -> Result<Vec<Try>, String> {
     lines.map(|line| read(line).ok_or_else(|| format!("docs/proof.csv: what is `{line}`?"))).collect()
 }
 
+/// Reads `N what, F failed, ...`, the last line of whoever counts.
+pub(crate) fn counted(line: &str, what: &str) -> Option<(u64, u64)> {
+    let (count, rest) = line.split_once(&format!(" {what}, "))?;
+    Some((count.parse().ok()?, rest.split_once(" failed")?.0.parse().ok()?))
+}
+
 /// Kinds and their numbers: `Kill 3 Rot 1`.
 pub(crate) fn kinds(words: &str) -> BTreeMap<String, u64> {
     let words: Vec<&str> = words.split_whitespace().collect();
@@ -87,6 +93,14 @@ fn said(command: &mut Command) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_line_is_read() {
+        assert_eq!(counted("200 runs, 3 failed, 99 steps, 12 runs a second", "runs"), Some((200, 3)));
+        assert_eq!(counted("seed 7: 3 runs of it", "runs"), None);
+        assert_eq!(counted("1000 states, 2 failed, 4151 a second", "states"), Some((1000, 2)));
+        assert_eq!(counted("one run: 100 states, 0 failed", "states"), None);
+    }
 
     #[test]
     fn a_line_is_read_whole_or_not_at_all() {

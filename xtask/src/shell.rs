@@ -1,7 +1,8 @@
 //! Running other programs from the root of the repository.
 
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The root of the repository.
@@ -15,6 +16,15 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(args).current_dir(root());
     command
+}
+
+/// Runs it and hears every line of its standard output; how it ended.
+pub(crate) fn heard(command: &mut Command, mut each: impl FnMut(&str)) -> Result<ExitStatus, String> {
+    let child = command.stdout(Stdio::piped()).spawn();
+    let mut child = child.map_err(|error| format!("{command:?}: {error}"))?;
+    let out = child.stdout.take().into_iter().flat_map(|out| BufReader::new(out).lines());
+    out.map_while(Result::ok).for_each(|line| each(&line));
+    child.wait().map_err(|error| format!("{command:?}: {error}"))
 }
 
 /// Runs it with our own output; an `Err` names it.

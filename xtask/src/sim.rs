@@ -1,7 +1,6 @@
 //! The planner in its simulator, as many seeds as wanted.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Instant;
@@ -84,7 +83,7 @@ fn spread(seed: u64, runs: u64, jobs: u64) -> Result<Sum, String> {
         .filter(|part| part.1 > 0)
         .map(|(first, count)| {
             let mut command = Command::new(&program);
-            command.args(["--exact", "--nocapture", "many"]).stdout(Stdio::piped()).stderr(Stdio::null());
+            command.args(["--exact", "--nocapture", "many"]).stderr(Stdio::null());
             command.env("THENCE_SIM_SEED", first.to_string()).env("THENCE_SIM_RUNS", count.to_string());
             thread::spawn(move || part(command, first, count))
         })
@@ -102,18 +101,14 @@ fn spread(seed: u64, runs: u64, jobs: u64) -> Result<Sum, String> {
 
 /// Runs one share to its end and reads what it counted: a process that died on the way counts for nothing.
 fn part(mut command: Command, first: u64, count: u64) -> Result<Sum, String> {
-    let mut child = command.spawn().map_err(|error| format!("the simulator: {error}"))?;
     let (mut told, mut faults) = (None, BTreeMap::new());
-    for line in
-        child.stdout.take().into_iter().flat_map(|out| BufReader::new(out).lines()).map_while(Result::ok)
-    {
+    let status = shell::heard(&mut command, |line| {
         if line.starts_with("seed ") || line.starts_with("faults:") {
             println!("{line}");
         }
-        told = counted(&line).or(told);
+        told = record::counted(line, "runs").or(told);
         line.strip_prefix("faults:").into_iter().for_each(|line| faults = record::kinds(line));
-    }
-    let status = child.wait().map_err(|error| format!("the simulator: {error}"))?;
+    })?;
     match told {
         Some((runs, failed)) if runs == count && status.success() == (failed == 0) => {
             Ok(Sum { count, failed, faults })
@@ -121,22 +116,5 @@ fn part(mut command: Command, first: u64, count: u64) -> Result<Sum, String> {
         _ => Err(format!(
             "the simulator ended early ({status}): cargo xtask sim --seed {first} --runs {count}"
         )),
-    }
-}
-
-/// Reads `N runs, F failed, ...`.
-fn counted(line: &str) -> Option<(u64, u64)> {
-    let (runs, rest) = line.split_once(" runs, ")?;
-    Some((runs.parse().ok()?, rest.split_once(" failed")?.0.parse().ok()?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_simulators_last_line_is_read() {
-        assert_eq!(counted("200 runs, 3 failed, 99 steps, 12 runs a second"), Some((200, 3)));
-        assert_eq!(counted("seed 7: 3 runs of it"), None);
     }
 }

@@ -1,8 +1,5 @@
 //! The states that a crash can leave on the disk, as many as wanted.
 
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
-
 use crate::options::Options;
 use crate::record::{self, Try};
 use crate::shell;
@@ -31,14 +28,11 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         command.env("THENCE_STATES_FIRST", first.to_string());
         "torn at 512 B and 4 KiB; a quarter crashed again".to_owned()
     };
-    let mut child = command.stdout(Stdio::piped()).spawn().map_err(|error| format!("cargo: {error}"))?;
     let mut told = None;
-    let out = child.stdout.take().into_iter().flat_map(|out| BufReader::new(out).lines());
-    for line in out.map_while(Result::ok) {
+    let status = shell::heard(&mut command, |line| {
         println!("{line}");
-        told = counted(&line).or(told);
-    }
-    let status = child.wait().map_err(|error| format!("cargo: {error}"))?;
+        told = record::counted(line, "states").or(told);
+    })?;
     let Some((count, failed)) = told.filter(|told| status.success() == (told.1 == 0)) else {
         return Err(format!("the states ended early ({status})"));
     };
@@ -47,21 +41,4 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         record::append(&Try { kind: "states".into(), seed, count, failed, note, commit })?;
     }
     if failed == 0 { Ok(()) } else { Err(format!("{failed} of {count} states failed")) }
-}
-
-/// Reads `N states, F failed, ...`.
-fn counted(line: &str) -> Option<(u64, u64)> {
-    let (count, rest) = line.split_once(" states, ")?;
-    Some((count.parse().ok()?, rest.split_once(" failed")?.0.parse().ok()?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_line_is_read() {
-        assert_eq!(counted("1000 states, 2 failed, 4151 a second"), Some((1000, 2)));
-        assert_eq!(counted("one run: 100 states, 0 failed"), None);
-    }
 }
