@@ -1,11 +1,12 @@
 //! The scripted origin by hand: a liar, or the honest one, on loopback until it is interrupted.
 
+use std::net::TcpListener;
 use std::thread;
 use std::time::Duration;
 
-use thence_origin::behaviours::{self, Handler};
+use thence_origin::behaviours;
 use thence_origin::ca::{Authority, Kind};
-use thence_origin::{Origin, Served, Shared, files, honest};
+use thence_origin::{Origin, Served, Shared, files, frames, honest};
 
 use crate::options::Options;
 
@@ -23,20 +24,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     served.rate = Some(rate).filter(|rate| *rate > 0);
     let file = Shared::new(served);
     let right = files::digest(file.now().body.bytes(0, size));
-    let mut authority = None;
-    let handler: Handler = if wanted.is_empty() {
-        list();
-        Box::new(honest::handler(&file))
-    } else {
-        let liar = behaviours::all().find(|liar| liar.id == wanted);
-        let liar =
-            liar.ok_or_else(|| format!("no behaviour `{wanted}`; without --behaviour all are listed"))?;
-        println!("{liar:?}");
-        authority = liar.tls.then(Authority::new);
-        liar.handler(&file)
-    };
-    let tls = authority.as_ref().map(|authority| authority.leaf(Kind::Good).config());
-    let origin = Origin::start_at(port, tls, handler);
+    let (origin, authority) = start(&wanted, port, &file)?;
     println!("{}  (every path is the same file)", origin.url("/file.bin"));
     println!("sha-256 before any behaviour changed it: {right}");
     if let Some(authority) = &authority {
@@ -46,9 +34,33 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     print_requests(&origin)
 }
 
+/// The origin, and the authority of its certificate if it has one.
+fn start(wanted: &str, port: u16, file: &Shared) -> Result<(Origin, Option<Authority>), String> {
+    if wanted.is_empty() {
+        list();
+        return Ok((Origin::start_at(port, None, honest::handler(file)), None));
+    }
+    if let Some(flood) = frames::ALL.iter().find(|flood| flood.id == wanted) {
+        println!("{flood:?}");
+        let authority = Authority::new();
+        let listener =
+            TcpListener::bind(("127.0.0.1", port)).map_err(|error| format!("port {port}: {error}"))?;
+        return Ok((flood.start(listener, &authority.leaf(Kind::Good), file), Some(authority)));
+    }
+    let liar = behaviours::all().find(|liar| liar.id == wanted);
+    let liar = liar.ok_or_else(|| format!("no behaviour `{wanted}`; without --behaviour all are listed"))?;
+    println!("{liar:?}");
+    let authority = liar.tls.then(Authority::new);
+    let tls = authority.as_ref().map(|authority| authority.leaf(Kind::Good).config());
+    Ok((Origin::start_at(port, tls, liar.handler(file)), authority))
+}
+
 fn list() {
     for liar in behaviours::all() {
         println!("{:14} {}{}", liar.id, liar.what, if liar.tls { " (over TLS)" } else { "" });
+    }
+    for flood in frames::ALL {
+        println!("{:14} {} (HTTP/2)", flood.id, flood.what);
     }
     println!();
 }

@@ -3,6 +3,7 @@
 //! - [`Origin`]: a scripted server, one closure a request, for what real servers do not do.
 //! - [`honest`]: a well-behaved file handler for it, whose [`Served`] file can be changed while it runs.
 //! - [`behaviours`]: the liar, every bending of the RNG, FRM and NET test cases by its id.
+//! - [`frames`]: a server of HTTP/2 that floods, a frame at a time.
 //! - [`real`]: nginx, Apache httpd and Caddy as child processes.
 //! - [`trial`]: the program under test in a directory of its own; [`kills`]: killed at random and gone on with;
 //!   [`powercuts`]: its power cut, and gone on with; [`steps`]: killed at its n-th system call.
@@ -11,7 +12,7 @@
 //! - [`memory`]: a limit on it, and the kernel's killer below it.
 //! - [`ca`]: certificates that tests trust, and some that nobody should.
 //!
-//! It is *not* a server for anybody else: no request bodies, no HTTP/2 of its own, threads without bound.
+//! It is *not* a server for anybody else: no request bodies, no HTTP/2 but what floods, threads without bound.
 //!
 //! ```
 //! use thence_origin::{Origin, Served, Shared, files, honest};
@@ -28,6 +29,7 @@ pub mod ca;
 pub mod chance;
 pub mod disks;
 pub mod files;
+pub mod frames;
 pub mod honest;
 pub mod kills;
 pub mod leaks;

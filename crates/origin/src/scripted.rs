@@ -16,6 +16,7 @@ use crate::wire::{Stage, Wire, lock};
 /// A server on `127.0.0.1` with a port of its own. Dropping it closes every connection and the port.
 pub struct Origin {
     address: SocketAddr,
+    listener: TcpListener,
     scheme: &'static str,
     stage: Arc<Stage>,
     acceptor: Option<JoinHandle<()>>,
@@ -41,13 +42,24 @@ impl Origin {
         tls: Option<Arc<ServerConfig>>,
         handler: impl Fn(&Request, &mut Reply) + Send + Sync + 'static,
     ) -> Origin {
-        let listener = TcpListener::bind(("127.0.0.1", port)).expect("a loopback port is free");
+        Origin::converse(listen(port), tls, move |stage, wire, connection| {
+            answer_all(stage, wire, connection, &handler)
+        })
+    }
+
+    /// An origin that does `conversation` with each connection that comes there.
+    pub(crate) fn converse(
+        listener: TcpListener,
+        tls: Option<Arc<ServerConfig>>,
+        conversation: impl Fn(&Stage, &mut Wire, usize) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Origin {
         let address = listener.local_addr().expect("a bound socket has an address");
         let scheme = if tls.is_some() { "https" } else { "http" };
         let stage = Arc::new(Stage::default());
-        let (acting, handler) = (stage.clone(), Arc::new(handler));
-        let acceptor = thread::spawn(move || accept(&listener, &acting, tls, &handler));
-        Origin { address, scheme, stage, acceptor: Some(acceptor) }
+        let (acting, conversation) = (stage.clone(), Arc::new(conversation));
+        let listening = listener.try_clone().expect("a descriptor is free");
+        let acceptor = thread::spawn(move || accept(&listening, &acting, tls, &conversation));
+        Origin { address, listener, scheme, stage, acceptor: Some(acceptor) }
     }
 
     /// The URL of `path` (which starts with `/`) at this origin.
@@ -58,6 +70,11 @@ impl Origin {
     /// The same by another name of this machine; `localhost` is another origin to a client.
     pub fn url_as(&self, host: &str, path: &str) -> String {
         format!("{}://{host}:{}{path}", self.scheme, self.address.port())
+    }
+
+    /// Ends it, and gives its port to another that comes in its place.
+    pub fn leave(self) -> TcpListener {
+        self.listener.try_clone().expect("a descriptor is free")
     }
 
     /// Its port.
@@ -95,9 +112,18 @@ impl Drop for Origin {
     }
 }
 
-fn accept<H>(listener: &TcpListener, stage: &Arc<Stage>, tls: Option<Arc<ServerConfig>>, handler: &Arc<H>)
-where
-    H: Fn(&Request, &mut Reply) + Send + Sync + 'static,
+/// A port of loopback; 0 takes a free one.
+fn listen(port: u16) -> TcpListener {
+    TcpListener::bind(("127.0.0.1", port)).expect("a loopback port is free")
+}
+
+fn accept<C>(
+    listener: &TcpListener,
+    stage: &Arc<Stage>,
+    tls: Option<Arc<ServerConfig>>,
+    conversation: &Arc<C>,
+) where
+    C: Fn(&Stage, &mut Wire, usize) -> io::Result<()> + Send + Sync + 'static,
 {
     for socket in listener.incoming() {
         if stage.stopping.load(Ordering::SeqCst) {
@@ -108,17 +134,17 @@ where
         let connection = stage.accepted.fetch_add(1, Ordering::SeqCst);
         let Ok(mut wire) = Wire::new(socket, tls.as_ref()) else { continue };
         lock(&stage.open).insert(connection, Arc::downgrade(&wire.socket));
-        let (stage, handler) = (stage.clone(), handler.clone());
+        let (stage, conversation) = (stage.clone(), conversation.clone());
         thread::spawn(move || {
             // An I/O error means that the client went away, which many tests make it do.
-            let _gone = converse(&stage, &mut wire, connection, handler.as_ref());
+            let _gone = conversation(&stage, &mut wire, connection);
             lock(&stage.open).remove(&connection);
         });
     }
 }
 
 /// Reads requests and lets `handler` answer them until one side has enough.
-fn converse(
+fn answer_all(
     stage: &Stage,
     wire: &mut Wire,
     connection: usize,

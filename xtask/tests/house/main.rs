@@ -35,7 +35,7 @@ const ORDER: &[(&str, &[&str])] = &[
         "progress", "words", "json", "report", "drive", "get", "status", "verify",
     ]),
     ("crates/origin", &[
-        "files", "request", "wire", "reply", "scripted", "honest", "behaviours", "ca", "real", "chance", "disks", "memory", "leaks", "trial",
+        "files", "request", "wire", "reply", "scripted", "honest", "behaviours", "ca", "frames", "real", "chance", "disks", "memory", "leaks", "trial",
         "kills", "powercuts", "steps",
     ]),
     ("crates/fuzz", &["input", "sys", "netrc", "fields", "names", "planner", "client", "journal"]),

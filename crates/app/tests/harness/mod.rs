@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Seek};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -93,6 +94,14 @@ impl Scene {
         let canary = Canary::plant(home.path(), &[dir.path()]);
         let (path, args, env) = ("/file.bin".into(), Vec::new(), Vec::new());
         Scene { canary, dir, home, file, origin, part, gate: Arc::default(), path, args, env }
+    }
+
+    /// Another origin in the old one's place, at its port and with its file.
+    pub(crate) fn replaced_by(mut self, start: impl FnOnce(TcpListener, &Shared) -> Origin) -> Scene {
+        // Somebody holds the place meanwhile: a field cannot be empty.
+        let left = std::mem::replace(&mut self.origin, Origin::start(|_, _| ()));
+        self.origin = start(left.leave(), &self.file);
+        self
     }
 
     /// Half of the file is held, as a killed run left it, and from now on `handler` answers.

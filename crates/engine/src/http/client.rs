@@ -12,7 +12,7 @@ use tokio::try_join;
 use url::Url;
 
 use super::body::{Body, Framing, Home};
-use super::connection::{Connection, Interim, Windows, field_size};
+use super::connection::{Connection, Interim, field_size};
 use super::deadline::Deadline;
 use super::fault;
 use super::pool::{Key, Pool};
@@ -49,7 +49,6 @@ struct Shared {
     proxies: Proxies,
     tls: Tls,
     pool: Pool,
-    windows: Windows,
     /// Servers that speak HTTP/2 only.
     http2_only: Memory<Key>,
     /// URLs on the user's own origin to which a foreign one led: they are not given what the user gave,
@@ -71,7 +70,6 @@ impl Client {
             proxies: Proxies::new(&options.proxy)?,
             tls: Tls::new(options.cacert.clone(), options.insecure),
             pool: Pool::new(options.limits.keep_alive),
-            windows: Windows::new(),
             http2_only: Memory::default(),
             strayed: Memory::default(),
             limits: options.limits.clone(),
@@ -191,9 +189,7 @@ impl Shared {
         let shaking = async {
             Ok(match config.shake(wire, &key.target, http2).await? {
                 Shaken::OtherProtocol => None,
-                Shaken::Stream(stream, true) => {
-                    Some(Connection::http2(stream, read, &self.limits, &self.windows).await?)
-                }
+                Shaken::Stream(stream, true) => Some(Connection::http2(stream, read, &self.limits).await?),
                 Shaken::Stream(stream, false) => Some(Connection::http1(stream, read, &self.limits).await?),
             })
         };

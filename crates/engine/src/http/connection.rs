@@ -20,14 +20,13 @@ use tokio::task::JoinSet;
 
 use super::deadline::Stall;
 use super::fault;
+use super::turns::Turns;
 
 /// Bytes of hyper's read buffer over HTTP/1: a slab's size, the most that one read can hand over.
 const READ_BUFFER: usize = 256 << 10;
-/// Bytes of HTTP/2 windows of all connections together, and of one of them.
-const WINDOWS: usize = 16 << 20;
-const WINDOW: usize = 4 << 20;
-/// The window of a connection that finds the budget spent: HTTP/2's own default.
-const SMALL_WINDOW: usize = 65_535;
+/// Window of an HTTP/2 stream and of its connection: enough for a gigabit a second over 100 ms. It holds no memory, for
+/// what nobody waits for is not read.
+const WINDOW: u32 = 16 << 20;
 
 type Nothing = Empty<Bytes>;
 type Answered = Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>> + Send>>;
@@ -44,7 +43,14 @@ pub(super) struct Connection {
 
 enum Sender {
     Http1(http1::SendRequest<Nothing>),
-    Http2(http2::SendRequest<Nothing>, #[expect(dead_code, reason = "held for its drop")] (Tasks, Window)),
+    Http2(Http2),
+}
+
+struct Http2 {
+    sender: http2::SendRequest<Nothing>,
+    turns: Turns,
+    #[expect(dead_code, reason = "held for its drop")]
+    tasks: Tasks,
 }
 
 impl Connection {
@@ -61,25 +67,20 @@ impl Connection {
 
     /// HTTP/2 over `io`, one lane to a connection. Windows are fixed: an adaptive one pings, and servers drop
     /// clients for it.
-    pub(super) async fn http2<T>(
-        io: T,
-        read: Arc<AtomicU64>,
-        limits: &Limits,
-        budget: &Windows,
-    ) -> Result<Connection, Failure>
+    pub(super) async fn http2<T>(io: T, read: Arc<AtomicU64>, limits: &Limits) -> Result<Connection, Failure>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let tasks = Tasks::default();
-        let window = budget.take();
+        let turns = Turns::default();
         let shaken = http2::Builder::new(tasks.spawner())
-            .initial_stream_window_size(window.bytes as u32)
-            .initial_connection_window_size(window.bytes as u32)
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW)
             .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
-            .handshake(TokioIo::new(io))
+            .handshake(TokioIo::new(turns.of(io)))
             .await;
         let (sender, moving) = shaken.map_err(|error| fault::head(&error))?;
-        let sender = Sender::Http2(sender, (tasks, window));
+        let sender = Sender::Http2(Http2 { sender, turns, tasks });
         Ok(Connection { sender, moving: Some(Box::pin(moving)), read })
     }
 
@@ -115,7 +116,7 @@ impl Connection {
     fn send(&mut self, request: Request<Nothing>) -> Answered {
         match &mut self.sender {
             Sender::Http1(sender) => Box::pin(sender.send_request(request)),
-            Sender::Http2(sender, _) => Box::pin(sender.send_request(request)),
+            Sender::Http2(http2) => Box::pin(http2.sender.send_request(request)),
         }
     }
 
@@ -138,7 +139,17 @@ impl Connection {
             return Poll::Ready(done);
         }
         self.poll_moving(cx);
-        wanted(cx)
+        let done = wanted(cx);
+        if done.is_pending() {
+            self.lets_read(cx.waker());
+        }
+        done
+    }
+
+    fn lets_read(&self, waker: &Waker) {
+        if let Sender::Http2(http2) = &self.sender {
+            http2.turns.wait(waker);
+        }
     }
 
     fn poll_moving(&mut self, cx: &mut Context<'_>) {
@@ -158,10 +169,12 @@ impl Connection {
             Poll::Ready(())
         }));
         let _ = pin!(looking).poll(&mut Context::from_waker(Waker::noop()));
+        // For the next look.
+        self.lets_read(Waker::noop());
         self.moving.is_some()
             && match &self.sender {
                 Sender::Http1(sender) => sender.is_ready(),
-                Sender::Http2(sender, _) => sender.is_ready(),
+                Sender::Http2(http2) => http2.sender.is_ready(),
             }
     }
 
@@ -232,37 +245,5 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Spawner
         if let Some(tasks) = self.0.upgrade() {
             tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(task);
         }
-    }
-}
-
-/// What HTTP/2 windows of a client may hold together.
-pub(super) struct Windows(Arc<AtomicUsize>);
-
-/// The share of one connection, given back when it closes.
-struct Window {
-    bytes: usize,
-    taken: usize,
-    budget: Arc<AtomicUsize>,
-}
-
-impl Windows {
-    /// The whole budget.
-    pub(super) fn new() -> Windows {
-        Windows(Arc::new(AtomicUsize::new(WINDOWS)))
-    }
-
-    /// A full window while the budget lasts, which is for four connections; then a small one.
-    fn take(&self) -> Window {
-        let spend = |left: usize| left.checked_sub(WINDOW);
-        match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend) {
-            Ok(_) => Window { bytes: WINDOW, taken: WINDOW, budget: self.0.clone() },
-            Err(_) => Window { bytes: SMALL_WINDOW, taken: 0, budget: self.0.clone() },
-        }
-    }
-}
-
-impl Drop for Window {
-    fn drop(&mut self) {
-        self.budget.fetch_add(self.taken, Ordering::Relaxed);
     }
 }

@@ -17,6 +17,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod turns;
 
 pub(crate) use body::Body;
 pub(crate) use client::{Answer, Client, USER_AGENT};
