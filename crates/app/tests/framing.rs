@@ -255,6 +255,28 @@ fn dos_01_floods_of_fields_take_no_memory() {
 }
 
 #[test]
+fn r49_bombs_take_no_memory() {
+    let bound = honest_memory() + FLOOD;
+    for liar in ["r49_gzip", "r49_gzip_twice", "r49_br", "r49_zstd"] {
+        let scene = Scene::new();
+        scene.liar(liar);
+        let (outcome, memory) = scene.start(&["-x16"]).end_with_memory();
+        drop(outcome.refused(22).says("it grows over 1000 times"));
+        assert!(memory < bound, "{liar}: {memory} of {bound}");
+    }
+}
+
+#[test]
+fn url_09_a_redirects_bomb_is_not_undone() {
+    let bound = honest_memory() + FLOOD;
+    let scene = Scene::new();
+    scene.liar("url_09_b");
+    let (outcome, memory) = scene.start(&["-x4"]).end_with_memory();
+    drop(outcome.whole());
+    assert!(memory < bound, "{memory} of {bound}");
+}
+
+#[test]
 fn dos_01_a_head_without_end_is_left() {
     let scene = Scene::new();
     scene.serve(|_, out| {

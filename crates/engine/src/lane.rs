@@ -318,6 +318,12 @@ impl Reader {
                 self.use_rest().await?;
                 continue;
             }
+            if self.rest.is_empty()
+                && let Some(piece) = decoder.piece()?
+            {
+                self.rest = piece;
+                continue;
+            }
             match self.next(&mut body, timer.as_mut()).await {
                 Event::Woken => {}
                 Event::Granted => self.granted = None,
@@ -329,11 +335,13 @@ impl Reader {
                         if let Some(proof) = &mut self.proof {
                             proof.digester.update(&bytes);
                         }
-                        self.rest = decoder.feed(bytes)?;
+                        decoder.feed(bytes);
                     }
                     None => {
-                        let last = decoder.finish()?;
-                        self.consume(last).await?;
+                        decoder.end();
+                        while let Some(last) = decoder.piece()? {
+                            self.consume(last).await?;
+                        }
                         let ending = body.ending();
                         body.release();
                         Proof::settle(self.proof.take(), true)?;

@@ -1,4 +1,6 @@
-//! Servers that send more than anyone asked for: rows DOS.
+//! Servers that send more than anyone asked for: rows DOS, and what grows to it (R49).
+
+use std::io::Write;
 
 use super::bend::End::{Refused, Whole};
 use super::bend::{Behaviour, Handler, own, row};
@@ -54,7 +56,60 @@ pub(super) const ALL: &[Behaviour] = &[
             out.close();
         })
     }),
+    row("r49_gzip", "a gzip bomb, unasked", Refused, |file| coded(file, "gzip", || gzip(&zeros()))),
+    row("r49_gzip_twice", "a gzip bomb in gzip, unasked", Refused, |file| {
+        coded(file, "gzip, gzip", || gzip(&gzip(&zeros())))
+    }),
+    row("r49_br", "a brotli bomb, unasked", Refused, |file| coded(file, "br", brotli_bomb)),
+    row("r49_zstd", "a zstd bomb, unasked", Refused, |file| coded(file, "zstd", zstd_bomb)),
+    row("url_09_b", "a redirect with a gzip bomb, then honest", Whole, |file| {
+        let bomb = gzip(&zeros());
+        own(file, 1, move |_, _, out| {
+            out.answer(302, "Location: /target\nContent-Encoding: gzip", &bomb);
+        })
+    }),
 ];
+
+/// What bombs grow to: no client should hold it, and we can while we make them.
+const BOMB: usize = 64 << 20;
+
+fn zeros() -> Vec<u8> {
+    vec![0; BOMB]
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut coded = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    coded.write_all(bytes).and_then(|()| coded.finish()).expect("memory does not fail to be written")
+}
+
+fn brotli_bomb() -> Vec<u8> {
+    let mut coded = Vec::new();
+    let written = brotli::CompressorWriter::new(&mut coded, 1 << 16, 9, 22).write_all(&zeros());
+    written.expect("memory does not fail to be written");
+    coded
+}
+
+/// A frame of blocks that are each one byte 128 KiB times over (RFC 8878 s3.1.1.2).
+fn zstd_bomb() -> Vec<u8> {
+    const TIMES: usize = 128 << 10;
+    let block = |last: usize| [&(TIMES << 3 | 1 << 1 | last).to_le_bytes()[..3], &[0]].concat();
+    // The magic, a head that tells neither length nor checksum, and a window of 8 MiB.
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0, 13 << 3];
+    frame.extend(block(0).repeat(BOMB / TIMES - 1));
+    frame.extend(block(1));
+    frame
+}
+
+/// Whole bodies in that coding.
+fn coded(file: &Shared, coding: &'static str, bomb: fn() -> Vec<u8>) -> Handler {
+    file.change(|served| served.ranges = false);
+    let bomb = bomb();
+    own(file, ALWAYS, move |_, answer, out| {
+        let mut head = answer.clone();
+        head.remove("Content-Length").set("Content-Encoding", coding).set("Content-Type", "text/plain");
+        out.answer(200, &head.head(), &bomb);
+    })
+}
 
 /// Heads with that field so many times, and the body after it.
 fn heads(file: &Shared, status: u16, field: &'static str, times: usize) -> Handler {
