@@ -7,6 +7,7 @@ mod coverage;
 mod crash;
 mod fuzz;
 mod hostile;
+mod limits;
 mod mutants;
 mod options;
 mod origin;
@@ -52,12 +53,13 @@ cargo xtask bench [--runs 5] [--size 1G] [--lanes 1,4,16] [--to disk,tmpfs] [--o
                                         beside aria2, curl, wget and axel; writes docs/bench.md
 cargo xtask hostile [--peers aria2,curl,wget,axel] [--only ID] [--limit 20] [--jobs 2]
                                         against every lying server, fresh and resumed; writes docs/hostile.md
+cargo xtask limits                      what each flood costs in memory; writes the table of docs/limits.md
 cargo xtask origin [--behaviour ID] [--port P] [--size 6M] [--rate 8M]
                                         one lying server by hand on loopback; without ID they are listed
 cargo xtask rows                        which test cases have a test of their id
 cargo xtask picture                     records the README's picture anew (docs/picture.svg)
 `--record` appends what was tried to docs/proof.csv.
-`--binary PATH` makes crash, powercut, bench, hostile and picture try another build.
+`--binary PATH` makes crash, powercut, bench, hostile, limits and picture try another build.
 ";
 
 fn main() -> ExitCode {
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
         "crash" => crash::run(&options),
         "fuzz" => fuzz::run(&options),
         "hostile" => hostile::run(&options),
+        "limits" => limits::run(&options),
         "mutants" => mutants::run(&options),
         "origin" => origin::run(&options),
         "picture" => picture::run(&options),

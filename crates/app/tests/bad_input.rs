@@ -12,8 +12,7 @@ use std::path::Path;
 use std::process::Command;
 
 use harness::{BLOCK, LEN, Scene};
-use thence_origin::{Origin, files};
-use twox_hash::XxHash3_64;
+use thence_origin::{Origin, files, journals};
 
 /// The message names the thing, and after a semicolon says what to do.
 #[track_caller]
@@ -61,46 +60,12 @@ fn dos_05(len: u64, more: Option<&[u8]>) {
     assert!(fs::read(scene.path("file.bin.part")).unwrap() == part);
 }
 
-/// What is needed to go on with a log as its writer would (`engine/journal/format`): the salt its last run gave, the
-/// number of the next record, and where it begins.
-fn pen(log: &[u8]) -> (u64, u32, usize) {
-    let number = |at: usize| u32::from_le_bytes(*log[at..].first_chunk().unwrap());
-    let (mut salt, mut count, mut at) = (0, 0, 8);
-    while log.len() >= at + 17 && number(at + 5) == count && number(at) > 0 {
-        if [0x81, 0x82].contains(&log[at + 4]) {
-            salt = u64::from_le_bytes(*log[at + 9..].first_chunk().unwrap());
-        }
-        at += 17 + number(at) as usize;
-        count += 1;
-    }
-    (salt, count, at)
-}
-
-/// Records of blocks that nobody fetched, signed as they should be, until the log has that many bytes.
-fn with_good_records(mut log: Vec<u8>, len: usize) -> Vec<u8> {
-    let (salt, mut count, end) = pen(&log);
-    log.truncate(end);
-    while log.len() + 41 <= len {
-        let start = log.len();
-        log.extend(24_u32.to_le_bytes());
-        log.push(3);
-        log.extend(count.to_le_bytes());
-        log.extend(count.to_le_bytes());
-        log.extend((BLOCK as u32).to_le_bytes());
-        log.extend([7; 16]);
-        let checksum = XxHash3_64::oneshot_with_seed(salt, &log[start..]);
-        log.extend(checksum.to_le_bytes());
-        count += 1;
-    }
-    log
-}
-
 /// A journal goes on with so many bytes of good records; the most memory a run then took that was whole, or refused it.
 fn dos_05_good(len: usize, whole: bool) -> u64 {
     let scene = Scene::new();
     scene.hold(LEN / 2, &["-x1"]);
     let journal = scene.path("file.bin.thence");
-    fs::write(&journal, with_good_records(fs::read(&journal).unwrap(), len)).unwrap();
+    fs::write(&journal, journals::with_good_records(fs::read(&journal).unwrap(), BLOCK as u32, len)).unwrap();
     scene.honest();
     let (outcome, memory) = scene.start(&["-x4"]).end_with_memory();
     if whole {
@@ -113,14 +78,13 @@ fn dos_05_good(len: usize, whole: bool) -> u64 {
 
 #[test]
 fn dos_05_ten_million_good_records_are_not_read() {
-    assert!(dos_05_good(10_000_000 * 41, false) < 32 << 20);
+    assert!(dos_05_good(10_000_000 * journals::RECORD, false) < 32 << 20);
 }
 
 #[test]
 fn dos_05_as_many_good_records_as_are_read_take_bounded_memory() {
     let memory = dos_05_good(64 << 20, true);
     assert!(memory < 256 << 20, "{memory}");
-    println!("{memory}");
 }
 
 #[test]

@@ -7,9 +7,10 @@
 //! - [`real`]: nginx, Apache httpd and Caddy as child processes.
 //! - [`trial`]: the program under test in a directory of its own; [`kills`]: killed at random and gone on with;
 //!   [`powercuts`]: its power cut, and gone on with; [`steps`]: killed at its n-th system call.
+//! - [`journals`]: of more records than anybody wrote.
 //! - [`leaks`]: a secret planted in every run, and the search for it.
 //! - [`disks`]: file systems that can be filled, spoilt and cut off.
-//! - [`memory`]: a limit on it, and the kernel's killer below it.
+//! - [`memory`]: what a program holds; a limit on it, and the kernel's killer below it.
 //! - [`ca`]: certificates that tests trust, and some that nobody should.
 //!
 //! It is *not* a server for anybody else: no request bodies, no HTTP/2 but what floods, threads without bound.
@@ -31,6 +32,7 @@ pub mod disks;
 pub mod files;
 pub mod frames;
 pub mod honest;
+pub mod journals;
 pub mod kills;
 pub mod leaks;
 pub mod memory;

@@ -1,4 +1,4 @@
-//! A limit on memory, and the kernel's OOM killer at work below it: a control group of a test's own, of either version.
+//! What a program holds at most; a limit on memory, and the kernel's OOM killer at work below it: a control group of a test's own, of either version.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,15 @@ use std::time::{Duration, Instant};
 use rustix::fs::Access;
 
 use crate::disks;
+
+/// The most memory that a running program has held, in bytes; `None` once it has ended.
+///
+/// Not from what the system says of a child at its end: that counts what we held when it was started.
+pub fn peak(id: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"))?;
+    Some(line.parse::<u64>().ok()? << 10)
+}
 
 /// Where control groups are; in the first version those of memory have a tree of their own.
 const ROOTS: [(&str, &str); 2] =

@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::leaks::Canary;
+use crate::memory::peak;
 
 /// A run that takes longer hangs, and its test fails.
 const HANG: Duration = Duration::from_secs(60);
@@ -182,6 +183,15 @@ impl Running {
             }
         }
         true
+    }
+
+    /// Waits for its end, and says how much memory it held at most, in bytes.
+    pub fn wait_with_memory(mut self) -> (Ended, u64) {
+        let (end, mut most) = (Instant::now() + HANG, 0);
+        while self.within(LOOK).is_none() && Instant::now() < end {
+            most = peak(self.child.id()).unwrap_or(most);
+        }
+        (self.wait(), most)
     }
 
     /// SIGKILL, now.

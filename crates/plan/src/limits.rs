@@ -5,13 +5,17 @@ use std::time::Duration;
 /// Every bound and interval. Nothing in thence waits, retries or buffers beyond a field of this struct.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Longest wait for a TCP connection, proxy and TLS handshakes included. Default 15 s.
+    /// Longest wait for a TCP connection, proxy and TLS handshakes included. Default 15 s: Linux sends a lost SYN again
+    /// after 1, 3 and 7 s.
     pub connect: Duration,
-    /// Longest wait for one address before the next is tried as well (RFC 8305: 250 ms).
+    /// Longest wait for one address before the next is tried as well. Default 250 ms (RFC 8305 s8): sixteen addresses are
+    /// all tried within 4 s of `connect`.
     pub happy_eyeballs: Duration,
-    /// Longest silence of a socket a lane waits for, in any phase (R68). Default 30 s.
+    /// Longest silence of a socket a lane waits for, in any phase (R68). Default 30 s: a lost segment is
+    /// sent again seven times in 26 s.
     pub stall: Duration,
-    /// Every lane hands over what it holds at least this often (P3: a second in all, with `batch`). Default 200 ms.
+    /// Every lane hands over what it holds at least this often (P3: a second in all). Default 200 ms:
+    /// with `batch` 0.3 s, which leaves 0.7 s to a disk or machine that is busy.
     pub hand_over: Duration,
     /// Journal records wait at most this long before they are appended. Default 100 ms.
     pub batch: Duration,
@@ -20,7 +24,7 @@ pub struct Limits {
     pub sync: Duration,
     /// ... and whenever this much was stored since the last sync. Default 64 MiB.
     pub sync_bytes: u64,
-    /// The planner looks at lanes' speeds this often. Default 500 ms.
+    /// The planner looks at lanes' speeds this often. Default 500 ms: two hand-overs and more.
     pub tick: Duration,
     /// Slowest and fastest first back-off of a retry; doubled each time, with full jitter. Default 250 ms.
     pub backoff: Duration,
@@ -29,17 +33,19 @@ pub struct Limits {
     /// A machine that has lost its network asks again this often. Default 2 s: soon enough for whoever waits for
     /// the network, and next to nothing for a battery.
     pub offline: Duration,
-    /// Failures in a row without progress before a source is given up. Default 8.
+    /// Failures in a row without progress before a source is given up. Default 8: with `backoff` and `backoff_max` 31 s of
+    /// waits on average, 62 s at most.
     pub retries: u32,
     /// Longest `Retry-After` that is waited for; a longer one ends that source (R33). Default 5 min.
     pub retry_after_max: Duration,
-    /// Redirects of one request (R61). Default 20.
+    /// Redirects of one request (R61). Default 20, which is the Fetch standard's.
     pub redirects: u32,
-    /// Bytes of all header blocks of one chain of responses (R66). Default 256 KiB.
+    /// Bytes of all header blocks of one chain of responses (R66). Default 256 KiB: 12 KiB for each of `redirects` and the
+    /// answer. A lane holds no more of heads.
     pub header_bytes: usize,
-    /// Fields of all header blocks of one chain of responses (R66). Default 200.
+    /// Fields of all header blocks of one chain of responses (R66). Default 200: ten for each of `redirects`.
     pub header_fields: usize,
-    /// Interim (1xx) responses of one request (R32). Default 16.
+    /// Interim (1xx) responses of one request over HTTP/1 (R32). Default 16; over HTTP/2 `stall` bounds them.
     pub interim: u32,
     /// Bytes compared before a join that no strong validator proves, and in each of three held blocks (R21). Default 64 KiB.
     pub overlap: u64,
@@ -47,15 +53,17 @@ pub struct Limits {
     pub doubts: u32,
     /// Generations one run begins before it gives up with "changed". Default 5.
     pub generations: u32,
-    /// Total of all slabs of a run, in bytes. Default 12 MiB.
+    /// Total of all slabs of a run, in bytes. Default 12 MiB: three for each of 16 lanes. All that is stored passes through
+    /// them, so they are what bodies take of memory, however many lanes there are.
     pub slabs: usize,
-    /// Size of a slab, a multiple of 4 KiB. Default 256 KiB.
+    /// Size of a slab, a multiple of 4 KiB. Default 256 KiB, which is also the most that one read of a socket gives.
     pub slab: usize,
-    /// Largest file that is begun, `None` for any; a body that tells no length is stopped when it is past it (R67).
+    /// Largest file that is begun. Default `None`, any; a body that tells no length is stopped when it is past it (R67).
     pub max_size: Option<u64>,
-    /// Largest ratio of a decoded body to its coded bytes (R49). Default 1,000.
+    /// Largest ratio of a decoded body to its coded bytes (R49). Default 1,000: gzip cannot reach 1,033.
     pub decode_ratio: u64,
-    /// A redirect's or error's body is read at most this far to keep the connection. Default 16 KiB.
+    /// A redirect's or error's body is read at most this far to keep the connection. Default 16 KiB: a new one
+    /// costs two or three round trips, in which about so much comes.
     pub discard: u64,
     /// Idle connections are kept this long. Default 15 s.
     pub keep_alive: Duration,
@@ -63,9 +71,11 @@ pub struct Limits {
     pub range_time: Duration,
     /// Both halves of a cut are worth at least this many times the cost of the cut. Default 4.
     pub cut_worth: u32,
-    /// Entries of a directory read to find a journal by its source URL. Default 10,000.
+    /// Entries of a directory read to find a journal by its source URL. Default 10,000: 4 KiB of each, 40 MB in all.
     pub directory_entries: usize,
-    /// Largest journal that is read. Default 64 MiB.
+    /// Largest journal that is read. Default 64 MiB, which takes three times as much memory. A journal is written anew when
+    /// it has 1 MiB more than twice what it must say (41 bytes a block): 6 MiB for the 65,536 blocks that files up to 1 TiB
+    /// have, and all of it for one of 12 TiB.
     pub journal_bytes: u64,
 }
 

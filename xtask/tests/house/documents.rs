@@ -36,6 +36,16 @@ pub(crate) fn idle_limits(sources: &[Source]) -> Vec<String> {
     idle.map(|name| format!("Limits::{name} bounds nothing")).collect()
 }
 
+/// A bound whose default, or why it is that one, its words do not tell.
+pub(crate) fn bare_limits(limits: &str) -> Vec<String> {
+    let (_, body) = limits.split_once("pub struct Limits {").unwrap();
+    let (body, _) = body.split_once("\n}").unwrap();
+    let fields = body.split("pub ").collect::<Vec<&str>>();
+    let told = |field: &&[&str]| field[0].contains("Default ");
+    let bare = fields.windows(2).filter(|field| !told(field));
+    bare.map(|field| format!("Limits::{} tells no default", field[1].split(':').next().unwrap())).collect()
+}
+
 /// Words in backticks that have the shape of our tests' names: three or more parts.
 pub(crate) fn test_names(text: &str) -> Vec<String> {
     let plain = |word: &&str| {

@@ -35,11 +35,11 @@ const ORDER: &[(&str, &[&str])] = &[
         "progress", "words", "json", "report", "drive", "get", "status", "verify",
     ]),
     ("crates/origin", &[
-        "files", "request", "wire", "reply", "scripted", "honest", "behaviours", "ca", "frames", "real", "chance", "disks", "memory", "leaks", "trial",
+        "files", "request", "wire", "reply", "scripted", "honest", "behaviours", "ca", "frames", "real", "chance", "disks", "journals", "memory", "leaks", "trial",
         "kills", "powercuts", "steps",
     ]),
     ("crates/fuzz", &["input", "sys", "netrc", "fields", "names", "planner", "client", "journal"]),
-    ("xtask", &["options", "shell", "packages", "record", "proof", "rows", "sim", "states", "plant", "mutants", "coverage", "fuzz", "test", "crash", "powercut", "bench", "hostile", "origin", "picture"]),
+    ("xtask", &["options", "shell", "packages", "record", "proof", "rows", "sim", "states", "plant", "mutants", "coverage", "fuzz", "test", "crash", "powercut", "bench", "hostile", "limits", "origin", "picture"]),
 ];
 
 /// Words that must not appear, and where: unfinished work, and rooms without a name.
@@ -113,8 +113,9 @@ fn system_calls_http_and_tls_stay_in_their_rooms() {
 }
 
 #[test]
-fn every_limit_bounds_something() {
+fn every_limit_bounds_something_and_tells_its_default() {
     none(documents::idle_limits(&sources()));
+    none(documents::bare_limits(include_str!("../../../crates/plan/src/limits.rs")));
 }
 
 #[test]

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use thence_origin::ca::Leaf;
 use thence_origin::leaks::Canary;
-use thence_origin::{Origin, Reply, Request, Served, Shared, files};
+use thence_origin::{Origin, Reply, Request, Served, Shared, files, memory};
 
 /// A run that takes longer hangs. It is a limit on the wrong, not a measure of the right.
 pub(crate) const HANG: Duration = Duration::from_secs(40);
@@ -295,15 +295,11 @@ impl Running<'_> {
     }
 
     /// Waits for the end, and says how much memory it held at most, in bytes.
-    ///
-    /// Not from what the system says of a child at its end: that counts what we held when it was started.
     #[track_caller]
     pub(crate) fn end_with_memory(mut self) -> (Outcome, u64) {
-        let (status, end, mut peak) = (format!("/proc/{}/status", self.id()), Instant::now() + HANG, 0);
+        let (end, mut peak) = (Instant::now() + HANG, 0);
         while !self.has_ended() && Instant::now() < end {
-            let text = fs::read_to_string(&status).unwrap_or_default();
-            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
-            peak = line.map_or(peak, |kibibytes| kibibytes.parse::<u64>().unwrap() << 10);
+            peak = memory::peak(self.id()).unwrap_or(peak);
             std::thread::sleep(Duration::from_millis(1));
         }
         (self.end(), peak)
