@@ -221,12 +221,16 @@ mod tests {
     }
 
     #[test]
-    fn every_plant_says_what_it_is_and_what_it_changes() {
+    fn every_plant_says_what_it_is_and_fits_the_source() {
         for nursery in NURSERIES {
             let source = format!("\n--- a/{}/src/", nursery.dir.trim_end_matches("/plants"));
             for plant in plants(nursery, "").unwrap() {
                 let text = fs::read_to_string(&plant).unwrap();
                 assert!(text.starts_with("Plant: ") && text.contains(&source), "{plant:?}");
+                let mut git = Command::new("git");
+                let fits =
+                    git.args(["apply", "--check"]).arg(&plant).current_dir(shell::root()).output().unwrap();
+                assert!(fits.status.success(), "{}", String::from_utf8_lossy(&fits.stderr));
             }
         }
     }

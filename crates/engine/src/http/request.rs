@@ -215,9 +215,9 @@ fn request_target(way: &Way<'_>, host: Option<&HeaderValue>) -> Result<Uri, Fail
 mod tests {
     use super::*;
 
-    fn built(http2: bool) -> Request<Empty<Bytes>> {
+    fn get() -> Get {
         let headers = vec![("Host".into(), "other:81".into()), ("Cookie".into(), "SECRET".into())];
-        let get = Get {
+        Get {
             url: "https://user:SECRET@h/a?b".into(),
             given_for: "https://user:SECRET@h/a?b".into(),
             headers: Arc::new(headers),
@@ -225,12 +225,50 @@ mod tests {
             range: Some((0, None)),
             condition: Condition::None,
             fresh: false,
-        };
+        }
+    }
+
+    fn of(get: &Get, http2: bool) -> Result<Request<Empty<Bytes>>, Failure> {
         let url = Url::parse(&get.url).unwrap();
         let target = Target::of(&url).unwrap();
         let user_agent = &HeaderValue::from_static("a");
         let way = Way { url: &url, target: &target, forwards: None, trusted: true, http2, user_agent };
-        build(&get, &way).unwrap()
+        build(get, &way)
+    }
+
+    fn built(http2: bool) -> Request<Empty<Bytes>> {
+        of(&get(), http2).unwrap()
+    }
+
+    /// Its range as it is sent.
+    fn asked(range: (u64, Option<u64>)) -> Result<String, Failure> {
+        let request = of(&Get { range: Some(range), ..get() }, false)?;
+        Ok(request.headers()["range"].to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn r01_the_last_position_is_inclusive() {
+        assert_eq!(asked((0, None)).unwrap(), "bytes=0-");
+        assert_eq!(asked((5, Some(6))).unwrap(), "bytes=5-5");
+        assert_eq!(asked((5, Some(9))).unwrap(), "bytes=5-8");
+        assert!(
+            matches!(asked((5, Some(5))), Err(Failure::Defect(_))),
+            "a range of nothing cannot be asked for"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_an_error_and_no_panic() {
+        let unchecked = |name: &str, value: &str| {
+            let headers = Arc::new(vec![(name.to_owned(), value.into())]);
+            of(&Get { headers, ..get() }, false).map(drop)
+        };
+        for (name, value) in [("a b", "c"), ("a", "b\nc"), ("", "c")] {
+            assert!(matches!(unchecked(name, value), Err(Failure::Defect(_))), "{name:?}: {value:?}");
+        }
+        // Longer than a URL may be in an http::Uri.
+        let url = format!("https://h/{}", "x".repeat(70_000));
+        assert!(matches!(of(&Get { url, ..get() }, false), Err(Failure::Redirect(_))));
     }
 
     #[test]

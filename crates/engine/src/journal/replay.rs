@@ -143,11 +143,11 @@ pub(crate) fn rewrite(replayed: &Replayed, salt: u64) -> (Vec<u8>, Pen) {
     }
     let (synced, fresh): (Vec<HeldBlock>, Vec<_>) = replayed.blocks.iter().partition(|b| b.synced);
     for block in &synced {
-        pen.record(&as_record(block, &begin), &mut out);
+        pen.record(&as_record(block), &mut out);
     }
     pen.record(&Record::Synced, &mut out);
     for block in &fresh {
-        pen.record(&as_record(block, &begin), &mut out);
+        pen.record(&as_record(block), &mut out);
     }
     if let Some(Whole { digest, dev, inode }) = replayed.whole.clone() {
         pen.record(&Record::Whole { digest, dev, inode }, &mut out);
@@ -155,14 +155,10 @@ pub(crate) fn rewrite(replayed: &Replayed, salt: u64) -> (Vec<u8>, Pen) {
     (out, pen)
 }
 
-fn as_record(block: &HeldBlock, begin: &Begin) -> Record {
+/// What is held of a block are its first bytes, be they all or not: readers make no difference.
+fn as_record(block: &HeldBlock) -> Record {
     let HeldBlock { index, len, hash, .. } = *block;
-    let end = u64::from(index) * u64::from(begin.block_size) + u64::from(len);
-    if len == begin.block_size || begin.identity.total == Some(end) {
-        Record::Block { index, len, hash }
-    } else {
-        Record::Prefix { index, len, hash }
-    }
+    Record::Prefix { index, len, hash }
 }
 
 /// A record whose checksum is right.
@@ -342,27 +338,20 @@ impl<'a> Body<'a> {
     }
 
     fn begin(&mut self) -> Option<Begin> {
-        Some(Begin {
-            url: self.text()?,
-            name: self.text()?,
-            headers: self.list(|b| Some((b.text()?, b.text()?)))?,
-            secrets: self.list(|b| Some((b.text()?, b.u64()?)))?,
-            block_size: self.u32()?,
-            identity: self.identity()?,
-            digest: self.option(Body::digest)?,
-            insecure: self.flag()?,
-        })
+        let (url, name) = (self.text()?, self.text()?);
+        let headers = self.list(|b| Some((b.text()?, b.text()?)))?;
+        let secrets = self.list(|b| Some((b.text()?, b.u64()?)))?;
+        let (block_size, identity) = (self.u32()?, self.identity()?);
+        let (digest, insecure) = (self.option(Body::digest)?, self.flag()?);
+        Some(Begin { url, name, headers, secrets, block_size, identity, digest, insecure })
     }
 
     fn identity(&mut self) -> Option<Identity> {
-        Some(Identity {
-            total: self.option(Body::u64)?,
-            etag: self.option(|b| Some(EntityTag { weak: b.flag()?, tag: b.text()? }))?,
-            modified: self.option(Body::text)?,
-            age: self.option(Body::i64)?,
-            media: self.option(Body::text)?,
-            digest: self.option(Body::digest)?,
-        })
+        let total = self.option(Body::u64)?;
+        let etag = self.option(|b| Some(EntityTag { weak: b.flag()?, tag: b.text()? }))?;
+        let (modified, age) = (self.option(Body::text)?, self.option(Body::i64)?);
+        let (media, digest) = (self.option(Body::text)?, self.option(Body::digest)?);
+        Some(Identity { total, etag, modified, age, media, digest })
     }
 
     fn digest(&mut self) -> Option<WantedDigest> {

@@ -198,6 +198,101 @@ fn a_log_that_lies_about_itself_is_refused_cheaply() {
     assert_eq!(replay(&log).unwrap_err(), Unreadable::Newer);
 }
 
+/// The body of a first record, for who changes a byte of it.
+fn first_body() -> Vec<u8> {
+    let log = log(&[]).0;
+    log[format::MAGIC.len() + format::HEADER..log.len() - (format::FRAME - format::HEADER)].to_vec()
+}
+
+#[test]
+fn a_log_whose_first_record_is_signed_well_and_says_nonsense_is_refused() {
+    let begun = |body: &[u8]| {
+        let (mut log, mut pen) = (format::MAGIC.to_vec(), Pen { salt: 0, sequence: 0 });
+        pen.put_raw(format::BEGIN, body, &mut log);
+        replay(&log).map(|read| read.begin)
+    };
+    let body = first_body();
+    assert_eq!(begun(&body), Ok(begin()));
+    for len in 0..body.len() {
+        assert_eq!(begun(&body[..len]), Err(Unreadable::Newer), "{len} bytes");
+    }
+    // Its last byte says yes or no.
+    let [before @ .., _] = &body[..] else { panic!("an empty record") };
+    assert_eq!(begun(&[before, &[2]].concat()), Err(Unreadable::Newer));
+}
+
+#[test]
+fn a_block_longer_than_blocks_are_is_refused() {
+    let (longest, over) = (Record::Prefix { index: 0, len: BLOCK, hash: 1 }, BLOCK + 1);
+    assert_eq!(blocks_of(&[longest]).len(), 1);
+    let over = Record::Prefix { index: 0, len: over, hash: 1 };
+    assert_eq!(replay(&log(&[over]).0).unwrap_err(), Unreadable::Newer);
+}
+
+#[test]
+#[should_panic(expected = "the engine writes these itself")]
+fn the_records_that_carry_a_salt_are_written_by_nobody_else() {
+    log(&[Record::Run]);
+}
+
+#[test]
+fn every_reason_is_told_in_words_of_its_own() {
+    use Unreadable::{Empty, Foreign, Newer, TooLarge, Torn};
+    let words = [
+        (Empty, "empty"),
+        (Foreign, "not a journal"),
+        (Torn, "damaged"),
+        (Newer, "does not understand"),
+        (TooLarge, "larger"),
+    ];
+    for (why, word) in words {
+        let told = words.iter().filter(|(other, _)| other.why().contains(word)).map(|(other, _)| *other);
+        assert_eq!(told.collect::<Vec<_>>(), [why], "{}", why.why());
+    }
+}
+
+#[test]
+fn what_is_written_anew_says_all_that_was_said() {
+    let (_dir, journal) = on_disk();
+    let whole = Record::Whole { digest: begin().digest, dev: 1, inode: 2 };
+    let learnt = Identity { total: Some(1 << 20), ..Identity::default() };
+    let short = Record::Prefix { index: 1, len: 9, hash: 6 };
+    journal.append(&[Record::Learnt(learnt), block(0, 5), short, Record::Synced]).unwrap();
+    journal.append(&[block(3, 7), whole]).unwrap();
+    let before = reread(&journal);
+    assert!(before.whole.is_some() && !before.unproven);
+    journal.compact_now().unwrap();
+    let after = reread(&journal);
+    // The identity that was learnt is what it begins with.
+    let begin = Begin { identity: before.identity.clone(), ..before.begin };
+    let (good_len, pen) = (after.good_len, after.pen.clone());
+    assert_eq!(after, Replayed { begin, good_len, pen, ..before });
+    // It goes on as one that was never written anew, from a salt of its own.
+    journal.append(&[block(2, 9)]).unwrap();
+    assert_eq!(reread(&journal).blocks.len(), 4);
+    assert_ne!(after.pen.salt, before.pen.salt);
+}
+
+#[test]
+fn a_history_is_written_anew_only_when_most_of_it_is_history() {
+    let (_dir, journal) = on_disk();
+    let len = || fs::metadata(journal.entry().path()).unwrap().len();
+    let mut longest = 0;
+    for n in 0..80_000_u32 {
+        journal.append(&[Record::Prefix { index: 1, len: 1 + n % BLOCK, hash: n.into() }]).unwrap();
+        let before = journal.locked().len;
+        journal.compact_if_due().unwrap();
+        let after = journal.locked().len;
+        if after < before {
+            assert!(before > SLACK, "written anew at {before}");
+        }
+        longest = longest.max(after);
+    }
+    // Twice what must be said is a few hundred bytes here.
+    assert!((SLACK..SLACK + 1024).contains(&longest), "{longest}");
+    assert!(len() < SLACK + (64 << 10) + 1024);
+}
+
 #[test]
 fn blocks_beyond_the_end_are_not_believed() {
     let last = Record::Block { index: 4, len: 1, hash: 1 };
