@@ -1,6 +1,6 @@
 //! Whether the tests see small changes of the planner and the journal: cargo-mutants makes them, in a copy of the tree.
 //!
-//! Each is first tried with what takes a second. The simulator takes a minute, so only what survives the rest meets it.
+//! Each is first tried with what takes some seconds. The simulator takes a minute, so only what survives the rest meets it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,7 +21,7 @@ struct Subject {
     files: &'static [&'static str],
     /// Arguments of `cargo test` that choose what to build.
     quick: &'static [&'static str],
-    /// Which of its tests, by parts of their names.
+    /// Which of its tests, as the test programs are told.
     tests: &'static [&'static str],
     /// The same for what survives.
     slow: Option<(&'static str, &'static str)>,
@@ -35,8 +35,8 @@ const SUBJECTS: &[Subject] = &[
         name: "plan",
         package: "thence-plan",
         files: &["crates/plan/src/**/*.rs"],
-        quick: &["--lib", "--test=judge", "--test=planner", "--test=names", "--test=rates", "--test=identities", "--test=redirects"],
-        tests: &[],
+        quick: &["--lib", "--test=judge", "--test=planner", "--test=names", "--test=rates", "--test=identities", "--test=redirects", "--test=sim"],
+        tests: &["--skip", "seeds", "--skip", "any_input"],
         slow: Some(("--test=sim", "fixed_seeds")),
         explained: "crates/plan/mutants.txt",
     },
@@ -103,7 +103,7 @@ fn fates(subject: &Subject, shard: &str, jobs: u64) -> Result<Fates, String> {
     let Some((program, tests)) = subject.slow.filter(|_| !fates.missed.is_empty()) else { return Ok(fates) };
     let again = ["--re".to_owned(), exactly(&fates.missed)];
     let slow = mutate(subject, &again, (&[program], &[tests]), jobs)?;
-    // One name can stand for two mutants, of which the shard had one: what is left is counted by name.
+    // One name can stand for two mutants, of which the shard had one: what is left is told by its name.
     let left: BTreeSet<String> = slow.missed.into_iter().collect();
     let before = fates.missed.len();
     fates.missed.retain(|name| left.contains(name));
@@ -129,8 +129,8 @@ fn mutate(
         cargo.env("CARGO_PROFILE_DEV_OPT_LEVEL", "1").env("CARGO_PROFILE_DEV_DEBUG", "0");
     }
     if jobs == 1 {
-        // What others wrote is built already. More jobs would wait for each other here.
-        cargo.env("CARGO_TARGET_DIR", shell::root().join("target"));
+        // What others wrote is built once. More jobs would wait for each other here.
+        cargo.env("CARGO_TARGET_DIR", shell::root().join("target/mutants"));
     }
     let status = cargo.stdin(Stdio::null()).status().map_err(|error| format!("cargo mutants: {error}"))?;
     // 2: some survive; 3: some ended by their time limit, which is seen as well. Anything else did not try them.

@@ -36,6 +36,7 @@ const SHOWN: usize = 6;
 /// Which layer a test belongs to, by its full name; the last one is every other test.
 const LAYERS: &[(&str, &str)] = &[
     ("simulator", "fixed_seeds"),
+    ("the simulator's ledger", "the_ledger"),
     ("crash states", "states::"),
     ("disk faults", "faults::"),
     ("HTTP", "http::"),

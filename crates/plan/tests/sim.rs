@@ -16,6 +16,8 @@ mod fuzz;
 mod job;
 #[path = "sim/lane.rs"]
 mod lane;
+#[path = "sim/ledger.rs"]
+mod ledger;
 #[path = "sim/lies.rs"]
 mod lies;
 #[path = "sim/scenario.rs"]
@@ -74,8 +76,12 @@ fn moment() -> Instant {
 }
 
 #[allow(clippy::disallowed_methods)]
+fn said(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 fn asked(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
+    said(name)?.parse().ok()
 }
 
 #[test]
@@ -117,6 +123,28 @@ fn fixed_seeds_first_half() {
 #[test]
 fn fixed_seeds_second_half() {
     fixed(1);
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "the planner has no files; its ledger is one")]
+fn the_ledger_says_what_it_said() {
+    let mut is = format!("{}\n", ledger::COLUMNS);
+    for seed in ledger::SEEDS {
+        let mut world = World::new(seed, moment(), false);
+        world.booked = true;
+        if let Err(wrong) = world.play() {
+            panic!("seed {seed}: {wrong}");
+        }
+        is += &format!("{}\n", ledger::line(seed, &world));
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ledger.txt");
+    if said("THENCE_SIM_LEDGER").is_some_and(|said| said == "write") {
+        std::fs::write(path, &is).unwrap();
+    }
+    let was = std::fs::read_to_string(path).unwrap();
+    if let Some(differences) = ledger::differences(&was, &is) {
+        panic!("{differences}");
+    }
 }
 
 #[test]

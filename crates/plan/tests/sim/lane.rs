@@ -241,6 +241,7 @@ impl World {
         lane.pending.extend(clip(&spans, take.at, u64::MAX));
         let job = lane.job;
         self.lanes.insert(id, lane);
+        self.ledger.read(upto - from);
         self.input(job, Input::Bytes { lane: id, at: upto, len: upto - from })?;
         if let Some(same) = compared {
             if same && take.from == 0 {

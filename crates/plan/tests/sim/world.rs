@@ -13,6 +13,7 @@ use super::disk::Mark;
 use super::faults::{Counts, Fault};
 use super::job::Job;
 use super::lane::{Lane, State};
+use super::ledger::Ledger;
 use super::lies::Lie;
 use super::scenario::{DiskManner, MS, S, Scenario, Twist, scenario};
 use super::server::{Site, WALL};
@@ -60,6 +61,9 @@ pub struct World {
     slowest: u64,
     pub faults: Vec<Fault>,
     pub counts: Counts,
+    pub ledger: Ledger,
+    /// Whether it is kept: to write down every word takes its time.
+    pub booked: bool,
     pub full: bool,
     pub noisy: bool,
     /// When the noise ended, and when the process last died.
@@ -102,6 +106,8 @@ impl World {
             disk,
             faults,
             counts: Counts::default(),
+            ledger: Ledger::default(),
+            booked: false,
             full: false,
             noisy: true,
             quiet: None,
@@ -208,6 +214,9 @@ impl World {
                 }
                 Output::Job(id, action) => {
                     self.say(|| format!("    {id:?} {action:?}"));
+                    if self.booked {
+                        self.ledger.note(id, &action);
+                    }
                     let Some(job) = self.jobs.iter().position(|j| j.id == Some(id)) else { continue };
                     self.act(job, action)?;
                 }
