@@ -115,6 +115,9 @@ impl Trouble {
 
 const AGAIN: &str = "what is held is kept; run the same command again to go on";
 
+const OR_ANEW: &str = "what is held is kept; run the same command again to go on, or, if it ends so each time, \
+                       remove the part to begin anew";
+
 impl From<&Error> for Trouble {
     fn from(error: &Error) -> Trouble {
         let at = |path: &Path| path.display().to_string();
@@ -214,7 +217,13 @@ fn source(from: &str, failure: &Failure) -> Trouble {
         return disk("", *fault, why);
     }
     let code = code_of(from, failure);
-    Trouble::new(code, &url(from), what_of(failure), advice_on(code))
+    let advice = match failure {
+        // What these may also mean, no answer will ever tell: the file has become a shorter one.
+        Failure::Truncated => OR_ANEW,
+        Failure::Breach(breach) if breach.rule == "R28" => OR_ANEW,
+        _ => advice_on(code),
+    };
+    Trouble::new(code, &url(from), what_of(failure), advice)
 }
 
 /// The code of a source's last failure.

@@ -6,6 +6,7 @@ mod harness;
 
 use std::collections::BTreeSet;
 use std::io::Read;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use harness::{BLOCK, LEN, Outcome, Scene};
@@ -331,4 +332,32 @@ fn tls_12_a_length_that_was_reached_needs_no_close_notify() {
         out.cut();
     });
     scene.run(&["-x4"]).whole();
+}
+
+/// No length is ever told and nothing but a close ends a body: that such a file has become a shorter one, no answer can
+/// prove. It is never published as what it was, and who reads the error knows how to begin anew.
+#[test]
+fn frm_08_a_file_that_shrank_is_an_error_that_says_how_to_begin_anew() {
+    let scene = Scene::new();
+    let (file, first) = (scene.file.clone(), AtomicBool::new(true));
+    scene.serve(move |_, out| {
+        let body = file.now().body;
+        out.head(200, "Content-Type: application/octet-stream");
+        if first.swap(false, Ordering::SeqCst) {
+            out.body(body.bytes(0, LEN / 2)).stall();
+        } else {
+            out.body(body.bytes(0, body.len())).close();
+        }
+    });
+    let running = scene.start(&["-x1"]);
+    running.holds(LEN / 2 - BLOCK);
+    running.kill();
+    let held = scene.held();
+    scene.file.change(|served| served.body = Served::new(files::content(1, 100_000)).body);
+    scene.run(&["-x1"]).refused(6).says("or, if it ends so each time, remove the part");
+    assert_eq!(scene.held(), held);
+    for name in ["file.bin.part", "file.bin.thence"] {
+        std::fs::remove_file(scene.path(name)).unwrap();
+    }
+    scene.run(&["-x1"]).whole().says("length unknown");
 }

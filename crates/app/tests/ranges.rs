@@ -322,7 +322,7 @@ fn rng_35_a_portals_page_costs_nothing_that_is_held() {
     };
     let scene = Scene::half_then(portal);
     let held = scene.held();
-    scene.run(&["-x4"]).refused(22).says("R28");
+    scene.run(&["-x4"]).refused(22).says("R28").says("or, if it ends so each time, remove the part");
     assert_eq!(scene.held(), held);
     scene.honest();
     scene.run(&["-x4"]).whole().says("goes on");
