@@ -140,3 +140,16 @@ impl Limits {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hurried_limits_wait_that_many_times_less_and_allow_as_much() {
+        let (usual, hurried) = (Limits::default(), Limits::default().hurried(30));
+        assert_eq!((hurried.stall, hurried.tick), (usual.stall / 30, usual.tick / 30));
+        assert_eq!((hurried.retries, hurried.slabs), (usual.retries, usual.slabs));
+        assert_eq!(Limits::default().hurried(0).stall, usual.stall);
+    }
+}
