@@ -33,7 +33,7 @@ const TREE_MIN: u64 = 85;
 #[rustfmt::skip]
 const PARTS: &[(&str, &str, &[&str])] = &[
     ("plan", "crates/plan/", &[
-        "--packages", "thence-plan", "--lib", "--test", "judge", "planner", "names", "rates", "identities", "redirects",
+        "--packages", "thence-plan", "--lib", "--test", "judge", "planner", "edges", "names", "rates", "identities", "redirects",
     ]),
     ("engine", "crates/engine/", &["--packages", "thence", "--lib"]),
     ("app", "crates/app/", &["--packages", "thence-cli", "--bins", "--tests", "--follow-exec"]),

@@ -35,7 +35,7 @@ const SUBJECTS: &[Subject] = &[
         name: "plan",
         package: "thence-plan",
         files: &["crates/plan/src/**/*.rs"],
-        quick: &["--lib", "--test=judge", "--test=planner", "--test=names", "--test=rates", "--test=identities", "--test=redirects", "--test=sim"],
+        quick: &["--lib", "--test=judge", "--test=planner", "--test=edges", "--test=names", "--test=rates", "--test=identities", "--test=redirects", "--test=sim"],
         tests: &["--skip", "seeds", "--skip", "any_input"],
         slow: Some(("--test=sim", "fixed_seeds")),
         explained: "crates/plan/mutants.txt",

@@ -1,5 +1,7 @@
 //! A small vocabulary: jobs, heads, and what the planner said to the last input.
 
+#![allow(dead_code, reason = "whoever sits at the desk uses a share of it")]
+
 use std::ops::Range;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -17,10 +19,10 @@ const WALL: u64 = 1_700_000_000;
 pub(crate) type Asked = (Option<(u64, Option<u64>)>, Condition);
 
 /// A job that is not started yet.
-pub(crate) struct Setup(JobSpec);
+pub(crate) struct Setup(JobSpec, Limits);
 
 pub(crate) fn job() -> Setup {
-    Setup(JobSpec {
+    let spec = JobSpec {
         urls: vec!["https://host.test/file".into()],
         name: None,
         lanes: 1,
@@ -30,7 +32,8 @@ pub(crate) fn job() -> Setup {
         digest: false,
         stream: false,
         held: None,
-    })
+    };
+    Setup(spec, Limits::default())
 }
 
 impl Setup {
@@ -41,6 +44,17 @@ impl Setup {
 
     pub(crate) fn strict(mut self) -> Setup {
         self.0.strict = true;
+        self
+    }
+
+    pub(crate) fn stream(mut self) -> Setup {
+        self.0.stream = true;
+        self
+    }
+
+    /// No larger file is begun.
+    pub(crate) fn largest(mut self, size: u64) -> Setup {
+        self.1.max_size = Some(size);
         self
     }
 
@@ -61,7 +75,7 @@ impl Setup {
 
     pub(crate) fn start(self) -> Desk {
         let now = moment();
-        let mut run = Run::new(Limits::default(), 7);
+        let mut run = Run::new(self.1, 7);
         let id = run.add(now, self.0);
         let mut desk = Desk { run, now, id, new: Vec::new(), all: Vec::new(), idle: None };
         desk.drain();
