@@ -6,7 +6,7 @@
 mod desk;
 
 use desk::{K, held, job, page, part, whole};
-use thence_plan::{Action, Ending, Error, Event, Failure, LaneId};
+use thence_plan::{Action, Command, Ending, Error, Event, Failure, Input, LaneId};
 
 const A: &str = "\"a\"";
 
@@ -53,7 +53,7 @@ fn a_stream_that_broke_before_its_first_byte_begins_again() {
 fn r3a_who_has_answered_a_range_is_not_asked_without_one() {
     let mut desk = job().lanes(2).begun(part(0, 64 * K, 64 * K).tag(A));
     let (lane, end) = desk.narrowed().unwrap();
-    desk.put(thence_plan::Input::Narrowed { lane, end });
+    desk.put(Input::Narrowed { lane, end });
     let [second] = desk.opened()[..] else { panic!("{:?}", desk.said()) };
     desk.head(second, page(501));
     desk.later(60_000);
@@ -104,4 +104,51 @@ fn r29_an_empty_file_is_not_believed_of_a_416() {
     desk.ended(LaneId(0), Ok(Ending::Closed));
     assert_eq!(desk.finish(), None);
     assert_eq!(desk.last_ask().unwrap().0, None, "it is asked for without a range");
+}
+
+#[test]
+fn r33_a_job_at_rest_is_not_woken_by_the_end_of_a_hold() {
+    let mut desk = job().start();
+    desk.head(LaneId(0), page(503).field("retry-after", "60")).ended(LaneId(0), Ok(Ending::Closed));
+    assert!(desk.idle().is_some());
+    desk.put(Input::Command(Command::Pause));
+    assert_eq!(desk.idle(), None);
+    desk.put(Input::Command(Command::Resume));
+    assert!(desk.idle().is_some());
+}
+
+#[test]
+fn r21_what_is_to_be_compared_is_read_back_first() {
+    // Of five blocks the first, a middle and the last are compared at once, and so read back before.
+    let mut desk = job().held(held(8).blocks(0..3).also(5).also(7)).start();
+    desk.checked(2).checked(7).checked(0);
+    for _proof in 0..3 {
+        let (lane, asked) = (desk.opened()[0], desk.asks()[0].0.unwrap());
+        desk.head(lane, part(asked.0, asked.1.unwrap(), 8 * K));
+        desk.put(Input::Compared { lane, same: true }).ended(lane, Ok(Ending::Range));
+    }
+    let (lane, window) = (desk.opened()[0], 64 << 10);
+    assert_eq!(desk.asks()[0].0, Some((3 * K - window, Some(5 * K))));
+    desk.head(lane, part(3 * K - window, 5 * K, 8 * K)).put(Input::Compared { lane, same: true });
+    desk.read(lane, 5 * K, 2 * K).stored_whole(3..5).ended(lane, Ok(Ending::Range));
+    assert_eq!(desk.asks(), [], "block 5 may have rotted, and would be taken for another file");
+    desk.checked(5);
+    assert_eq!(desk.asks()[0].0, Some((6 * K - window, Some(7 * K))));
+}
+
+#[test]
+fn net_01_a_lane_that_gets_no_answer_is_late_too() {
+    let mut desk = job().lanes(2).begun(part(0, 8 * K, 8 * K).tag(A));
+    desk.put(Input::Narrowed { lane: LaneId(0), end: 4 * K });
+    let [silent] = desk.opened()[..] else { panic!("{:?}", desk.said()) };
+    desk.later(100).read(LaneId(0), 4 * K, 4 * K).stored_whole(0..4).ended(LaneId(0), Ok(Ending::Range));
+    assert_eq!(desk.opened(), [], "it is not late yet");
+    assert!((0..10).any(|_| !desk.later(500).opened().is_empty()), "nobody is sent for what {silent:?} owns");
+    assert_eq!(desk.asks()[0].0, Some((4 * K, Some(8 * K))));
+}
+
+#[test]
+fn r37_what_lies_beyond_a_gap_is_no_part_of_a_whole_whose_length_is_unknown() {
+    let desk = job().held(held(8).unknown().tag(A).blocks(0..2).also(5).whole()).start();
+    assert_eq!(desk.finish(), Some(2 * K));
 }

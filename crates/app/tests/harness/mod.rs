@@ -241,6 +241,8 @@ impl Scene {
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_thence"));
         command.current_dir(self.dir()).env_clear().env("THENCE_HURRY", "30").env("HOME", self.home());
+        // Where lines are counted, what was run goes there and not into the scene.
+        command.envs(std::env::var_os("LLVM_PROFILE_FILE").map(|path| ("LLVM_PROFILE_FILE", path)));
         command.envs(self.canary.env()).envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }

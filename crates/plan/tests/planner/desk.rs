@@ -138,6 +138,12 @@ impl Before {
         self
     }
 
+    /// And this block, which need not follow the others.
+    pub(crate) fn also(mut self, index: u32) -> Before {
+        self.0.blocks.push(HeldBlock { index, len: K as u32, hash: 1, synced: true });
+        self
+    }
+
     /// The first bytes of the first block.
     pub(crate) fn bytes(mut self, len: u32) -> Before {
         self.0.blocks = vec![HeldBlock { index: 0, len, hash: 1, synced: true }];
