@@ -112,9 +112,9 @@ impl Journal {
         if state.len > SLACK + 2 * state.live { self.compact(&mut state) } else { Ok(()) }
     }
 
-    /// Writes it anew whether that is due or not: no test wants a mebibyte of history.
+    /// Writes it anew whether that is due or not: no test wants a mebibyte of history, least of all one that plays
+    /// every crash of it.
     #[cfg(test)]
-    #[cfg_attr(thence_portable, expect(dead_code, reason = "the crash states are not played there"))]
     pub(crate) fn compact_now(&self) -> Result<(), DiskError> {
         self.compact(&mut self.locked())
     }

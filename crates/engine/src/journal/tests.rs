@@ -273,25 +273,37 @@ fn what_is_written_anew_says_all_that_was_said() {
     assert_ne!(after.pen.salt, before.pen.salt);
 }
 
+/// The rule: a mebibyte of history, and as much again as what must be said, and not a byte less.
 #[test]
 fn a_history_is_written_anew_only_when_most_of_it_is_history() {
     let (_dir, journal) = on_disk();
-    let len = || fs::metadata(journal.entry().path()).unwrap().len();
-    let mut longest = 0;
-    for n in 0..80_000_u32 {
-        journal.append(&[Record::Prefix { index: 1, len: 1 + n % BLOCK, hash: n.into() }]).unwrap();
-        let before = journal.locked().len;
-        journal.compact_if_due().unwrap();
-        let after = journal.locked().len;
-        if after < before {
-            assert!(before > 1 << 20, "written anew at {before}");
-        }
-        longest = longest.max(after);
-    }
-    // Twice what must be said is a few hundred bytes here.
-    let mebibyte = 1 << 20;
-    assert!((mebibyte..mebibyte + 1024).contains(&longest), "{longest}");
-    assert!(len() < mebibyte + (64 << 10) + 1024);
+    let blocks: Vec<Record> = (0..4).map(|index| block(index, 1)).collect();
+    journal.append(&blocks).unwrap();
+    journal.compact_now().unwrap();
+    let len = || fs::metadata(journal.entry().path()).unwrap().len().min(journal.locked().len);
+    let live = len();
+    let due = (1 << 20) + 2 * live;
+    // A record of any length that changes nothing: of no block it says that it is not to be trusted.
+    let idle = |len: u64| Record::Invalid { first: 0, count: 0, why: "x".repeat(len as usize - 29) };
+    journal.append(&[idle(due - live)]).unwrap();
+    assert_eq!(len(), due);
+    journal.compact_if_due().unwrap();
+    assert_eq!(len(), due, "it was written anew too early");
+    journal.append(&[idle(29)]).unwrap();
+    journal.compact_if_due().unwrap();
+    assert_eq!(len(), live, "it was not written anew");
+}
+
+#[test]
+fn a_sync_of_the_journal_goes_to_the_disk_and_says_what_came_of_it() {
+    use crate::sys::watch::faults::{Errno, Fault, Faults, Kind, Plan};
+    let (dir, journal) = on_disk();
+    journal.sync().unwrap();
+    let fault = Fault::Errno(Errno::IO.raw_os_error());
+    let faults = Faults::below(dir.path(), Plan { kind: Kind::Sync, fault, first: 0, count: 1 });
+    assert!(journal.sync().is_err());
+    assert_eq!(faults.met(), 1);
+    journal.sync().unwrap();
 }
 
 #[test]
