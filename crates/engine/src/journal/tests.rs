@@ -358,8 +358,10 @@ fn a_journal_is_gone_on_with_after_its_last_good_record() {
 fn a_journal_beyond_the_limit_is_not_read() {
     let (_dir, journal) = on_disk();
     let (file, _) = sys::open_regular(journal.entry(), false).unwrap().unwrap();
-    let limits = Limits { journal_bytes: 16, ..Limits::default() };
-    assert_eq!(read(&file, &limits).unwrap(), Err(Unreadable::TooLarge));
+    let read = |journal_bytes| read(&file, &Limits { journal_bytes, ..Limits::default() }).unwrap();
+    let size = fs::metadata(journal.entry().path()).unwrap().len();
+    assert_eq!(read(size - 1), Err(Unreadable::TooLarge));
+    assert!(read(size).is_ok());
 }
 
 #[test]
