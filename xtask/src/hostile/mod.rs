@@ -82,7 +82,9 @@ fn wanted(peers: &[String]) -> Result<Vec<&'static Tool>, String> {
 /// Every liar, a few at a time.
 fn meet_all(plan: &Plan) -> Result<Results, String> {
     let authority = Authority::new();
-    let liars = behaviours::all().filter(|liar| liar.id.starts_with(&plan.only));
+    // Who stores a bomb as it was sent has done nothing wrong; docs/limits.md has what bombs cost.
+    let liars =
+        behaviours::all().filter(|liar| liar.id.starts_with(&plan.only) && !liar.id.starts_with("r49_"));
     let tasks: Vec<(&Behaviour, &Tool, Start)> = liars
         .flat_map(|liar| plan.tools.iter().map(move |tool| (liar, *tool)))
         .filter(|(liar, tool)| tool.may_meet(liar.id))
