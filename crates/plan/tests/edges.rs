@@ -6,7 +6,7 @@
 mod desk;
 
 use desk::{K, held, job, page, part, whole};
-use thence_plan::{Action, Command, Ending, Error, Event, Failure, Input, LaneId};
+use thence_plan::{Action, Command, DiskFault, Ending, Error, Event, Failure, Input, LaneId};
 
 const A: &str = "\"a\"";
 
@@ -152,3 +152,54 @@ fn r37_what_lies_beyond_a_gap_is_no_part_of_a_whole_whose_length_is_unknown() {
     let desk = job().held(held(8).unknown().tag(A).blocks(0..2).also(5).whole()).start();
     assert_eq!(desk.finish(), Some(2 * K));
 }
+
+#[test]
+fn r29_a_416_that_names_less_than_is_held_is_of_another_file() {
+    let named = |total: u64| {
+        let mut desk = job().held(held(8).unknown().tag(A).blocks(0..3)).start();
+        desk.checked_all();
+        let range = format!("bytes */{total}");
+        desk.head(LaneId(0), page(416).field("content-range", &range)).told_changed()
+    };
+    assert!(named(3 * K - 1) && named(1));
+    assert!(!named(3 * K) && !named(3 * K + 1));
+}
+
+#[test]
+fn a_range_is_no_longer_than_half_a_minute_of_the_usual_rate() {
+    let blocks = 1_000;
+    let mut desk = job().lanes(2).begun(part(0, blocks * K, blocks * K).tag(A));
+    desk.put(Input::Narrowed { lane: LaneId(0), end: 4 * K });
+    let [second] = desk.opened()[..] else { panic!("{:?}", desk.said()) };
+    desk.head(second, part(4 * K, blocks * K, blocks * K).tag(A));
+    // Four blocks in a second: 120 in half a minute.
+    desk.later(1_000).read(LaneId(0), 4 * K, 4 * K).stored_whole(0..4).ended(LaneId(0), Ok(Ending::Range));
+    for step in 1..9 {
+        if let Some((lane, end)) = desk.narrowed() {
+            desk.put(Input::Narrowed { lane, end });
+            break;
+        }
+        desk.read(second, (4 + step) * K, K).later(500);
+    }
+    let (first, last) = desk.asks()[0].0.unwrap();
+    let len = (last.unwrap() - first) / K;
+    assert!((100..=130).contains(&len), "{len} blocks");
+}
+
+#[test]
+fn each_fault_of_a_disk_is_told_in_words_of_its_own() {
+    let words: std::collections::BTreeSet<String> = FAULTS.iter().map(ToString::to_string).collect();
+    assert_eq!(words.len(), FAULTS.len());
+    assert!(words.iter().all(|words| words.len() > 3));
+}
+
+const FAULTS: [DiskFault; 8] = [
+    DiskFault::Full,
+    DiskFault::TooLarge,
+    DiskFault::Denied,
+    DiskFault::Missing,
+    DiskFault::Exists,
+    DiskFault::InUse,
+    DiskFault::Strange,
+    DiskFault::Io,
+];
