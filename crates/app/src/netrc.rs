@@ -154,6 +154,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_there_is_no_error_and_what_cannot_be_opened_is_one() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(read(&dir.path().join(".netrc")).unwrap().is_none());
+        std::fs::write(dir.path().join("file"), "").unwrap();
+        assert!(read(&dir.path().join("file/.netrc")).is_err());
+    }
+
+    #[test]
     fn crd_05_default_is_used_only_for_the_login_it_names() {
         let e = parse("machine a login me password one default login ftp password two");
         assert_eq!(found(&e, "b", "me"), None);

@@ -311,3 +311,20 @@ fn log_05_what_a_server_says_cannot_reach_the_terminal() {
         }
     }
 }
+
+/// bWU6UEFTUw== is `me:PASS`.
+#[test]
+fn crd_05_a_netrc_that_others_can_read_is_named_and_the_environment_asked() {
+    let scene = Scene::new().env("THENCE_PASSWORD", "PASS");
+    let netrc = scene.home().join(".netrc");
+    fs::write(&netrc, "machine 127.0.0.1 login me password NOT-THIS\n").unwrap();
+    fs::set_permissions(&netrc, Permissions::from_mode(0o644)).unwrap();
+    let (one, two) = (scene.origin.url("/one.bin"), scene.origin.url("/two.bin"));
+    let outcome =
+        scene.run_bare(&["-x1", "--user", "me", &one, &two]).says(".netrc: not used: others can read");
+    outcome.code(0);
+    assert!(!scene.requests().is_empty());
+    for request in scene.requests() {
+        assert_eq!(request.header("authorization"), Some("Basic bWU6UEFTUw=="), "{}", request.target);
+    }
+}

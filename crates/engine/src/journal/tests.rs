@@ -310,6 +310,8 @@ fn a_sync_of_the_journal_goes_to_the_disk_and_says_what_came_of_it() {
 fn blocks_beyond_the_end_are_not_believed() {
     let last = Record::Block { index: 4, len: 1, hash: 1 };
     assert_eq!(blocks_of(&[last, block(3, 1)]), [held(3, BLOCK, 1, false)]);
+    let nothing = Record::Prefix { index: 2, len: 0, hash: 1 };
+    assert_eq!(blocks_of(&[nothing]), [], "no byte of it is held");
     let far = Record::Block { index: u32::MAX, len: BLOCK, hash: 1 };
     assert_eq!(blocks_of(&[far]), []);
 }
