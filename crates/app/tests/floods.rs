@@ -5,11 +5,7 @@
 
 mod harness;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use harness::{LEN, Scene};
+use harness::{LEN, Scene, meet_all};
 use thence_origin::behaviours::End;
 use thence_origin::ca::{Authority, Kind};
 use thence_origin::frames::{self, Flood};
@@ -17,7 +13,7 @@ use thence_origin::frames::{self, Flood};
 /// Memory over what a run holds that is not flooded, in bytes.
 const FLOOD: u64 = 8 << 20;
 
-/// Floods met at a time: most of a run is waiting.
+/// Floods met at a time.
 const TOGETHER: usize = 6;
 
 /// The one that floods nothing.
@@ -33,7 +29,7 @@ fn frm_16_a_flood_on_a_resume_takes_no_memory_and_loses_nothing() {
     every(|scene| scene.hold(LEN / 2, &["-x1"]));
 }
 
-/// Meets every flood after `before`, a few at a time, and names those that were not met well.
+/// Meets every flood after `before`.
 fn every(before: impl Fn(&Scene) + Sync) {
     let authority = Authority::new();
     let honest = frames::ALL.iter().find(|flood| flood.id == HONEST).unwrap();
@@ -42,24 +38,10 @@ fn every(before: impl Fn(&Scene) + Sync) {
         .map(|lanes| (lanes, meet(honest, &authority, lanes, &before) + FLOOD))
         .flat_map(|(lanes, bound)| frames::ALL.iter().map(move |flood| (lanes, bound, flood)))
         .collect();
-    let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    std::thread::scope(|scope| {
-        for _ in 0..TOGETHER {
-            scope.spawn(|| {
-                while let Some((lanes, bound, flood)) = meetings.get(next.fetch_add(1, Ordering::SeqCst)) {
-                    let why = match catch_unwind(AssertUnwindSafe(|| meet(flood, &authority, lanes, &before)))
-                    {
-                        Ok(memory) if memory < *bound => continue,
-                        Ok(memory) => format!("{memory} bytes of memory, of {bound}"),
-                        Err(panic) => panic.downcast_ref::<String>().cloned().unwrap_or_default(),
-                    };
-                    failed.lock().unwrap().push(format!("{flood:?}, {lanes}: {why}"));
-                }
-            });
-        }
+    meet_all(&meetings, TOGETHER, |(lanes, bound, flood)| {
+        let memory = meet(flood, &authority, lanes, &before);
+        if memory < *bound { Ok(()) } else { Err(format!("{memory} bytes of memory, of {bound}")) }
     });
-    let failed = failed.into_inner().unwrap();
-    assert!(failed.is_empty(), "{}", failed.join("\n\n"));
 }
 
 /// The most memory that a run held, which ended as it must.

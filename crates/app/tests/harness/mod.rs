@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Seek};
 use std::net::TcpListener;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -280,6 +281,33 @@ impl Scene {
         let body = self.file.now().body;
         body.bytes(0, body.len())
     }
+}
+
+/// Meets all of them, so many at a time, since most of a run is waiting, and names those that were not met well: `meet`
+/// says why, or panics.
+pub(crate) fn meet_all<T: Sync + std::fmt::Debug>(
+    all: &[T],
+    together: usize,
+    meet: impl Fn(&T) -> Result<(), String> + Sync,
+) {
+    let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..together {
+            scope.spawn(|| {
+                while let Some(one) = all.get(next.fetch_add(1, Ordering::SeqCst)) {
+                    let met = catch_unwind(AssertUnwindSafe(|| meet(one)));
+                    let met = met.unwrap_or_else(|panic| {
+                        Err(panic.downcast_ref::<String>().cloned().unwrap_or_default())
+                    });
+                    if let Err(why) = met {
+                        failed.lock().unwrap().push(format!("{one:?}: {why}"));
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().unwrap();
+    assert!(failed.is_empty(), "{} of {}\n\n{}", failed.len(), all.len(), failed.join("\n\n"));
 }
 
 /// The program under way.
