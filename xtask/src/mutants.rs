@@ -120,14 +120,15 @@ fn mutate(
 ) -> Result<Fates, String> {
     let scratch = tempfile::tempdir().map_err(|error| error.to_string())?;
     let mut cargo = shell::cargo(&["mutants", "--package", subject.package]);
-    cargo.args(["--no-times", "--minimum-test-timeout", "60", "--jobs", &jobs.to_string()]);
+    cargo.args(["--no-times", "--minimum-test-timeout", "20", "--jobs", &jobs.to_string()]);
     cargo.arg("--output").arg(scratch.path()).args(chosen);
     cargo.args(subject.files.iter().flat_map(|file| ["--file", file]));
     cargo.args(programs.iter().map(|program| format!("--cargo-arg={program}"))).arg("--").arg("--");
     cargo.args(tests);
     if subject.slow.is_some_and(|(slow, _)| programs.contains(&slow)) {
-        cargo.env("CARGO_PROFILE_DEV_OPT_LEVEL", "1").env("CARGO_PROFILE_DEV_DEBUG", "0");
+        cargo.env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
     }
+    cargo.env("CARGO_PROFILE_DEV_DEBUG", "0");
     if jobs == 1 {
         // What others wrote is built once. More jobs would wait for each other here.
         cargo.env("CARGO_TARGET_DIR", shell::root().join("target/mutants"));

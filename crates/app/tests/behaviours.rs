@@ -59,21 +59,13 @@ fn fresh(liar: &Behaviour, lanes: &str) {
     judge(liar, &scene, outcome);
 }
 
-/// A link that works once. Lanes that go on from an earlier run all want it at once, and none can bring the
-/// others' share: the part is kept (docs/gaps.md).
-const ONCE: &str = "net_once";
-
-/// Half came honestly, from a run that was killed.
+/// Half came honestly, from a run over as many lanes that was killed.
 fn resumed(liar: &Behaviour, lanes: &str) {
     let scene = scene(liar);
-    scene.hold(LEN / 2, &["-x1"]);
+    scene.hold(LEN / 2, &[lanes]);
     scene.liar(liar.id);
     let outcome = scene.run(&[lanes, "-v"]);
-    if liar.id == ONCE && outcome.code != Some(0) {
-        completed(&scene, outcome)
-    } else {
-        judge(liar, &scene, outcome)
-    }
+    judge(liar, &scene, outcome);
 }
 
 /// The liar goes on after the kill where it was before it.
@@ -106,9 +98,7 @@ fn scene(liar: &Behaviour) -> Scene {
     } else {
         Scene::new()
     };
-    // Whoever brings a link's one answer must still read when the others are refused (docs/gaps.md).
-    let rate = if liar.id == ONCE { RATE / 8 } else { RATE };
-    scene.file.change(|served| served.rate = Some(rate));
+    scene.file.change(|served| served.rate = Some(RATE));
     scene
 }
 

@@ -41,6 +41,31 @@ fn rng_02_another_version_is_seen_in_the_answer_too() {
     scene.run(&["-x4"]).whole().says("changed: ");
 }
 
+/// Four lanes that were killed leave four gaps. One answer brings them all, through what is held between them.
+#[test]
+fn a_part_with_gaps_is_gone_on_with_from_a_link_that_works_once() {
+    for lanes in ["-x4", "-x16"] {
+        let scene = Scene::new();
+        let served = scene.file.now();
+        scene.serve(move |request, out| {
+            let mut answer = served.answer(request);
+            answer.span.1 = answer.span.1.min(answer.span.0 + 2 * BLOCK);
+            answer.send(request, out);
+            out.stall();
+        });
+        let running = scene.start(&["-x4"]);
+        running.holds(8 * BLOCK);
+        running.kill();
+        scene.liar("net_once");
+        let before = scene.requests().len();
+        scene.run(&[lanes]).whole();
+        let asked: Vec<_> =
+            scene.requests()[before..].iter().map(|r| r.header("range").map(str::to_owned)).collect();
+        let rest = format!("bytes={}-{}", 2 * BLOCK, LEN - 1);
+        assert!(asked.len() > 1 && asked[0] == Some(rest), "{asked:?}");
+    }
+}
+
 #[test]
 fn rng_04_a_file_that_changes_under_four_lanes_is_never_mixed() {
     let scene = Scene::new();

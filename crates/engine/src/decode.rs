@@ -44,6 +44,11 @@ impl Decoder {
         Ok(Decoder { coded, chain, read: 0, grown: 0, ratio: limits.decode_ratio })
     }
 
+    /// Bytes pass through.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.chain.is_none()
+    }
+
     /// Takes what came. What came before must have been taken out.
     pub(crate) fn feed(&mut self, bytes: Bytes) {
         self.read += bytes.len() as u64;

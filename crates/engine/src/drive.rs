@@ -327,11 +327,6 @@ impl Driver {
             Action::Open { lane, source, url, ask } => self.open(job, lane, source, url, ask),
             Action::Take(lane, take) => self.take(job, lane, take),
             Action::Narrow { lane, end } => self.narrow(job, lane, end),
-            Action::Widen { lane, end } => {
-                if let Some(control) = self.works.get(&job).and_then(|work| work.lanes.get(&lane)) {
-                    control.widen(end);
-                }
-            }
             Action::Close { lane } => self.close(job, lane),
             Action::Place(placement) => self.place(job, *placement),
             Action::Note(record) => self.note(job, record),

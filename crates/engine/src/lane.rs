@@ -11,7 +11,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Instant;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use thence_plan::{Bucket, Ending, Failure, Grant, Head, Input, JobId, LaneId, Limits, Take, WantedDigest};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant as Moment, Sleep, sleep_until};
@@ -116,12 +116,6 @@ impl Control {
 
     pub(crate) fn close(&self) {
         self.closing.set(true);
-        self.wake.notify_one();
-    }
-
-    /// Moves the end up. A lane that has passed its old end already ends there all the same.
-    pub(crate) fn widen(&self, end: u64) {
-        self.end.set(end.max(self.end.get()));
         self.wake.notify_one();
     }
 
@@ -254,9 +248,7 @@ struct Reader {
     skipped: Vec<u8>,
     /// Offset of the next body byte.
     at: u64,
-    /// Bytes beyond the end were dropped: whatever the end is moved to, the lane ends here.
-    passed: bool,
-    /// Body bytes read and not granted yet by the rate limit.
+    /// Body bytes read that are not granted yet by the rate limit, or lie beyond the end.
     rest: Bytes,
     granted: Option<Moment>,
     /// Filled slabs, and the offset of their first byte.
@@ -288,7 +280,6 @@ impl Reader {
             compare: taking.take.compare,
             skipped: Vec::new(),
             at: taking.take.from,
-            passed: false,
             rest: Bytes::new(),
             granted: None,
             slabs: Vec::with_capacity(HAND),
@@ -305,11 +296,15 @@ impl Reader {
     /// Reads the body to the lane's end, the message's end, or a failure.
     async fn read(&mut self, mut body: Body, mut decoder: Decoder) -> Result<Ending, Failure> {
         let mut timer = Box::pin(sleep_until(Moment::now()));
+        let mut ended = false;
         loop {
             if self.control.closing.get() {
                 return Ok(Ending::Closed);
             }
-            if self.passed || self.at >= self.control.end.get() {
+            if self.at >= self.control.end.get() {
+                if self.goes_on(&mut body).await? {
+                    continue;
+                }
                 tokio::task::spawn_local(body.discard());
                 Proof::settle(self.proof.take(), false)?;
                 return Ok(Ending::Range);
@@ -318,13 +313,19 @@ impl Reader {
                 self.use_rest().await?;
                 continue;
             }
-            if self.rest.is_empty()
-                && let Some(piece) = decoder.piece()?
-            {
-                self.rest = piece;
-                continue;
+            if self.rest.is_empty() {
+                if let Some(piece) = decoder.piece()? {
+                    self.rest = piece;
+                    continue;
+                }
+                if ended {
+                    let ending = body.ending();
+                    body.release();
+                    Proof::settle(self.proof.take(), true)?;
+                    return Ok(ending);
+                }
             }
-            match self.next(&mut body, timer.as_mut()).await {
+            match self.next(&mut body, &decoder, timer.as_mut()).await {
                 Event::Woken => {}
                 Event::Granted => self.granted = None,
                 Event::Due => self.hand_over().await?,
@@ -339,21 +340,35 @@ impl Reader {
                     }
                     None => {
                         decoder.end();
-                        while let Some(last) = decoder.piece()? {
-                            self.consume(last).await?;
-                        }
-                        let ending = body.ending();
-                        body.release();
-                        Proof::settle(self.proof.take(), true)?;
-                        return Ok(ending);
+                        ended = true;
                     }
                 },
             }
         }
     }
 
+    /// At its end, while the message brings more: the lane rests until it hears whether that is wanted. False if not.
+    async fn goes_on(&mut self, body: &mut Body) -> Result<bool, Failure> {
+        if self.rest.is_empty() && !body.goes_on() {
+            return Ok(false);
+        }
+        body.rest();
+        self.hand_over().await?;
+        self.settle().await?;
+        self.report();
+        self.port.say(Input::Reached { lane: self.port.lane });
+        let Some(Taking { take, place, open }) = word(&self.control).await else { return Ok(false) };
+        (self.from, self.compare, self.place, self.open) = (take.at, take.compare, place, open);
+        Ok(true)
+    }
+
     /// One step of waiting. The socket is not read while bytes of the last read are withheld by the rate limit.
-    async fn next(&mut self, body: &mut Body, mut timer: std::pin::Pin<&mut Sleep>) -> Event {
+    async fn next(
+        &mut self,
+        body: &mut Body,
+        decoder: &Decoder,
+        mut timer: std::pin::Pin<&mut Sleep>,
+    ) -> Event {
         let wait = [self.due, self.granted].into_iter().flatten().min();
         if let Some(wait) = wait
             && timer.deadline() != wait
@@ -361,6 +376,7 @@ impl Reader {
             timer.as_mut().reset(wait);
         }
         let idle = self.granted.is_none();
+        let want = if decoder.is_plain() { self.control.end.get().saturating_sub(self.at) } else { u64::MAX };
         tokio::select! {
             biased;
             () = self.control.wake.notified() => Event::Woken,
@@ -369,13 +385,18 @@ impl Reader {
                 let now = Moment::now();
                 if self.granted.is_some_and(|at| at <= now) { Event::Granted } else { Event::Due }
             }
-            chunk = body.chunk(), if idle => Event::Chunk(chunk),
+            chunk = body.chunk(want), if idle => Event::Chunk(chunk),
         }
     }
 
-    /// Uses as much of what was read as the rate limit grants.
+    /// Uses the next of what was read, as far as the rate limit grants it: below `from` it is compared or dropped, up
+    /// to the end stored. What is beyond that stays.
     async fn use_rest(&mut self) -> Result<(), Failure> {
-        let mut want = self.rest.len() as u64;
+        let upto = if self.at < self.from { self.from } else { self.control.end.get() };
+        let mut want = upto.saturating_sub(self.at).min(self.rest.len() as u64);
+        if matches!(self.place, Place::Part { .. }) && self.at >= self.from {
+            want = want.min(self.room());
+        }
         if let Some(bucket) = &self.shared.bucket {
             match bucket.borrow_mut().take(Instant::now(), want) {
                 Grant::Now(granted) => want = granted,
@@ -385,41 +406,16 @@ impl Reader {
                 }
             }
         }
-        let granted = self.rest.split_to(want as usize);
-        self.consume(granted).await
-    }
-
-    /// Takes body bytes at `self.at`: below `from` they are compared or dropped, up to the end stored.
-    async fn consume(&mut self, mut bytes: Bytes) -> Result<(), Failure> {
         if self.at < self.from {
-            let skipped = bytes.split_to((self.from - self.at).min(bytes.len() as u64) as usize);
-            self.skip(skipped).await?;
-            if self.control.closing.get() {
-                return Ok(());
-            }
+            let skipped = self.rest.split_to(want as usize);
+            return self.skip(skipped).await;
         }
-        let room = self.control.end.get().saturating_sub(self.at).min(bytes.len() as u64);
-        self.passed |= room < bytes.len() as u64;
-        bytes.truncate(room as usize);
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        match &self.place {
-            Place::Sink(sink) => {
-                let sink = sink.clone();
-                let len = bytes.len() as u64;
-                sink.write(bytes).await?;
-                self.at += len;
-                self.control.begun.set(self.at);
-                self.port.say(Input::Taken { upto: self.at });
-            }
-            Place::Part { .. } => {
-                while !bytes.is_empty() {
-                    let put = self.put(&bytes).await?;
-                    bytes = bytes.slice(put..);
-                }
-            }
-        }
+        let Place::Sink(sink) = &self.place else { return self.put(want).await };
+        let sink = sink.clone();
+        sink.write(self.rest.split_to(want as usize)).await?;
+        self.at += want;
+        self.control.begun.set(self.at);
+        self.port.say(Input::Taken { upto: self.at });
         Ok(())
     }
 
@@ -447,16 +443,31 @@ impl Reader {
         Ok(())
     }
 
-    /// Copies bytes into the slab in hand; returns how many.
-    async fn put(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
-        // A slab ends at a multiple of its size, so that every write but the first and last is of whole pages.
+    /// Bytes up to the end of the slab that `at` is in. A slab ends at a multiple of its size, so that every write but
+    /// the first and last is of whole pages.
+    fn room(&self) -> u64 {
         let size = self.shared.limits.slab as u64;
-        let room = (size - self.at % size) as usize;
+        size - self.at % size
+    }
+
+    /// Copies so many bytes into the slab in hand, which has room for them. The end may come nearer while a slab is
+    /// waited for: then the block that it is moved to has another writer.
+    async fn put(&mut self, bytes: u64) -> Result<(), Failure> {
+        let size = self.shared.limits.slab as u64;
         if self.slabs.is_empty() || self.at.is_multiple_of(size) {
-            self.begin_slab().await?;
+            let slab = self.slab().await?;
+            if self.at >= self.control.end.get() {
+                return Ok(());
+            }
+            if self.slabs.is_empty() {
+                self.slabs_at = self.at;
+            }
+            self.slabs.push(slab);
         }
+        let bytes = bytes.min(self.control.end.get().saturating_sub(self.at)) as usize;
         let Some(slab) = self.slabs.last_mut() else { return Err(gone()) };
-        let put = slab.put(&bytes[..bytes.len().min(room)]);
+        let put = slab.put(&self.rest[..bytes]);
+        self.rest.advance(put);
         self.at += put as u64;
         self.control.begun.set(self.at);
         if self.due.is_none() {
@@ -465,24 +476,17 @@ impl Reader {
         if self.slabs.len() == HAND && self.at.is_multiple_of(size) {
             self.hand_over().await?;
         }
-        Ok(put)
+        Ok(())
     }
 
     /// Takes a slab. If there is none, what is in hand goes first: this wait is the only back-pressure.
-    async fn begin_slab(&mut self) -> Result<(), Failure> {
-        let slab = match self.shared.pool.try_take() {
-            Some(slab) => slab,
-            None => {
-                self.hand_over().await?;
-                self.settle().await?;
-                self.shared.pool.take().await
-            }
-        };
-        if self.slabs.is_empty() {
-            self.slabs_at = self.at;
+    async fn slab(&mut self) -> Result<Slab, Failure> {
+        if let Some(slab) = self.shared.pool.try_take() {
+            return Ok(slab);
         }
-        self.slabs.push(slab);
-        Ok(())
+        self.hand_over().await?;
+        self.settle().await?;
+        Ok(self.shared.pool.take().await)
     }
 
     /// Gives what is in hand to a writer, once the hand-over before it is done.

@@ -64,9 +64,9 @@ impl Free {
         self.0.is_empty()
     }
 
-    /// Where the interval that begins at `start` ends, if one does.
-    pub(crate) fn end_from(&self, start: u64) -> Option<u64> {
-        self.0.get(&start).copied()
+    /// The first interval that begins at `start` or later.
+    pub(crate) fn next_from(&self, start: u64) -> Option<(u64, u64)> {
+        self.0.range(start..).next().map(|(&s, &e)| (s, e))
     }
 
     pub(crate) fn lowest(&self) -> Option<(u64, u64)> {

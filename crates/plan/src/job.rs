@@ -185,6 +185,7 @@ impl Job {
             Input::Returned(held) => self.on_returned(*held, turn),
             Input::Head { lane, hops, head } => self.on_head(lane, &hops, &head, turn),
             Input::Bytes { lane, at, len } => self.on_bytes(lane, at, len),
+            Input::Reached { lane } => self.on_reached(lane, turn),
             Input::Narrowed { lane, end } => self.on_narrowed(lane, end, turn),
             Input::Ended { lane, result } => self.on_ended(lane, result, turn),
             Input::Stored { block, upto, hash } => self.on_stored(block, upto, hash, turn),
@@ -242,7 +243,7 @@ impl Job {
             let hosts = [host_of(s.asked_at()), s.host()];
             hosts.iter().filter_map(|host| turn.hosts.held_until(host)).max()
         });
-        let tick = (self.lanes.values().any(Lane::is_reading) && self.may_have() > 1)
+        let tick = (self.lanes.values().any(Lane::is_serving) && self.may_have() > 1)
             .then(|| self.measured + turn.limits.tick);
         let sync = self.settle.due(turn.limits);
         retries.chain(holds).chain(tick).chain(sync).filter(|&at| at > self.looked).min()
@@ -300,6 +301,18 @@ impl Job {
         if end < lane.due && end >= lane.stored && end == self.blocks.boundary(end) {
             self.free.give(end, lane.end);
             (lane.end, lane.due) = (end, end);
+        }
+    }
+
+    /// A lane that took a whole file, or compared, has nothing beyond its end; nor has one whose heir is there.
+    fn on_reached(&mut self, id: LaneId, turn: &mut Turn<'_>) {
+        let heir = self.heir_of(id);
+        let Some(lane) = self.lanes.get_mut(&id).filter(|lane| lane.is_reading()) else { return };
+        let brought = lane.purpose == Purpose::Store && lane.stored == lane.end && lane.reach > lane.end;
+        if brought && heir.is_none() && !self.spec.stream {
+            lane.state = State::Rested(turn.now);
+        } else {
+            self.close(id, turn);
         }
     }
 
@@ -464,8 +477,10 @@ impl Job {
                 return self.close(id, turn);
             }
         }
+        if !lane.served {
+            turn.hosts.serves(&lane.host);
+        }
         lane.begin(turn.now);
-        turn.hosts.serves(&lane.host);
         lane.answer_from = answer.from;
         let end = (lane.due != u64::MAX).then_some(lane.due);
         let at = if lane.purpose == Purpose::Prove { lane.end } else { lane.start };

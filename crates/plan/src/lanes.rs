@@ -18,6 +18,8 @@ pub(crate) enum State {
     Ready(Answer),
     /// Reading its body.
     Reading,
+    /// It has brought its range, and its message goes on: perhaps with what nobody else can be sent for.
+    Rested(Instant),
     /// `Close` was said.
     Closing,
 }
@@ -136,9 +138,23 @@ impl Lane {
         self.state == State::Reading
     }
 
+    /// Its source gives it a body.
+    pub(crate) fn is_serving(&self) -> bool {
+        matches!(self.state, State::Reading | State::Rested(_))
+    }
+
     pub(crate) fn got(&mut self, at: u64, len: u64) {
         self.read = at;
         self.speed.bytes = self.speed.bytes.saturating_add(len);
+    }
+
+    /// Lets it own another range that its message brings, further on. True once it is ready to read.
+    pub(crate) fn resume(&mut self, (start, end): (u64, u64), now: Instant) {
+        let reach = (self.reach != u64::MAX).then_some(self.reach);
+        let (from, codings) = (self.end, Vec::new());
+        self.state = State::Ready(Answer { from, end: reach, compare: false, codings, digest: None });
+        (self.start, self.stored, self.read, self.end) = (start, start, from, end);
+        (self.opened, self.setup, self.asked_to_narrow) = (now, Some(Duration::ZERO), None);
     }
 
     /// Begins the measuring of a lane that starts to read.

@@ -7,6 +7,8 @@
 //!   `at` are dropped, bytes of `at..end` are stored. With `compare` the dropped bytes are first
 //!   compared with the part file: the lane says `Compared` when it reaches `at`, and goes on only if all was equal; where
 //!   `at == end` comparing was all. Nothing is stored before the comparison is done.
+//! - A lane whose message goes on beyond its end says `Reached` there, and waits as after `Head`. Another `Take`, with
+//!   `from` where it stands, lets it bring more; its codings and digest are those of the first.
 //! - Every `Open` is answered by exactly one `Ended`, also after `Close`. `Ended` comes after the last
 //!   `Stored` of what the lane took, so the blocks tell exactly how far it got.
 //! - A block has one writer. A lane starts at a block's start or exactly where the last writer stopped;
@@ -119,6 +121,12 @@ pub enum Input {
         /// How many since the last such input.
         len: u64,
     },
+    /// A lane has brought its range, and its message goes on. Everything before is `Stored`; it reads no byte more
+    /// until `Take` or `Close`.
+    Reached {
+        /// The lane.
+        lane: LaneId,
+    },
     /// The answer to `Narrow`.
     Narrowed {
         /// The lane.
@@ -198,21 +206,13 @@ pub enum Action {
         /// What to ask.
         ask: Ask,
     },
-    /// Read the body.
+    /// Read the body, or more of it.
     Take(LaneId, Take),
     /// Ask a lane to end earlier.
     Narrow {
         /// The lane.
         lane: LaneId,
         /// Where, at a block boundary.
-        end: u64,
-    },
-    /// Let a lane read on beyond its end: its message brings more. Not answered: a lane that has ended already
-    /// says so, and what it lacks is free again.
-    Widen {
-        /// The lane.
-        lane: LaneId,
-        /// Where it ends from now on, at a block boundary.
         end: u64,
     },
     /// End a lane; what it has read is handed over first.

@@ -47,8 +47,11 @@ pub(crate) struct Source {
     pub(crate) proofs: Vec<(u64, u64)>,
     /// Its bytes may be joined.
     pub(crate) proven: bool,
-    /// An answer of it was taken in this run.
-    pub(crate) met: bool,
+    /// Answers of it that were taken in this run. Until there is one, a lane asks alone, and for everything that
+    /// follows; until there are two, it may be a link that works once.
+    pub(crate) answers: u32,
+    /// A lane was refused while another was being served.
+    pub(crate) refused: bool,
     /// This machine lost its network after the source had answered: until it answers again, nothing counts as its
     /// failure, and one lane at a time asks.
     pub(crate) offline: bool,
@@ -73,7 +76,8 @@ impl Source {
             grant: None,
             proofs: Vec::new(),
             proven: false,
-            met: false,
+            answers: 0,
+            refused: false,
             offline: false,
             fresh: false,
         }
@@ -110,7 +114,13 @@ impl Source {
 
     /// An answer of it was taken.
     pub(crate) fn meet(&mut self) {
-        (self.met, self.offline) = (true, false);
+        self.answers = self.answers.saturating_add(1);
+        self.offline = false;
+    }
+
+    /// A link that works once, as far as can be told: one was served, another refused.
+    pub(crate) fn works_once(&self) -> bool {
+        self.refused && self.answers < 2
     }
 
     pub(crate) fn is_ready(&self, now: Instant) -> bool {

@@ -14,6 +14,7 @@ const A: &str = "\"a\"";
 const B: &str = "\"b\"";
 const L0: LaneId = LaneId(0);
 const L1: LaneId = LaneId(1);
+const L2: LaneId = LaneId(2);
 
 fn if_range(tag: &str) -> Condition {
     Condition::IfRange(tag.to_owned())
@@ -223,9 +224,9 @@ fn rng_11_who_dislikes_if_range_gets_a_plain_range() {
     let mut desk = job().lanes(4).held(held(8).tag(A).blocks(0..4)).start();
     let lanes = desk.opened();
     desk.head(lanes[0], whole(8 * K).tag(A)).ended(lanes[0], Ok(Ending::Closed));
-    assert_eq!(desk.asks(), [(Some((4 * K, Some(6 * K))), Condition::None)]);
+    assert_eq!(desk.asks(), [(Some((4 * K, Some(8 * K))), Condition::None)]);
     let lane = desk.opened()[0];
-    desk.head(lane, part(4 * K, 6 * K, 8 * K).tag(A));
+    desk.head(lane, part(4 * K, 8 * K, 8 * K).tag(A));
     assert!(desk.take(lane).is_some());
 }
 
@@ -402,11 +403,12 @@ fn rng_30_an_expired_target_leads_back_to_the_original() {
 #[test]
 fn r34_a_refusal_halves_the_lanes() {
     let mut desk = job().lanes(8).held(held(80).tag(A).blocks(0..1)).start();
+    desk.head(L0, part(desk.asked_from(0), 80 * K, 80 * K).tag(A));
     let lanes = desk.opened();
-    for (i, &lane) in lanes.iter().take(7).enumerate() {
-        desk.head(lane, part(desk.asked_from(i), desk.asked_from(i) + 10 * K, 80 * K).tag(A));
+    for (i, &lane) in lanes.iter().take(6).enumerate() {
+        desk.head(lane, part(desk.asked_from(i + 1), desk.asked_from(i + 1) + 10 * K, 80 * K).tag(A));
     }
-    desk.head(lanes[7], page(429));
+    desk.head(lanes[6], page(429));
     assert!(desk.said().iter().any(|a| matches!(a, Action::Tell(Event::Narrowed { lanes: 4, .. }))));
 }
 
@@ -434,11 +436,67 @@ fn a_one_time_link_never_fails_a_download() {
     let mut desk = job().lanes(2).begun(part(0, 8 * K, 8 * K).tag(A));
     desk.put(Input::Narrowed { lane: L0, end: 4 * K });
     desk.head(L1, page(403)).ended(L1, Ok(Ending::Closed));
-    assert_eq!(desk.widened(), Some((L0, 8 * K)), "its answer brings all of it");
     for _ in 0..10 {
         desk.read(L0, 9, 9).later(500);
         assert!(desk.asks().is_empty() && desk.error().is_none());
     }
+    desk.stored_whole(0..4).reached(L0);
+    assert_eq!(taken(&desk, L0), Some((4 * K, 4 * K, Some(8 * K))), "its answer brings all of it");
+}
+
+/// From where a lane reads, and what it stores of it.
+fn taken(desk: &desk::Desk, lane: LaneId) -> Option<(u64, u64, Option<u64>)> {
+    desk.take(lane).map(|take| (take.from, take.at, take.end))
+}
+
+#[test]
+fn a_one_time_link_that_is_read_before_the_others_are_refused_rests() {
+    let mut desk = job().lanes(3).begun(part(0, 9 * K, 9 * K).tag(A));
+    desk.put(Input::Narrowed { lane: L0, end: 3 * K }).stored_whole(0..3).reached(L0);
+    assert!(!desk.closes(L0) && taken(&desk, L0).is_none(), "nobody knows yet what becomes of the others");
+    desk.head(L1, page(403));
+    assert!(!desk.closes(L0) && taken(&desk, L0).is_none(), "what the refused one has is not free yet");
+    desk.ended(L1, Ok(Ending::Closed));
+    assert_eq!(taken(&desk, L0), Some((3 * K, 3 * K, Some(6 * K))));
+    desk.head(L2, page(403)).ended(L2, Ok(Ending::Closed)).stored_whole(3..6).reached(L0);
+    assert_eq!(taken(&desk, L0), Some((6 * K, 6 * K, Some(9 * K))));
+    assert!(desk.stored_whole(6..9).ended(L0, Ok(Ending::Range)).error().is_none());
+}
+
+#[test]
+fn a_run_that_goes_on_asks_with_one_lane_first_and_a_one_time_link_jumps_over_what_is_held() {
+    let mut desk = job().lanes(4).held(held(20).tag(A).blocks(0..4).blocks(8..12).blocks(14..16)).start();
+    assert_eq!(desk.asks(), [(Some((4 * K, Some(20 * K))), if_range(A))], "everything, before the others");
+    desk.head(L0, part(4 * K, 20 * K, 20 * K).tag(A));
+    assert_eq!((taken(&desk, L0), desk.opened().len()), (Some((4 * K, 4 * K, Some(6 * K))), 3));
+    for lane in desk.opened() {
+        desk.head(lane, page(403)).ended(lane, Ok(Ending::Closed));
+    }
+    assert_eq!(taken(desk.stored_whole(4..6).reached(L0), L0), Some((6 * K, 6 * K, Some(8 * K))));
+    assert_eq!(taken(desk.stored_whole(6..8).reached(L0), L0), Some((8 * K, 12 * K, Some(14 * K))));
+    assert_eq!(taken(desk.stored_whole(12..14).reached(L0), L0), Some((14 * K, 16 * K, Some(20 * K))));
+}
+
+#[test]
+fn a_link_that_serves_two_is_asked_again_instead_of_reading_through_held_bytes() {
+    let mut desk = job().lanes(2).held(held(20).tag(A).blocks(0..4).blocks(8..12)).start();
+    desk.head(L0, part(4 * K, 20 * K, 20 * K).tag(A));
+    desk.head(L1, part(12 * K, 20 * K, 20 * K).tag(A))
+        .stored_whole(12..16)
+        .ended(L1, Err(Failure::Truncated));
+    desk.later(60_000).head(L2, page(403)).ended(L2, Ok(Ending::Closed)).stored_whole(4..8).reached(L0);
+    assert!(desk.closes(L0) && taken(&desk, L0).is_none());
+}
+
+#[test]
+fn a_host_that_lets_the_others_wait_is_not_rested_at_for_ever() {
+    let mut desk = job().lanes(2).begun(part(0, 8 * K, 8 * K).tag(A));
+    desk.put(Input::Narrowed { lane: L0, end: 4 * K }).stored_whole(0..4).reached(L0);
+    assert!(!desk.closes(L0));
+    assert!(
+        (0..10).any(|_| desk.later(500).closes(L0)),
+        "the other's connection may be waiting for this one's end"
+    );
 }
 
 #[test]

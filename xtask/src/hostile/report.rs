@@ -46,7 +46,7 @@ weakness and no lie.\n\
 An `error`, `hangs` or `crash` was tried a second time and the better of the two counts, so that a busy machine is nobody's fault. A **WRONG** stands at once.\n\n\
 Two notes for fairness. axel asks in HTTP/1.0, to which no server may answer in chunks: where one would, axel is not tried (`-` below, and \
 fewer runs in its counts). wget reads an answer without a status line as HTTP/0.9, where everything is body, so that FRM-11 is not plainly its \
-fault. thence, too, ends with an error at NET_ONCE where a link is faster than its other connections can ask: docs/gaps.md.\n\n\
+fault.\n\n\
 What this does *not* show: how often such servers are met (some are common, such as a file that changed or a connection that is cut; some have \
 been seen by few), speed, and anything over HTTP/2. That a part of another version is gone on with is no surprise to who knows these programs: \
 \"Wget has no way of verifying that the local file is really a valid prefix of the remote file\", says its manual. The behaviours were written by the authors of thence to test thence, which was \

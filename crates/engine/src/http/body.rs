@@ -54,7 +54,8 @@ impl Body {
     }
 
     /// The next bytes, never none; `None` when the message, or a clean close, ended the body. Trailers are
-    /// read and dropped (R44).
+    /// read and dropped (R44). The socket is read for `want` bytes at most, so that what is beyond them costs nothing
+    /// if the body is given up there; the head's first read may have brought more, and a TLS record or an HTTP/2 frame.
     ///
     /// May be dropped and called again; the stall clock then runs on, for the socket was as silent meanwhile.
     ///
@@ -63,7 +64,8 @@ impl Body {
     /// `Truncated` when the framing promised more (R35, R36, R48) or TLS ended without close_notify (R37),
     /// `Reset` when the connection broke, `Breach` for bad chunks (R42, R43), `Stalled` after `Limits::stall`
     /// without a byte. What came before is good as far as it goes. After an error the body is of no more use.
-    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, Failure> {
+    pub(crate) async fn chunk(&mut self, want: u64) -> Result<Option<Bytes>, Failure> {
+        self.connection.want(want);
         std::future::poll_fn(|cx| self.poll_chunk(cx)).await
     }
 
@@ -104,6 +106,16 @@ impl Body {
         Ok(None)
     }
 
+    /// More of the message is to come, or may be.
+    pub(crate) fn goes_on(&self) -> bool {
+        !self.ended && self.due != Some(0)
+    }
+
+    /// Nobody waits for the next chunk any more: the peer is not to blame for what follows.
+    pub(crate) fn rest(&mut self) {
+        self.stall.stop();
+    }
+
     /// What ended the body, once `chunk` has given `None`: `Message`, or `Close` where nothing but the clean
     /// close of the connection did (R37).
     pub(crate) fn ending(&self) -> Ending {
@@ -132,7 +144,7 @@ impl Body {
         let mut patience = pin!(patience);
         loop {
             tokio::select! {
-                chunk = self.chunk() => match chunk {
+                chunk = self.chunk(left.max(1)) => match chunk {
                     Ok(Some(bytes)) if bytes.len() as u64 <= left => left -= bytes.len() as u64,
                     Ok(None) => return self.release(),
                     _ => return,

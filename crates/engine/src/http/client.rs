@@ -157,8 +157,8 @@ impl Shared {
         let deadline = Deadline::after(self.limits.connect);
         if !key.target.https {
             let wire = route.open(&key.target, &self.limits, deadline).await?;
-            let read = wire.count();
-            return Connection::http1(wire, read, &self.limits).await;
+            let meter = wire.meter();
+            return Connection::http1(wire, meter, &self.limits).await;
         }
         let http2 = self.http2_only.knows(key);
         if let Some(connection) = self.connect_tls(key, route, deadline, http2).await? {
@@ -185,12 +185,12 @@ impl Shared {
     ) -> Result<Option<Connection>, Failure> {
         let trust = deadline.within(Phase::Tls, self.tls.config());
         let (wire, config) = try_join!(route.open(&key.target, &self.limits, deadline), trust)?;
-        let read = wire.count();
+        let meter = wire.meter();
         let shaking = async {
             Ok(match config.shake(wire, &key.target, http2).await? {
                 Shaken::OtherProtocol => None,
-                Shaken::Stream(stream, true) => Some(Connection::http2(stream, read, &self.limits).await?),
-                Shaken::Stream(stream, false) => Some(Connection::http1(stream, read, &self.limits).await?),
+                Shaken::Stream(stream, true) => Some(Connection::http2(stream, meter, &self.limits).await?),
+                Shaken::Stream(stream, false) => Some(Connection::http1(stream, meter, &self.limits).await?),
             })
         };
         deadline.within(Phase::Tls, shaking).await

@@ -4,7 +4,7 @@
 //! lane waits for a buffer, a chunk costs no switch between tasks, and dropping it closes the socket at once.
 
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
@@ -19,6 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 
 use super::deadline::Stall;
+use super::dial::Meter;
 use super::fault;
 use super::turns::Turns;
 
@@ -37,8 +38,8 @@ pub(super) struct Connection {
     sender: Sender,
     /// Moves the bytes; `None` once the connection is closed.
     moving: Option<Moving>,
-    /// Bytes read from the socket.
-    read: Arc<AtomicU64>,
+    /// Of its socket.
+    meter: Arc<Meter>,
 }
 
 enum Sender {
@@ -56,18 +57,18 @@ struct Http2 {
 impl Connection {
     /// HTTP/1.1 over `io`. HTTP/0.9, folded lines and spaces before colons stay refused (R42, R47), which are
     /// hyper's defaults.
-    pub(super) async fn http1<T>(io: T, read: Arc<AtomicU64>, limits: &Limits) -> Result<Connection, Failure>
+    pub(super) async fn http1<T>(io: T, meter: Arc<Meter>, limits: &Limits) -> Result<Connection, Failure>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let shaken = http1_builder(limits).handshake(TokioIo::new(io)).await;
         let (sender, moving) = shaken.map_err(|error| fault::head(&error))?;
-        Ok(Connection { sender: Sender::Http1(sender), moving: Some(Box::pin(moving)), read })
+        Ok(Connection { sender: Sender::Http1(sender), moving: Some(Box::pin(moving)), meter })
     }
 
     /// HTTP/2 over `io`, one lane to a connection. Windows are fixed: an adaptive one pings, and servers drop
     /// clients for it.
-    pub(super) async fn http2<T>(io: T, read: Arc<AtomicU64>, limits: &Limits) -> Result<Connection, Failure>
+    pub(super) async fn http2<T>(io: T, meter: Arc<Meter>, limits: &Limits) -> Result<Connection, Failure>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -81,7 +82,7 @@ impl Connection {
             .await;
         let (sender, moving) = shaken.map_err(|error| fault::head(&error))?;
         let sender = Sender::Http2(Http2 { sender, turns, tasks });
-        Ok(Connection { sender, moving: Some(Box::pin(moving)), read })
+        Ok(Connection { sender, moving: Some(Box::pin(moving)), meter })
     }
 
     /// True when requests go out as HTTP/2.
@@ -98,6 +99,7 @@ impl Connection {
         limits: &Limits,
     ) -> Result<Response<Incoming>, Failure> {
         interim.clone().watch(&mut request);
+        self.want(u64::MAX);
         let mut answer = self.send(request);
         let mut stall = Stall::new(limits.stall);
         std::future::poll_fn(|cx| {
@@ -117,6 +119,13 @@ impl Connection {
         match &mut self.sender {
             Sender::Http1(sender) => Box::pin(sender.send_request(request)),
             Sender::Http2(http2) => Box::pin(http2.sender.send_request(request)),
+        }
+    }
+
+    /// The next reads take no more than so many bytes. Over HTTP/2 they take a turn whatever is wanted.
+    pub(super) fn want(&self, bytes: u64) {
+        if !self.is_http2() {
+            self.meter.want(bytes);
         }
     }
 
@@ -181,7 +190,7 @@ impl Connection {
     /// What counts as life while a body is waited for. Over HTTP/1 every byte read from the socket does. Over
     /// HTTP/2 only data does: a peer can send PING and SETTINGS for ever (FRM-16).
     pub(super) fn signs_of_life(&self) -> u64 {
-        if self.is_http2() { 0 } else { self.read.load(Ordering::Relaxed) }
+        if self.is_http2() { 0 } else { self.meter.read() }
     }
 }
 

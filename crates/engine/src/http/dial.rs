@@ -8,7 +8,7 @@ use std::io::{Error as IoError, ErrorKind, Result as IoResult};
 use std::net::{SocketAddr, UdpSocket};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ pub(super) async fn dial(
     };
     let tcp = deadline.within(Phase::Connect, racing).await?;
     prepare(&tcp, limits).map_err(|error| Failure::Connect(format!("{name}:{port}: {error}")))?;
-    Ok(Wire { tcp, read: Arc::default() })
+    Ok(Wire { tcp, meter: Arc::default() })
 }
 
 /// The addresses of a name in the order they are tried. The lookup runs on a blocking thread and cannot be
@@ -129,17 +129,41 @@ fn prepare(tcp: &TcpStream, limits: &Limits) -> IoResult<()> {
     SockRef::from(tcp).set_tcp_keepalive(&probes)
 }
 
-/// A TCP connection that counts what it reads: a slow link may need longer than the stall time for one whole
-/// TLS record, and is alive all the same.
+/// What a connection read, and the most that its next read may take.
+pub(super) struct Meter {
+    read: AtomicU64,
+    want: AtomicUsize,
+}
+
+impl Default for Meter {
+    fn default() -> Meter {
+        Meter { read: AtomicU64::new(0), want: AtomicUsize::new(usize::MAX) }
+    }
+}
+
+impl Meter {
+    /// Bytes read so far. A slow link may need longer than the stall time for one whole TLS record, and is alive all
+    /// the same.
+    pub(super) fn read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    /// No more than so many bytes are wanted: the rest stays in the kernel, and costs nothing if it is never read.
+    pub(super) fn want(&self, bytes: u64) {
+        self.want.store(usize::try_from(bytes).unwrap_or(usize::MAX).max(1), Ordering::Relaxed);
+    }
+}
+
+/// A TCP connection with its meter.
 pub(super) struct Wire {
     tcp: TcpStream,
-    read: Arc<AtomicU64>,
+    meter: Arc<Meter>,
 }
 
 impl Wire {
-    /// The count of bytes read so far, kept up to date.
-    pub(super) fn count(&self) -> Arc<AtomicU64> {
-        self.read.clone()
+    /// Its meter, kept up to date.
+    pub(super) fn meter(&self) -> Arc<Meter> {
+        self.meter.clone()
     }
 }
 
@@ -150,8 +174,17 @@ impl AsyncRead for Wire {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<IoResult<()>> {
         let before = buf.filled().len();
-        let done = Pin::new(&mut self.tcp).poll_read(cx, buf);
-        self.read.fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);
+        let want = self.meter.want.load(Ordering::Relaxed);
+        let done = if want >= buf.remaining() {
+            Pin::new(&mut self.tcp).poll_read(cx, buf)
+        } else {
+            let mut few = ReadBuf::new(buf.initialize_unfilled_to(want));
+            let done = Pin::new(&mut self.tcp).poll_read(cx, &mut few);
+            let read = few.filled().len();
+            buf.advance(read);
+            done
+        };
+        self.meter.read.fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);
         done
     }
 }

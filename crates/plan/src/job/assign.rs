@@ -1,11 +1,13 @@
 //! Who fetches what: free ranges to new lanes, cuts to idle ones, late ranges to other hands.
 
+use std::time::Duration;
+
 use super::{Job, Phase, Turn};
 use crate::event::Error;
 use crate::failure::Failure;
 use crate::hosts::host_of;
 use crate::identity::Condition;
-use crate::lanes::{Lane, Purpose};
+use crate::lanes::{Lane, Purpose, State};
 use crate::machine::{Action, Ask, LaneId, SourceId};
 use crate::source::Ranges;
 
@@ -30,19 +32,20 @@ impl Job {
             return;
         }
         self.enlist_mirrors(turn.limits.overlap);
+        self.follow_on(turn);
         for _ in 0..=self.may_have() {
             let slots = self.may_have().saturating_sub(self.lanes.len() as u32);
             if slots == 0 || self.failing.is_some() || self.phase != Phase::Running {
                 return;
             }
-            let Some(source) = self.choose_source(turn) else { return self.read_on(turn) };
+            let Some(source) = self.choose_source(turn) else { return };
             if self.prove(source, turn) {
                 continue;
             }
             if !self.sources[usize::from(source.0)].proofs.is_empty() {
                 return;
             }
-            if let Some(range) = self.next_range(slots) {
+            if let Some(range) = self.next_range(source, slots) {
                 if !self.open_store(source, range, turn) {
                     return;
                 }
@@ -54,21 +57,34 @@ impl Job {
         }
     }
 
-    /// Nobody else can be sent for what is free now (a link that works once, a host that allows no more lanes): a
-    /// lane that reads towards it, and whose message goes on beyond its end, simply reads on.
-    fn read_on(&mut self, turn: &mut Turn<'_>) {
-        let heirs: Vec<LaneId> = self.lanes.values().filter_map(|lane| lane.victim).collect();
-        for (&id, lane) in &mut self.lanes {
-            let able = lane.is_reading()
-                && lane.purpose == Purpose::Store
-                && !lane.narrowing
-                && !heirs.contains(&id);
-            let Some(end) = self.free.end_from(lane.end).filter(|&end| able && end <= lane.reach) else {
-                continue;
-            };
-            self.free.take(lane.end, end);
-            (lane.end, lane.due) = (end, end);
-            turn.say(Action::Widen { lane: id, end });
+    /// What becomes of lanes that have brought their range while their messages go on. One goes on where the next byte
+    /// is free. Where its link seems to work once, it reads through held bytes as well, to the next that is missing:
+    /// nobody else can be sent for it. While the others are neither answered nor refused, that is not known, and what
+    /// they were sent for may lie between.
+    fn follow_on(&mut self, turn: &mut Turn<'_>) {
+        let rested = self.lanes.iter().filter_map(|(&id, lane)| match lane.state {
+            State::Rested(since) => Some((id, since)),
+            _ => None,
+        });
+        for (id, since) in rested.collect::<Vec<_>>() {
+            let Some(lane) = self.lanes.get(&id) else { continue };
+            let (source, end, reach) = (&self.sources[usize::from(lane.source.0)], lane.end, lane.reach);
+            let next = self.free.next_from(end).filter(|&(start, _)| start < reach);
+            let open = self.lanes.values().any(|l| l.source == lane.source && !l.is_serving());
+            let patience = turn.limits.tick * 2 + Duration::from_secs_f64(3.0 * self.usual.setup);
+            let waits = open && source.answers < 2 && turn.now < since + patience;
+            match next {
+                Some((start, stop)) if start == end || (!waits && source.works_once()) => {
+                    let stop = stop.min(self.blocks.boundary(reach));
+                    self.free.take(start, stop);
+                    if let Some(lane) = self.lanes.get_mut(&id) {
+                        lane.resume((start, stop), turn.now);
+                    }
+                    self.take(id, turn);
+                }
+                _ if waits => {}
+                _ => self.close(id, turn),
+            }
         }
     }
 
@@ -109,7 +125,7 @@ impl Job {
                 false => joins && source.may_range(),
             };
             let proving = self.lanes.values().any(|l| l.source == id && l.purpose == Purpose::Prove);
-            let alone = source.offline && lanes > 0;
+            let alone = (source.offline || source.answers == 0) && lanes > 0;
             if stands && !alone && !proving && source.is_ready(turn.now) {
                 usable.push((lanes, id));
             }
@@ -167,12 +183,14 @@ impl Job {
         true
     }
 
-    /// A piece of what is free: the lowest gap for one lane, else a fair share of the largest.
-    fn next_range(&self, slots: u32) -> Option<(u64, u64)> {
+    /// A piece of what is free: the lowest gap for one lane, else a fair share of the largest. The first lane of a run
+    /// begins below everything that is missing, so that its message brings all of it.
+    fn next_range(&self, id: SourceId, slots: u32) -> Option<(u64, u64)> {
         if self.may_have() == 1 {
             return self.free.lowest();
         }
-        let (start, end) = self.free.largest()?;
+        let met = self.sources[usize::from(id.0)].answers > 0;
+        let (start, end) = if met { self.free.largest()? } else { self.free.lowest()? };
         let least = 2 * self.blocks.size();
         let share = (end - start) as f64 / self.free.bytes().max(1) as f64;
         let pieces = ((f64::from(slots) * share).round() as u64).clamp(1, ((end - start) / least).max(1));
@@ -182,7 +200,7 @@ impl Job {
     /// Opens a lane for a free range. False if something must be read back first, to be compared.
     fn open_store(&mut self, id: SourceId, (start, end): (u64, u64), turn: &mut Turn<'_>) -> bool {
         let source = &self.sources[usize::from(id.0)];
-        let (unranged, whole) = (source.unranged, !source.may_range());
+        let (unranged, whole, met) = (source.unranged, !source.may_range(), source.answers > 0);
         let overlap = self.window(id, turn.limits.overlap);
         if overlap > 0 || (whole && !self.spec.stream) {
             let compared =
@@ -201,7 +219,9 @@ impl Job {
             end
         };
         let ranged = !unranged && (end != u64::MAX || start > 0);
-        let last = (end != u64::MAX).then_some(end);
+        // A link that works once must not give a share in the middle, and refuse the others.
+        let asked = if met || self.may_have() == 1 { Some(end) } else { self.total() };
+        let last = asked.filter(|&asked| asked != u64::MAX);
         let range = ranged.then_some((start.saturating_sub(overlap), last));
         self.free.take(start, end);
         self.open(id, (start, end), range, turn);

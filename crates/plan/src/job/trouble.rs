@@ -44,13 +44,13 @@ impl Job {
             turn.tell(Event::Stalled { url: lane.url.clone() });
         }
         let id = lane.source;
-        let siblings = self.lanes.values().filter(|l| l.source == id && l.is_reading()).count() as u32;
+        let siblings = self.lanes.values().filter(|l| l.source == id && l.is_serving()).count() as u32;
         let hopeful = self.lanes.values().any(|l| l.source == id && l.is_asking());
         // A host that is full of other jobs' lanes has nothing against this one either.
         let crowded = failure.is_refusal() && turn.hosts.is_serving(&lane.host);
         let attempt = self.source(id).failures;
         self.source(id).fresh = true;
-        if matches!(failure, Failure::Offline(_)) && self.source(id).met {
+        if matches!(failure, Failure::Offline(_)) && self.source(id).answers > 0 {
             return self.await_network(lane, failure, turn);
         }
         match advise(&failure, attempt, turn.limits, turn.chance.next()) {
@@ -62,7 +62,10 @@ impl Job {
             }
             // A one-time link, or a host that wants one connection: what reads goes on alone. Of several that
             // ask at once the last may be the one that is served.
-            Advice::Elsewhere if siblings > 0 || hopeful => turn.hosts.limit(&lane.host, siblings, turn.now),
+            Advice::Elsewhere if siblings > 0 || hopeful => {
+                self.source(id).refused = true;
+                turn.hosts.limit(&lane.host, siblings, turn.now);
+            }
             // Nothing it says can ever be joined to what is held: better from the start than never.
             Advice::Elsewhere if id == self.lead && self.held() > 0 && is_unjoinable(&failure) => {
                 self.change(None, "nothing ties what it sends to what is held", turn);

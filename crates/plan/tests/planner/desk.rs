@@ -134,7 +134,7 @@ impl Before {
 
     pub(crate) fn blocks(mut self, range: Range<u32>) -> Before {
         let block = |index| HeldBlock { index, len: K as u32, hash: 1, synced: true };
-        self.0.blocks = range.map(block).collect();
+        self.0.blocks.extend(range.map(block));
         self
     }
 
@@ -360,16 +360,15 @@ impl Desk {
             .collect()
     }
 
+    /// Its range is brought, and its message goes on.
+    pub(crate) fn reached(&mut self, lane: LaneId) -> &mut Self {
+        self.put(Input::Reached { lane })
+    }
+
     pub(crate) fn narrowed(&self) -> Option<(LaneId, u64)> {
         self.new
             .iter()
             .find_map(|a| if let Action::Narrow { lane, end } = a { Some((*lane, *end)) } else { None })
-    }
-
-    pub(crate) fn widened(&self) -> Option<(LaneId, u64)> {
-        self.new
-            .iter()
-            .find_map(|a| if let Action::Widen { lane, end } = a { Some((*lane, *end)) } else { None })
     }
 
     pub(crate) fn closes(&self, lane: LaneId) -> bool {

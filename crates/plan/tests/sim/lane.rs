@@ -19,6 +19,10 @@ pub enum State {
     /// Its head was delivered; it waits for `Take`.
     Headed,
     Reading,
+    /// At its end, while its body goes on: it hands over what it holds, says so, and waits for `Take` or `Close`.
+    Rested {
+        said: bool,
+    },
     /// It compared and differs, or could not write: it waits for `Close`.
     Stuck,
     /// It hands over what it holds, and then is gone.
@@ -67,7 +71,7 @@ impl Lane {
 
     /// It keeps one of the server's places.
     pub fn is_served(&self) -> bool {
-        matches!(self.state, State::Headed | State::Reading)
+        matches!(self.state, State::Headed | State::Reading | State::Rested { .. })
     }
 
     fn holds(&self) -> u64 {
@@ -197,6 +201,9 @@ impl World {
     pub fn on_take(&mut self, id: LaneId, take: Take) -> Result<(), String> {
         let now = self.now;
         let Some(lane) = self.lanes.get_mut(&id) else { return Err(format!("Take for no lane {id:?}")) };
+        if lane.state == (State::Rested { said: true }) {
+            return self.on_retake(id, take);
+        }
         if lane.state != State::Headed {
             return if lane.state == State::Ending { Ok(()) } else { Err(format!("Take for {lane:?}")) };
         }
@@ -210,6 +217,18 @@ impl World {
         }
         (lane.state, lane.pos, lane.handed) = (State::Reading, take.from, now);
         lane.take = Some(take);
+        self.after(MS, Event::Flow(id));
+        Ok(())
+    }
+
+    /// A lane at rest is to bring more of its body.
+    fn on_retake(&mut self, id: LaneId, take: Take) -> Result<(), String> {
+        let now = self.now;
+        let lane = self.lane(id);
+        if take.from != lane.pos || take.at < lane.pos || take.end.is_some_and(|end| end <= take.at) {
+            return Err(format!("{take:?} for a lane at {}", lane.pos));
+        }
+        (lane.state, lane.handed, lane.take) = (State::Reading, now, Some(take));
         self.after(MS, Event::Flow(id));
         Ok(())
     }
@@ -276,9 +295,13 @@ impl World {
         let end = lane.take.as_ref().and_then(|t| t.end).unwrap_or(u64::MAX);
         let pos = lane.pos;
         let due = now >= lane.handed + self.limits.hand_over.as_nanos() as u64 || lane.holds() >= SLAB;
-        if pos >= end {
-            let message = coin && pos == body.end && body.ending == Ending::Message;
+        if pos >= end && pos == body.end {
+            let message = coin && body.ending == Ending::Message;
             return self.end_lane(id, Ok(if message { Ending::Message } else { Ending::Range }));
+        }
+        if pos >= end {
+            lane.state = State::Rested { said: false };
+            return self.come_to_rest(id);
         }
         if let Some((at, stop)) = body.stop
             && pos >= at
@@ -300,6 +323,26 @@ impl World {
         self.after(wait, Event::Flow(id));
     }
 
+    /// What a lane holds goes to the disk before it says that it is at its end.
+    fn come_to_rest(&mut self, id: LaneId) {
+        let lane = self.lane(id);
+        if lane.under_way.is_none() && lane.pending.is_empty() {
+            lane.state = State::Rested { said: true };
+            self.after(0, Event::Reached(id));
+        } else {
+            self.hand_over(id);
+        }
+    }
+
+    pub fn on_reached(&mut self, id: LaneId) -> Result<(), String> {
+        match self.lanes.get(&id) {
+            Some(lane) if lane.state == (State::Rested { said: true }) => {
+                self.input(lane.job, Input::Reached { lane: id })
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub fn on_stalled(&mut self, id: LaneId, head: bool) {
         let waits = match self.lanes.get(&id).map(|l| l.state) {
             Some(State::Asking) => head,
@@ -312,9 +355,8 @@ impl World {
     }
 
     pub fn on_narrow(&mut self, id: LaneId, asked: u64) -> Result<(), String> {
-        let Some(lane) = self.lanes.get_mut(&id).filter(|l| l.state == State::Reading) else {
-            return Ok(());
-        };
+        let rests = |lane: &Lane| matches!(lane.state, State::Reading | State::Rested { .. });
+        let Some(lane) = self.lanes.get(&id).filter(|lane| rests(lane)) else { return Ok(()) };
         let (job, pos) = (lane.job, lane.pos);
         let size = self.jobs[job].block_size();
         let Some(take) = self.lane(id).take.as_mut() else { return Ok(()) };
@@ -326,18 +368,6 @@ impl World {
         }
         take.end = Some(end);
         self.input(job, Input::Narrowed { lane: id, end })
-    }
-
-    pub fn on_widen(&mut self, id: LaneId, end: u64) -> Result<(), String> {
-        let Some(lane) = self.lanes.get_mut(&id).filter(|l| l.state == State::Reading) else {
-            return Ok(());
-        };
-        let Some(take) = lane.take.as_mut() else { return Ok(()) };
-        if take.end.is_none_or(|old| old >= end) {
-            return Err(format!("Widen to {end}, where {:?} was", take.end));
-        }
-        take.end = Some(end);
-        Ok(())
     }
 
     /// A lane begins to end: what it holds goes to the disk first.
@@ -402,6 +432,8 @@ impl World {
         let Some(lane) = self.lanes.get_mut(&id) else { return Ok(()) };
         if lane.state == State::Ending {
             self.wind_up(id);
+        } else if lane.state == (State::Rested { said: false }) {
+            self.come_to_rest(id);
         } else if std::mem::take(&mut lane.waits_for_room) {
             self.hand_over(id);
             self.after(0, Event::Flow(id));

@@ -27,6 +27,7 @@ pub enum Event {
     Waits(LaneId),
     Written(LaneId),
     Narrow(LaneId, u64),
+    Reached(LaneId),
     /// The lane's socket was silent too long, waiting for the head (true) or the body.
     Stalled(LaneId, bool),
     Gone(LaneId),
@@ -184,6 +185,7 @@ impl World {
             },
             Event::Written(lane) => self.on_written(lane),
             Event::Narrow(lane, end) => self.on_narrow(lane, end),
+            Event::Reached(lane) => self.on_reached(lane),
             Event::Stalled(lane, head) => {
                 self.on_stalled(lane, head);
                 Ok(())
@@ -233,7 +235,6 @@ impl World {
                 self.after(wait, Event::Narrow(lane, end));
                 Ok(())
             }
-            Action::Widen { lane, end } => self.on_widen(lane, end),
             Action::Close { lane } => {
                 self.end_lane(lane, Ok(thence_plan::Ending::Closed));
                 Ok(())

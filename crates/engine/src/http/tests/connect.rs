@@ -88,10 +88,30 @@ async fn a_body_read_to_its_length_is_released_without_a_last_call() {
     let client = client();
     for _ in 0..2 {
         let mut answer = client.get(get(server.url("/"))).await.unwrap();
-        assert_eq!(answer.body.chunk().await.unwrap().as_deref(), Some(&b"x"[..]));
+        assert_eq!(answer.body.chunk(u64::MAX).await.unwrap().as_deref(), Some(&b"x"[..]));
         answer.body.release();
     }
     assert_eq!(server.connections(), 1);
+}
+
+/// What the head's first read did not bring is read when it is wanted, and not before.
+#[tokio::test]
+async fn a_body_is_read_no_further_than_is_wanted() {
+    const LEN: usize = 1 << 20;
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LEN}\r\n\r\n");
+    let server = Server::saying([head.as_bytes(), &vec![b'x'; LEN]].concat(), Then::Keep);
+    let mut body = client().get(get(server.url("/"))).await.unwrap().body;
+    let mut read = body.chunk(1).await.unwrap().unwrap().len();
+    assert!(read < 16 << 10, "{read} bytes came with the head");
+    for want in [1, 1_000, 100_000] {
+        let chunk = body.chunk(want).await.unwrap().unwrap();
+        assert!(chunk.len() as u64 <= want, "{} bytes where {want} were wanted", chunk.len());
+        read += chunk.len();
+    }
+    while let Some(chunk) = body.chunk(u64::MAX).await.unwrap() {
+        read += chunk.len();
+    }
+    assert_eq!(read, LEN);
 }
 
 #[tokio::test]
@@ -202,12 +222,12 @@ async fn net_01_the_clock_runs_on_when_a_call_is_dropped() {
     let server = Server::saying(&ok("xyz")[..39], Then::Hang);
     let client = patient_for(Duration::from_millis(400));
     let mut answer = client.get(get(server.url("/"))).await.unwrap();
-    assert!(answer.body.chunk().await.unwrap().is_some());
+    assert!(answer.body.chunk(u64::MAX).await.unwrap().is_some());
     let began = Instant::now();
     for _ in 0..3 {
-        let _ = tokio::time::timeout(Duration::from_millis(100), answer.body.chunk()).await;
+        let _ = tokio::time::timeout(Duration::from_millis(100), answer.body.chunk(u64::MAX)).await;
     }
-    assert_eq!(answer.body.chunk().await, Err(Failure::Stalled(Phase::Body)));
+    assert_eq!(answer.body.chunk(u64::MAX).await, Err(Failure::Stalled(Phase::Body)));
     assert!((390..650).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
 }
 

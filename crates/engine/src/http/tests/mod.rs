@@ -230,7 +230,7 @@ struct Got {
 async fn fetch(client: &Client, get: Get) -> Result<Got, Failure> {
     let Answer { hops, head, mut body } = client.get(get).await?;
     let mut bytes = Vec::new();
-    while let Some(chunk) = body.chunk().await? {
+    while let Some(chunk) = body.chunk(u64::MAX).await? {
         bytes.extend_from_slice(&chunk);
     }
     let ending = body.ending();
