@@ -370,6 +370,7 @@ mod tests {
     #[test]
     fn block_sizes_keep_the_count_bounded() {
         assert_eq!(Blocks::size_for(Some((256 << 20) - 1)), 256 << 10);
+        assert_eq!(Blocks::size_for(Some(256 << 20)), 1 << 20);
         assert_eq!(Blocks::size_for(Some(64 << 30)), 1 << 20);
         assert_eq!(Blocks::size_for(Some((64 << 30) + 1)), 2 << 20);
         assert_eq!(Blocks::size_for(Some(u64::MAX)), 16 << 20);
@@ -381,5 +382,26 @@ mod tests {
         blocks.stored(3, K as u32, 0);
         let map = blocks.map();
         assert_eq!((map[2], map[3], map[4]), (0, 255, 0));
+        let mut blocks = Blocks::new(K as u32, Some(64 * K - 63));
+        (0..64).for_each(|block| drop(blocks.stored(block, blocks.len_of(block), 0)));
+        assert_eq!(blocks.map(), [255; 64], "the last stretch is shorter");
+        assert!(Blocks::new(K as u32, Some(0)).map().is_empty());
+    }
+
+    #[test]
+    fn what_lies_behind_a_stretch_is_not_read_back_for_it() {
+        let held = |index| HeldBlock { index, len: K as u32, hash: 1, synced: true };
+        let mut blocks = Blocks::replayed(K as u32, Some(4 * K), &[held(0), held(1)]);
+        assert_eq!((blocks.unread(0, K), blocks.unread(K, 2 * K)), (Some(0), Some(1)));
+        blocks.trust(0, Trust::Synced);
+        assert_eq!((blocks.unread(0, K), blocks.unread(0, K + 1)), (None, Some(1)));
+        assert_eq!((blocks.unread(2 * K, 4 * K), blocks.unread(K, K)), (None, None));
+    }
+
+    #[test]
+    fn a_file_of_too_many_blocks_does_not_fit() {
+        let size = K as u32;
+        assert!(Blocks::fit(size, None) && Blocks::fit(size, Some(MOST * K)));
+        assert!(!Blocks::fit(size, Some(MOST * K + 1)));
     }
 }

@@ -61,5 +61,10 @@ mod tests {
     fn an_excerpt_is_short_and_never_splits_into_a_panic() {
         assert!(excerpt("ü".repeat(500).as_bytes()).len() < 100);
         assert_eq!(excerpt(b"ok"), "ok");
+        let (whole, more) = ("a".repeat(EXCERPT), "a".repeat(EXCERPT + 1));
+        assert_eq!(
+            (excerpt(whole.as_bytes()), excerpt(more.as_bytes())),
+            (whole.clone(), format!("{whole}..."))
+        );
     }
 }

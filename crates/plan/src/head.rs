@@ -130,6 +130,15 @@ mod tests {
     }
 
     #[test]
+    fn a_media_type_is_two_tokens() {
+        let media = |value| head(&[("content-type", value)]).media();
+        assert_eq!(media("Text/HTML; charset=x").as_deref(), Some("text/html"));
+        for bad in ["a b/c", "a/b c", "/c", "a/", "a", "", "a/b/c"] {
+            assert_eq!(media(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
     fn net_02_retry_after_in_seconds_and_for_ever() {
         assert_eq!((wait("120"), wait("0120"), wait("00")), (Some(120), Some(120), Some(0)));
         assert_eq!(wait("315360000"), Some(315_360_000));

@@ -152,6 +152,7 @@ fn log_01_userinfo_is_not_printed() {
 fn log_02_values_of_a_query_are_masked() {
     assert_eq!(mask("https://h/a?X-Amz-Signature=SECRET&n=SECRET"), "https://h/a?X-Amz-Signature=***&n=***");
     assert_eq!(mask("https://h/a?SECRET"), "https://h/a?***");
+    assert_eq!(mask("https://h/a@b?SECRET"), "https://h/a@b?***", "that is no password");
     assert_eq!(mask("https://h/a?t=SECRET=&#SECRET"), "https://h/a?t=***&***");
 }
 

@@ -6,8 +6,8 @@ use std::ops::Range;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use thence_plan::{
-    Action, Condition, Ending, EntityTag, Error, Event, Failure, Head, Held, HeldBlock, HttpVersion,
-    Identity, Input, JobId, JobSpec, LaneId, Limits, Output, Run, SourceId, Take,
+    Action, Completion, Condition, Ending, EntityTag, Error, Event, Failure, Head, Held, HeldBlock,
+    HttpVersion, Identity, Input, JobId, JobSpec, LaneId, Limits, Output, Run, SourceId, Take,
 };
 
 /// A block.
@@ -70,6 +70,11 @@ impl Setup {
 
     pub(crate) fn held(mut self, held: Before) -> Setup {
         self.0.held = Some(held.0);
+        self
+    }
+
+    pub(crate) fn held_as(mut self, held: Held) -> Setup {
+        self.0.held = Some(held);
         self
     }
 
@@ -251,6 +256,10 @@ impl Desk {
         id
     }
 
+    pub(crate) fn completion(&self) -> Option<Completion> {
+        self.run.completion(self.id)
+    }
+
     /// Whether nothing is known any more of the job, once it is forgotten.
     pub(crate) fn forgotten(&mut self) -> bool {
         self.run.remove(self.id);
@@ -344,8 +353,12 @@ impl Desk {
     }
 
     pub(crate) fn opened(&self) -> Vec<LaneId> {
-        let lane = |a: &Action| if let Action::Open { lane, .. } = a { Some(*lane) } else { None };
-        self.new.iter().filter_map(lane).collect()
+        self.new.iter().filter_map(opened).collect()
+    }
+
+    /// The lane that was opened last of all.
+    pub(crate) fn last_lane(&self) -> Option<LaneId> {
+        self.all.iter().filter_map(opened).last()
     }
 
     pub(crate) fn sources(&self) -> Vec<SourceId> {
@@ -393,6 +406,10 @@ impl Desk {
     pub(crate) fn error(&self) -> Option<&Error> {
         self.all.iter().find_map(|a| if let Action::Fail(error) = a { Some(error) } else { None })
     }
+}
+
+fn opened(action: &Action) -> Option<LaneId> {
+    if let Action::Open { lane, .. } = action { Some(*lane) } else { None }
 }
 
 fn asks(actions: &[Action]) -> Vec<Asked> {
