@@ -455,11 +455,14 @@ fn one_sync_is_under_way_at_most_and_none_without_need() {
 }
 
 #[test]
-fn a_second_job_of_a_host_that_wants_to_be_left_alone_ends_at_once() {
-    let mut desk = job().start();
-    desk.head(LaneId(0), page(503).field("retry-after", "301")).ended(LaneId(0), Ok(Ending::Closed));
-    desk.add(job().url("https://host.test/other"));
-    assert!(desk.said().iter().any(|a| matches!(a, Action::Fail(Error::Source { .. }))), "{:?}", desk.said());
+fn a_second_job_of_a_host_that_wants_to_be_left_alone_for_long_ends_at_once() {
+    let ends = |wait: &str| {
+        let mut desk = job().start();
+        desk.head(LaneId(0), page(503).field("retry-after", wait)).ended(LaneId(0), Ok(Ending::Closed));
+        desk.add(job().url("https://host.test/other"));
+        desk.said().iter().any(|a| matches!(a, Action::Fail(Error::Source { .. })))
+    };
+    assert!(ends("301") && !ends("300"));
 }
 
 #[test]
@@ -613,13 +616,13 @@ fn a_lane_of_half_the_usual_speed_is_not_late() {
     let mut desk = job().lanes(2).begun(part(0, 2 * K, 2 * K).tag(A));
     desk.put(Input::Narrowed { lane: LaneId(0), end: K });
     desk.head(LaneId(1), part(K, 2 * K, 2 * K).tag(A));
-    for step in 1..=20 {
-        desk.read(LaneId(0), step * K / 40, K / 40).read(LaneId(1), K + step * K / 20, K / 20).later(500);
+    for step in 1..=80 {
+        desk.read(LaneId(0), step * K / 160, K / 160).read(LaneId(1), K + step * K / 80, K / 80).later(500);
     }
     desk.stored_whole(1..2).ended(LaneId(1), Ok(Ending::Range));
-    for step in 21..=24 {
+    for step in 81..=84 {
         assert_eq!(desk.asks(), []);
-        desk.read(LaneId(0), step * K / 40, K / 40).later(500);
+        desk.read(LaneId(0), step * K / 160, K / 160).later(500);
     }
 }
 
@@ -634,4 +637,43 @@ fn what_an_earlier_run_could_not_prove_is_refused_by_a_strict_one() {
     };
     assert_eq!(error(true, true), Some(Error::Unproven));
     assert_eq!([error(true, false), error(false, true)], [None, None]);
+}
+
+#[test]
+fn r37_a_close_is_no_end_of_its_own_where_the_length_was_told() {
+    let mut desk = job().begun(whole(K).tag(A));
+    desk.read(LaneId(0), K, K).stored(0, K as u32).ended(LaneId(0), Ok(Ending::Close));
+    assert!(!desk.ever(|a| matches!(a, Action::Tell(Event::LengthUnknown))));
+    let mut desk = job().begun(whole(K).tag(A));
+    desk.read(LaneId(0), 9, 9).stored(0, 9).ended(LaneId(0), Ok(Ending::Close));
+    assert!(retries(&desk, &Failure::Truncated));
+}
+
+#[test]
+fn a_digest_proves_what_goes_on_with_a_stream() {
+    let mut desk = job().stream().digest().begun(whole(2 * K));
+    desk.put(Input::Taken { upto: 9 }).ended(LaneId(0), Err(Failure::Truncated)).later(1_000);
+    let lane = desk.last_lane().unwrap();
+    desk.head(lane, part(9, 2 * K, 2 * K));
+    assert_eq!((desk.take(lane).map(|take| take.at), desk.error()), (Some(9), None));
+}
+
+#[test]
+fn r27_a_whole_answer_is_not_read_while_another_lane_reads() {
+    let mut desk = job().lanes(2).held(held(8).tag(A).blocks(0..2)).start();
+    desk.checked_all();
+    desk.head(LaneId(0), part(2 * K, 8 * K, 8 * K).tag(A));
+    desk.head(LaneId(1), whole(8 * K).tag(A)).ended(LaneId(1), Ok(Ending::Closed));
+    let plain = desk.last_lane().unwrap();
+    assert!(plain != LaneId(1), "it may dislike the condition");
+    desk.head(plain, whole(8 * K).tag(A));
+    assert!(desk.closes(plain) && desk.take(plain).is_none());
+}
+
+#[test]
+fn r33_a_host_that_wants_to_be_left_alone_for_long_may_finish_what_it_gives() {
+    let mut desk = halved();
+    desk.head(LaneId(1), page(503).field("retry-after", "301")).ended(LaneId(1), Ok(Ending::Closed));
+    assert!(!desk.later(5_000).closes(LaneId(0)) && desk.error().is_none());
+    assert!(!desk.ever(|a| *a == Action::Close { lane: LaneId(0) }));
 }

@@ -339,3 +339,10 @@ fn a_refused_name_says_why() {
     assert_eq!(why("a\0b"), "the name holds a NUL");
     assert_eq!(why(&"a".repeat(241)), "the name is over 240 bytes");
 }
+
+#[test]
+fn pth_02_an_empty_quoted_name_gives_way() {
+    let value = b"attachment; filename=\"\"; filename*=UTF-8''b.iso";
+    assert_eq!(choose_name(Some(value), "http://h/a.iso").as_str(), "b.iso");
+    assert_eq!(choose_name(Some(b"attachment; filename=\"\""), "http://h/a.iso").as_str(), "a.iso");
+}

@@ -52,6 +52,11 @@ impl Setup {
         self
     }
 
+    pub(crate) fn digest(mut self) -> Setup {
+        self.0.digest = true;
+        self
+    }
+
     /// No larger file is begun.
     pub(crate) fn largest(mut self, size: u64) -> Setup {
         self.1.max_size = Some(size);
@@ -358,7 +363,7 @@ impl Desk {
 
     /// The lane that was opened last of all.
     pub(crate) fn last_lane(&self) -> Option<LaneId> {
-        self.all.iter().filter_map(opened).last()
+        self.all.iter().filter_map(opened).next_back()
     }
 
     pub(crate) fn sources(&self) -> Vec<SourceId> {
