@@ -468,6 +468,10 @@ impl Reader {
         let Some(slab) = self.slabs.last_mut() else { return Err(gone()) };
         let put = slab.put(&self.rest[..bytes]);
         self.rest.advance(put);
+        if self.rest.is_empty() {
+            // Or its memory could not be read into again.
+            self.rest = Bytes::new();
+        }
         self.at += put as u64;
         self.control.begun.set(self.at);
         if self.due.is_none() {
