@@ -146,7 +146,7 @@ fn net_01_a_lane_that_gets_no_answer_is_late_too() {
     let [silent] = desk.opened()[..] else { panic!("{:?}", desk.said()) };
     desk.later(100).read(LaneId(0), 4 * K, 4 * K).stored_whole(0..4).ended(LaneId(0), Ok(Ending::Range));
     assert_eq!(desk.opened(), [], "it is not late yet");
-    assert!((0..10).any(|_| !desk.later(500).opened().is_empty()), "nobody is sent for what {silent:?} owns");
+    assert!((0..5).any(|_| !desk.later(500).opened().is_empty()), "nobody is sent for what {silent:?} owns");
     assert_eq!(desk.asks()[0].0, Some((4 * K, Some(8 * K))));
 }
 
@@ -676,4 +676,30 @@ fn r33_a_host_that_wants_to_be_left_alone_for_long_may_finish_what_it_gives() {
     desk.head(LaneId(1), page(503).field("retry-after", "301")).ended(LaneId(1), Ok(Ending::Closed));
     assert!(!desk.later(5_000).closes(LaneId(0)) && desk.error().is_none());
     assert!(!desk.ever(|a| *a == Action::Close { lane: LaneId(0) }));
+}
+
+#[test]
+fn r33_the_host_that_led_to_a_busy_one_is_left_alone_as_well() {
+    let mut desk = job().start();
+    desk.redirected(LaneId(0), "https://cdn.test/x", page(503).field("retry-after", "20"));
+    desk.add(job().url("https://host.test/other"));
+    desk.add(job().url("https://cdn.test/other"));
+    assert_eq!(desk.later(19_999).urls(), [""; 0]);
+    assert_eq!(desk.later(1).urls(), ["https://host.test/other", "https://cdn.test/other"]);
+}
+
+#[test]
+fn r20_a_stretch_under_another_tag_is_not_compared() {
+    let mut desk = job().held(held(8).tag(A).blocks(0..4)).start();
+    desk.checked_all();
+    for _doubt in 0..10 {
+        let (lane, (first, end)) = (desk.last_lane().unwrap(), desk.last_ask().unwrap().0.unwrap());
+        if first < 4 * K {
+            desk.head(lane, part(first, end.unwrap(), 8 * K).tag("\"b\""));
+            assert!(desk.closes(lane) && desk.take(lane).is_none());
+            return;
+        }
+        desk.head(lane, part(first, 8 * K, 8 * K)).ended(lane, Ok(Ending::Closed)).later(60_000);
+    }
+    panic!("nothing is compared: {:?}", desk.said());
 }
