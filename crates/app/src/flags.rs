@@ -49,8 +49,8 @@ pub(crate) struct Said {
     #[arg(short = 'd', long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
 
-    /// Connections a file
-    #[arg(short = 'x', long = "lanes", value_name = "N", default_value = "8")]
+    /// Connections a file; auto: as many as pay, which is found by measuring
+    #[arg(short = 'x', long = "lanes", value_name = "N|auto", default_value = "auto")]
     pub(crate) lanes: String,
 
     /// What to do when the final name is taken: rename, error, skip or overwrite [default: rename; with -o: error]

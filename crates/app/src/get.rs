@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(request.urls, ["http://h/", "http://m/"]);
         let [(name, value)] = &request.headers[..] else { panic!("one header") };
         assert_eq!((name.as_str(), value.expose_secret()), ("A", "b"));
-        assert_eq!((request.lanes, request.mode, request.keep_headers.len()), (3, 0o640, 1));
+        assert_eq!((request.lanes, request.mode, request.keep_headers.len()), (Some(3), 0o640, 1));
         assert!(request.strict && request.raw && !request.trust_overlap);
     }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde::Serialize;
-use thence::{Done, Event, PartReport, Progress, VerifyReport};
+use thence::{Done, Event, PartReport, Progress, VerifyReport, Why};
 
 use crate::exit::{Trouble, code_of, what_of};
 use crate::printable::{is_unsafe, reason, url};
@@ -58,6 +58,15 @@ enum Body<'a> {
     Narrowed {
         host: String,
         lanes: u32,
+    },
+    Lanes {
+        host: String,
+        lanes: u32,
+        why: &'static str,
+        lanes_before: u32,
+        speed_before: u64,
+        lanes_now: u32,
+        speed_now: u64,
     },
     Changed {
         url: String,
@@ -167,6 +176,9 @@ pub(crate) fn event(id: usize, of: &str, part: Option<&Path>, event: &Event) -> 
         }
         Event::Stalled { url: from } => ("stalled", Body::Stalled { url: url(from) }),
         Event::Narrowed { host, lanes } => ("narrowed", Body::Narrowed { host: reason(host), lanes: *lanes }),
+        Event::Lanes { host, lanes, why, before, after } => {
+            ("lanes", decided(host, *lanes, *why, *before, *after))
+        }
         Event::Changed { url: from, what } => {
             ("changed", Body::Changed { url: url(from), what: reason(what) })
         }
@@ -183,6 +195,19 @@ pub(crate) fn event(id: usize, of: &str, part: Option<&Path>, event: &Event) -> 
         Event::Paused => return None,
     };
     Some(line(name, Some(id), body))
+}
+
+fn decided(host: &str, lanes: u32, why: Why, before: (u32, u64), after: (u32, u64)) -> Body<'static> {
+    let why = match why {
+        Why::Steady => "steady",
+        Why::Paid => "paid",
+        Why::Shared => "shared",
+        Why::Useless => "useless",
+        Why::Missed => "missed",
+        Why::Fallen => "fallen",
+    };
+    let ((lanes_before, speed_before), (lanes_now, speed_now)) = (before, after);
+    Body::Lanes { host: reason(host), lanes, why, lanes_before, speed_before, lanes_now, speed_now }
 }
 
 /// How far download `id` is.
@@ -286,6 +311,13 @@ mod tests {
             Event::Retry { url: url.clone(), failure: failure.clone(), after: Duration::from_secs(1) },
             Event::Stalled { url: url.clone() },
             Event::Narrowed { host: "https://h".into(), lanes: 1 },
+            Event::Lanes {
+                host: "https://h".into(),
+                lanes: 6,
+                why: thence::Why::Paid,
+                before: (1, 5),
+                after: (2, 10),
+            },
             Event::Changed { url: url.clone(), what: "ETag".into() },
             Event::Unproven { compared: 1 },
             Event::LengthUnknown,

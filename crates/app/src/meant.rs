@@ -14,7 +14,7 @@ use crate::sys;
 use crate::values;
 
 /// Over this many lanes a note says that servers tend to refuse.
-const MANY_LANES: u32 = 32;
+pub(crate) const MANY_LANES: u32 = 32;
 
 /// What is to be done, and how it is talked about.
 pub(crate) struct Meant {
@@ -56,7 +56,8 @@ pub(crate) enum Place {
 pub(crate) struct Get {
     pub(crate) wanted: Vec<Wanted>,
     pub(crate) place: Place,
-    pub(crate) lanes: u32,
+    /// `None`: as many as pay.
+    pub(crate) lanes: Option<u32>,
     pub(crate) headers: Vec<(String, Secret)>,
     pub(crate) keep_headers: Vec<String>,
     pub(crate) user: Option<User>,
@@ -95,7 +96,10 @@ fn get(said: &Said, wanted: Vec<Wanted>, limits: Limits) -> Result<Get, Trouble>
     }
     let place = place(said)?;
     agree(said, &wanted, &place)?;
-    let lanes = values::count("-x", &said.lanes, 1)?;
+    let lanes = match said.lanes.as_str() {
+        "auto" => None,
+        count => Some(values::count("-x", count, 1)?),
+    };
     let mut headers = said.header.iter().map(values::header).collect::<Result<Vec<_>, _>>()?;
     if let Some(referer) = &said.referer {
         headers.push(("Referer".into(), Secret::from(values::field("--referer", referer)?)));
@@ -214,15 +218,15 @@ fn agree(said: &Said, wanted: &[Wanted], place: &Place) -> Result<(), Trouble> {
     Ok(())
 }
 
-fn notes(said: &Said, lanes: u32) -> Vec<String> {
+fn notes(said: &Said, lanes: Option<u32>) -> Vec<String> {
     let mut notes = Vec::new();
     if said.insecure {
         notes.push(
             "warning: certificates are not verified (--insecure); what comes may be anyone's".to_owned(),
         );
     }
-    if lanes > MANY_LANES {
-        notes.push(format!("note: many servers refuse {lanes} connections; 8 to 16 are mostly as fast"));
+    if let Some(lanes) = lanes.filter(|&lanes| lanes > MANY_LANES) {
+        notes.push(format!("note: many servers refuse {lanes} connections; -x auto finds out how many pay"));
     }
     notes
 }
@@ -305,6 +309,6 @@ mod tests {
         ]);
         let mirrors = get.wanted.iter().flat_map(|wanted| &wanted.mirrors).map(Secret::expose_secret);
         assert_eq!(mirrors.collect::<Vec<_>>(), ["http://m/", "http://n/"]);
-        assert_eq!((get.wanted[1].mirrors.len(), get.lanes), (1, 4));
+        assert_eq!((get.wanted[1].mirrors.len(), get.lanes), (1, Some(4)));
     }
 }

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use thence::{Done, Event};
+use thence::{Done, Event, Why};
 
 use crate::exit::what_of;
+use crate::meant::MANY_LANES;
 use crate::printable::{printable, reason, url};
 use crate::progress::{bytes, clock};
 
@@ -15,6 +16,40 @@ pub(crate) enum Weight {
     Always,
     /// Those who said `-v`.
     Verbose,
+}
+
+/// A decision on the number of lanes and what it rests on, in a line.
+fn decided(host: &str, lanes: u32, why: Why, before: (u32, u64), after: (u32, u64)) -> String {
+    let count = |lanes: u32| if lanes == 1 { "1 connection".into() } else { format!("{lanes} connections") };
+    let brings = |(lanes, rate): (u32, u64)| {
+        let bring = if lanes == 1 { "brings" } else { "bring" };
+        format!("{} {bring} {}/s", count(lanes), bytes(rate))
+    };
+    let host = reason(host);
+    match why {
+        Why::Steady => format!("{host}: {}, steady: {} tried", brings(before), are(lanes)),
+        Why::Paid if lanes > after.0 => {
+            format!("{host}: {}, {}: {} tried", brings(after), instead(before), are(lanes))
+        }
+        Why::Paid | Why::Shared => {
+            format!("{host}: {}, {}: {} kept", brings(after), instead(before), are(lanes))
+        }
+        Why::Useless => {
+            format!("{host}: {}, no more than {}: {} kept", brings(after), count(before.0), are(lanes))
+        }
+        Why::Missed => format!("{host}: {}, {}: {} wanted again", brings(after), instead(before), are(lanes)),
+        Why::Fallen => {
+            format!("{host}: {}, less than once, and more do not mend it: {} kept", brings(after), are(lanes))
+        }
+    }
+}
+
+fn are(lanes: u32) -> String {
+    if lanes == 1 { "1 is".into() } else { format!("{lanes} are") }
+}
+
+fn instead((lanes, rate): (u32, u64)) -> String {
+    format!("{lanes} brought {}/s", bytes(rate))
 }
 
 /// What `event` means; `None` for what other lines say already.
@@ -47,6 +82,10 @@ pub(crate) fn event(event: &Event) -> Option<(Weight, String)> {
         }
         Event::Narrowed { host, lanes } => {
             return Some((Verbose, format!("{} allows {lanes} at a time", reason(host))));
+        }
+        Event::Lanes { host, lanes, why, before, after } => {
+            let many = *lanes > MANY_LANES && before.0 <= MANY_LANES;
+            return Some((if many { Always } else { Verbose }, decided(host, *lanes, *why, *before, *after)));
         }
         Event::Changed { url: from, what } => {
             format!("changed: {} is another file now ({}); begun anew", url(from), reason(what))

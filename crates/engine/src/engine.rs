@@ -58,7 +58,7 @@ impl Engine {
     }
 }
 
-/// Fetches `url` to the file `path` with default options, over as many connections as 8, going on from what an
+/// Fetches `url` to the file `path` with default options, over as many connections as pay, going on from what an
 /// earlier call left.
 ///
 /// # Errors

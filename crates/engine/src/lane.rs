@@ -24,9 +24,6 @@ use crate::sys::DiskError;
 use crate::verify::{self, Digester, Disk};
 use crate::write::{HAND, Handover, OpenBlock, Pool, Slab, Writers, Written};
 
-/// How often a lane reports what it read, at most.
-const REPORT: std::time::Duration = std::time::Duration::from_millis(50);
-
 /// Bytes that are compared at once.
 const COMPARED: usize = 64 << 10;
 
@@ -541,7 +538,7 @@ impl Reader {
 
     fn count(&mut self, len: usize) {
         self.unreported += len as u64;
-        if self.reported.elapsed() >= REPORT {
+        if self.reported.elapsed() >= self.shared.limits.report {
             self.report();
         }
     }

@@ -11,7 +11,7 @@
 //!
 //! let engine = Engine::new(Options::default())?;
 //! let mut request = Request::new("https://example.org/disk.img", "downloads");
-//! request.lanes = 16;
+//! request.lanes = Some(16);
 //! request.checksum = Some(Checksum { algorithm: "sha-256".into(), bytes: sha256.to_vec() });
 //! let mut download = engine.start(request);
 //! let late = tokio::time::sleep(std::time::Duration::from_secs(30));
@@ -68,4 +68,4 @@ pub use inspect::{PartReport, VerifyReport, status, verify};
 pub use options::{Checksum, Options, Proxy, Request, Target};
 pub use orders::Done;
 pub use secret::{ExposeSecret, Secret};
-pub use thence_plan::{Breach, DiskFault, Event, Exists, Failure, Limits, Phase, Progress, mask};
+pub use thence_plan::{Breach, DiskFault, Event, Exists, Failure, Limits, Phase, Progress, Why, mask};

@@ -58,8 +58,8 @@ pub struct Request {
     pub urls: Vec<String>,
     /// Where to.
     pub target: Target,
-    /// Connections at most, 1 or more.
-    pub lanes: u32,
+    /// Connections at most, 1 or more; `None`: as many as pay, which is found by measuring.
+    pub lanes: Option<u32>,
     /// Request fields, sent to the origins of `urls` only (R58).
     pub headers: Vec<(String, Secret)>,
     /// Names of `headers` whose values may be kept in the journal.
@@ -81,12 +81,12 @@ pub struct Request {
 }
 
 impl Request {
-    /// `url` into the directory `dir`, 8 lanes at most.
+    /// `url` into the directory `dir`, over as many connections as pay.
     pub fn new(url: impl Into<String>, dir: impl Into<PathBuf>) -> Request {
         Request {
             urls: vec![url.into()],
             target: Target::File { dir: dir.into(), name: None },
-            lanes: 8,
+            lanes: None,
             headers: Vec::new(),
             keep_headers: Vec::new(),
             user: None,

@@ -70,7 +70,7 @@ async fn begin(mut request: Request, options: &Options, shared: &Shared) -> Resu
     let mut spec = JobSpec {
         urls: request.urls.clone(),
         name,
-        lanes: request.lanes.max(1),
+        lanes: request.lanes.map(|lanes| lanes.max(1)),
         strict: request.strict,
         trust_overlap: request.trust_overlap,
         raw: request.raw,

@@ -42,7 +42,7 @@ impl Runner {
     pub(crate) fn file(self, url: &str, dir: &Path) -> Result<Done, Error> {
         let Runner { runtime, engine } = self;
         let mut request = Request::new(url, dir);
-        request.lanes = 3;
+        request.lanes = Some(3);
         let mut download = engine.start(request);
         let ended = runtime.block_on(async {
             let all = async {

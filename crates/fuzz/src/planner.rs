@@ -63,7 +63,7 @@ fn job(input: &mut Bytes<'_>) -> JobSpec {
     JobSpec {
         urls,
         name: None,
-        lanes: u32::from(input.byte() % 20),
+        lanes: lanes(input.byte() % 20),
         strict: flag(1),
         trust_overlap: flag(2),
         raw: flag(3),
@@ -117,7 +117,7 @@ fn any(input: &mut Bytes<'_>, opened: u32) -> Input {
             0 => Command::Pause,
             1 => Command::Resume,
             2 => Command::Source("https://late.test/f".to_owned()),
-            _ => Command::Lanes(u32::from(input.byte())),
+            _ => Command::Lanes(lanes(input.byte())),
         }),
     }
 }
@@ -144,4 +144,9 @@ fn ended(input: &mut Bytes<'_>) -> Result<Ending, Failure> {
         Err(Failure::Status { status: 403, retry_after: None }),
         Err(Failure::Disk(DiskFault::Full, String::new())),
     ])
+}
+
+/// None is as many as pay.
+fn lanes(count: u8) -> Option<u32> {
+    (count > 0).then_some(u32::from(count))
 }

@@ -49,6 +49,19 @@ pub enum Event {
         /// Lanes allowed.
         lanes: u32,
     },
+    /// How many lanes a host gets was decided by measuring (`-x auto`).
+    Lanes {
+        /// The host's origin.
+        host: String,
+        /// Lanes wanted from now on.
+        lanes: u32,
+        /// Why.
+        why: Why,
+        /// Lanes that read, and bytes a second they brought together, before.
+        before: (u32, u64),
+        /// The same with the lanes that were tried.
+        after: (u32, u64),
+    },
     /// The remote file changed: a new generation from byte 0; the old part is kept until this one is whole.
     Changed {
         /// The URL asked.
@@ -86,6 +99,23 @@ pub enum Event {
     Verified,
     /// Every lane has ended and everything held is on disk.
     Paused,
+}
+
+/// Why a host gets another number of lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// What comes is steady: more are tried.
+    Steady,
+    /// Those that were tried brought as much as the others: more are tried.
+    Paid,
+    /// Those that were tried brought something: as many are kept as bring it.
+    Shared,
+    /// Those that were tried brought nothing: they are not replaced.
+    Useless,
+    /// Those that were given up as useless are missed: back to them.
+    Missed,
+    /// Less comes than once did, and more lanes do not mend that: fewer.
+    Fallen,
 }
 
 /// How far a job is.

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::auto::{Auto, Decision, Now};
+use crate::limits::Limits;
 use crate::redirect::origin_of;
 
 /// After this many stall times without a refusal a host is allowed one lane more.
@@ -24,11 +26,23 @@ struct Host {
     hold: Option<(Instant, u16)>,
     /// When the limit was last lowered or raised.
     moved: Option<Instant>,
+    /// The limit was found by a refusal; whoever serves more allows more.
+    guessed: bool,
+    /// How many lanes pay.
+    auto: Auto,
 }
 
 impl Default for Host {
     fn default() -> Self {
-        Host { open: 0, serving: 0, limit: u32::MAX, hold: None, moved: None }
+        Host {
+            open: 0,
+            serving: 0,
+            limit: u32::MAX,
+            hold: None,
+            moved: None,
+            guessed: false,
+            auto: Auto::default(),
+        }
     }
 }
 
@@ -43,16 +57,59 @@ impl Hosts {
     }
 
     /// A lane is gone; `served` if it had begun to read.
-    pub(crate) fn closed(&mut self, host: &str, served: bool) {
+    pub(crate) fn closed(&mut self, host: &str, served: bool, now: Instant) {
         if let Some(host) = self.0.get_mut(host) {
             host.open = host.open.saturating_sub(1);
-            host.serving = host.serving.saturating_sub(u32::from(served));
+            if served {
+                host.serving = host.serving.saturating_sub(1);
+                host.auto.serves(host.serving, now);
+            }
         }
     }
 
     /// A lane begins to read.
-    pub(crate) fn serves(&mut self, host: &str) {
-        self.0.entry(host.to_owned()).or_default().serving += 1;
+    pub(crate) fn serves(&mut self, host: &str, now: Instant) {
+        let host = self.0.entry(host.to_owned()).or_default();
+        host.serving += 1;
+        host.auto.serves(host.serving, now);
+        if host.guessed {
+            host.limit = host.limit.max(host.serving);
+        }
+    }
+
+    /// A head came from it this long after it was asked for.
+    pub(crate) fn answered(&mut self, host: &str, setup: Duration) {
+        self.0.entry(host.to_owned()).or_default().auto.answered(setup);
+    }
+
+    /// Body bytes came from it.
+    pub(crate) fn got(&mut self, host: &str, bytes: u64) {
+        if let Some(host) = self.0.get_mut(host) {
+            host.auto.got(bytes);
+        }
+    }
+
+    /// Whether it is time to try another number of lanes, or to judge those that were tried.
+    pub(crate) fn look(&mut self, host: &str, now: Instant, limits: &Limits) -> Option<Decision> {
+        let host = self.0.get_mut(host)?;
+        let now = Now { at: now, serving: host.serving, open: host.open, limit: host.limit };
+        host.auto.look(now, limits)
+    }
+
+    /// Several lanes are known to bring more than one.
+    pub(crate) fn pays(&self, host: &str) -> bool {
+        self.0.get(host).is_some_and(|host| host.auto.pays())
+    }
+
+    /// No more lanes are open than pay.
+    pub(crate) fn wants_all(&self, host: &str) -> bool {
+        self.0.get(host).is_none_or(|host| host.open <= host.auto.wanted())
+    }
+
+    /// Lanes that would pay beside those that are open.
+    pub(crate) fn room(&self, host: &str) -> u32 {
+        let host = self.0.get(host);
+        host.map_or(1, |host| host.auto.wanted().saturating_sub(host.open))
     }
 
     /// Some lane gets its bytes from it.
@@ -84,16 +141,19 @@ impl Hosts {
         self.0.get(host).and_then(|h| h.hold)
     }
 
-    /// A host refused one of several lanes: half of those open, at least one. Returns the new limit if it fell.
-    pub(crate) fn refused(&mut self, host: &str, now: Instant) -> Option<u32> {
+    /// A host refused one of several lanes: it allows as many as it serves. Where it serves none, half of those that
+    /// are left, at least one (R34). Returns the new limit if it fell.
+    pub(crate) fn refused(&mut self, host: &str, now: Instant, limits: &Limits) -> Option<u32> {
         let host = self.0.entry(host.to_owned()).or_default();
         // Several refusals of one burst are one refusal: the limit falls below what is open only once.
         if host.open == 0 || host.open >= host.limit {
             return None;
         }
         // At least one, and less than the limit was, since fewer than that are open.
-        host.limit = host.open.div_ceil(2);
+        host.limit = if host.serving > 0 { host.serving } else { host.open.div_ceil(2) };
         host.moved = Some(now);
+        host.guessed = true;
+        host.auto.refused(host.limit, now, limits);
         Some(host.limit)
     }
 
@@ -102,6 +162,7 @@ impl Hosts {
         let host = self.0.entry(host.to_owned()).or_default();
         host.limit = host.limit.min(lanes.max(1));
         host.moved = Some(now);
+        host.guessed = false;
     }
 
     /// The host is left alone until `until`; a hold is never shortened (R33).
@@ -139,20 +200,33 @@ mod tests {
         let mut hosts = Hosts::default();
         hosts.opened("h");
         assert!(!hosts.is_serving("h"));
-        hosts.serves("h");
+        hosts.serves("h", moment());
         assert!(hosts.is_serving("h"));
-        hosts.closed("h", true);
+        hosts.closed("h", true, moment());
         assert!(!hosts.is_serving("h"));
     }
 
     #[test]
-    fn r34_a_refusal_halves_what_is_open_once_a_burst() {
+    fn r34_a_refusal_before_any_lane_is_served_halves_what_is_open_once_a_burst() {
         let (mut hosts, now) = (Hosts::default(), moment());
-        assert_eq!(hosts.refused("h", now), None, "nothing is open");
+        assert_eq!(hosts.refused("h", now, &Limits::default()), None, "nothing is open");
         (0..5).for_each(|_| hosts.opened("h"));
-        assert_eq!(hosts.refused("h", now), Some(3));
-        assert_eq!(hosts.refused("h", now), None, "the same burst");
+        assert_eq!(hosts.refused("h", now, &Limits::default()), Some(3));
+        assert_eq!(hosts.refused("h", now, &Limits::default()), None, "the same burst");
         assert!(!hosts.allows("h", now, Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn r34_a_host_that_refuses_allows_as_many_as_it_serves() {
+        let (mut hosts, now) = (Hosts::default(), moment());
+        (0..9).for_each(|_| hosts.opened("h"));
+        (0..3).for_each(|_| hosts.serves("h", now));
+        hosts.closed("h", false, now);
+        assert_eq!(hosts.refused("h", now, &Limits::default()), Some(3));
+        hosts.serves("h", moment());
+        assert!(!hosts.allows("h", now, Duration::from_secs(30)), "four are served, and eight are open");
+        (0..5).for_each(|_| hosts.closed("h", false, now));
+        assert!(hosts.allows("h", now, Duration::from_secs(30)), "it serves a fourth: it allows four");
     }
 
     #[test]

@@ -3,16 +3,18 @@
 //! Every input first changes state, then [`Job::advance`] looks at the whole state and says what must
 //! happen now. Nothing is remembered as "to do" that the state does not show.
 //!
-//! Rooms: `answer` (heads to verdicts to deeds), `assign` (opening, cutting, handing over), `settle` (storing,
-//! syncing, checking, finishing), `pending` (what the disk owes), `trouble` (failures, changes, ends), `audit`
-//! (the books, for tests).
+//! Rooms: `answer` (heads to verdicts to deeds), `assign` (opening, cutting, handing over), `measure` (speeds, and how
+//! many lanes there may be), `usual` (what a lane does as a rule), `settle` (storing, syncing, checking, finishing),
+//! `pending` (what the disk owes), `trouble` (failures, changes, ends), `audit` (the books, for tests).
 
 mod answer;
 mod assign;
 mod audit;
+mod measure;
 mod pending;
 mod settle;
 mod trouble;
+mod usual;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
@@ -29,6 +31,7 @@ use crate::name::Name;
 use crate::record::Record;
 use crate::source::Source;
 use pending::Settle;
+use usual::Usual;
 
 /// A seeded sequence (splitmix64): all the chance there is.
 #[derive(Clone, Debug)]
@@ -123,19 +126,6 @@ pub(crate) struct Job {
     usual: Usual,
 }
 
-/// What a lane of this job usually does.
-#[derive(Clone, Copy, Debug, Default)]
-struct Usual {
-    rate: f64,
-    setup: f64,
-}
-
-impl Usual {
-    fn learn(&mut self, rate: f64) {
-        self.rate = if self.rate == 0.0 { rate } else { (self.rate + rate) / 2.0 };
-    }
-}
-
 impl Job {
     pub(crate) fn new(mut spec: JobSpec, now: Instant, limits: &Limits) -> Job {
         let held = spec.held.take();
@@ -184,7 +174,7 @@ impl Job {
             Input::Placed(result) => self.on_placed(result, turn),
             Input::Returned(held) => self.on_returned(*held, turn),
             Input::Head { lane, hops, head } => self.on_head(lane, &hops, &head, turn),
-            Input::Bytes { lane, at, len } => self.on_bytes(lane, at, len),
+            Input::Bytes { lane, at, len } => self.on_bytes(lane, at, len, turn),
             Input::Reached { lane } => self.on_reached(lane, turn),
             Input::Narrowed { lane, end } => self.on_narrowed(lane, end, turn),
             Input::Ended { lane, result } => self.on_ended(lane, result, turn),
@@ -243,7 +233,7 @@ impl Job {
             let hosts = [host_of(s.asked_at()), s.host()];
             hosts.iter().filter_map(|host| turn.hosts.held_until(host)).max()
         });
-        let tick = (self.lanes.values().any(Lane::is_serving) && self.may_have() > 1)
+        let tick = (self.lanes.values().any(Lane::is_serving) && self.may_have(turn.limits) > 1)
             .then(|| self.measured + turn.limits.tick);
         let sync = self.settle.due(turn.limits);
         retries.chain(holds).chain(tick).chain(sync).filter(|&at| at > self.looked).min()
@@ -285,9 +275,10 @@ impl Job {
         &mut self.sources[usize::from(id.0)]
     }
 
-    fn on_bytes(&mut self, lane: LaneId, at: u64, len: u64) {
+    fn on_bytes(&mut self, lane: LaneId, at: u64, len: u64, turn: &mut Turn<'_>) {
         self.wire = self.wire.saturating_add(len);
         if let Some(lane) = self.lanes.get_mut(&lane) {
+            turn.hosts.got(&lane.host, len);
             lane.got(at, len);
         }
     }
@@ -338,15 +329,15 @@ impl Job {
                 self.sources.push(Source::new(url));
             }
             Command::Source(_) => {}
-            Command::Lanes(lanes) => self.spec.lanes = lanes.max(1),
+            Command::Lanes(lanes) => self.spec.lanes = lanes.map(|lanes| lanes.max(1)),
         }
     }
 
     fn on_ended(&mut self, id: LaneId, result: Result<Ending, Failure>, turn: &mut Turn<'_>) {
         let Some(mut lane) = self.lanes.remove(&id) else { return };
-        turn.hosts.closed(&lane.host, lane.served);
+        turn.hosts.closed(&lane.host, lane.served, turn.now);
         if let Some(rate) = lane.average(turn.now) {
-            self.usual.learn(rate);
+            self.usual.learn(rate, turn.now);
         }
         if result == Err(Failure::Content) {
             self.take_back(id, &mut lane, turn);
@@ -478,7 +469,7 @@ impl Job {
             }
         }
         if !lane.served {
-            turn.hosts.serves(&lane.host);
+            turn.hosts.serves(&lane.host, turn.now);
         }
         lane.begin(turn.now);
         lane.answer_from = answer.from;
@@ -492,31 +483,7 @@ impl Job {
     /// The job is dropped: its lanes count no longer.
     pub(crate) fn leave(self, hosts: &mut Hosts) {
         for lane in self.lanes.values() {
-            hosts.closed(&lane.host, lane.served);
-        }
-    }
-
-    /// Speeds are measured once a tick; the usual rate is the median of the lanes that read. One that reads alone
-    /// moves it by half: it is held against what the others did, for a while.
-    fn measure(&mut self, turn: &Turn<'_>) {
-        if turn.now < self.measured + turn.limits.tick {
-            return;
-        }
-        self.measured = turn.now;
-        let mut rates = Vec::new();
-        for lane in self.lanes.values_mut().filter(|l| l.is_reading()) {
-            lane.measure(turn.now);
-            rates.push(lane.rate());
-        }
-        rates.sort_by(f64::total_cmp);
-        if let Some(&median) = rates.get(rates.len() / 2)
-            && median > 0.0
-        {
-            if rates.len() > 1 {
-                self.usual.rate = median;
-            } else {
-                self.usual.learn(median);
-            }
+            hosts.closed(&lane.host, lane.served, self.looked);
         }
     }
 

@@ -85,6 +85,8 @@ pub(crate) struct Lane {
     /// The late lane this one takes over from.
     pub(crate) victim: Option<crate::machine::LaneId>,
     pub(crate) opened: Instant,
+    /// When it began to read.
+    pub(crate) begun: Instant,
     /// From the request to the head: what a new connection costs.
     pub(crate) setup: Option<Duration>,
     speed: Speed,
@@ -120,6 +122,7 @@ impl Lane {
             asked_to_narrow: None,
             victim: None,
             opened: now,
+            begun: now,
             setup: None,
             speed: Speed { rate: 0.0, bytes: 0, since: now },
         }
@@ -160,7 +163,7 @@ impl Lane {
     /// Begins the measuring of a lane that starts to read.
     pub(crate) fn begin(&mut self, now: Instant) {
         self.state = State::Reading;
-        self.served = true;
+        (self.served, self.begun) = (true, now);
         self.speed = Speed { rate: 0.0, bytes: 0, since: now };
     }
 
@@ -186,7 +189,7 @@ impl Lane {
     }
 }
 
-/// A smoothed rate: each measurement counts half, so a lane that fell silent fades within a few ticks.
+/// A smoothed rate: each measurement counts a quarter, so a lane that fell silent fades within some ten ticks.
 #[derive(Clone, Debug)]
 struct Speed {
     rate: f64,
@@ -201,7 +204,7 @@ impl Speed {
             return;
         }
         let latest = self.bytes as f64 / seconds;
-        self.rate = if self.rate == 0.0 { latest } else { (self.rate + latest) / 2.0 };
+        self.rate = if self.rate == 0.0 { latest } else { self.rate + (latest - self.rate) / 4.0 };
         self.bytes = 0;
         self.since = now;
     }

@@ -5,6 +5,7 @@
 //! [`Run`] is the machine: one [`Input`] is handled, then every [`Output`] is drained until
 //! [`Output::Idle`]. The engine above does what the outputs say.
 
+mod auto;
 mod blocks;
 mod date;
 mod digest;
@@ -31,7 +32,7 @@ mod source;
 pub use date::http_date;
 pub use digest::WantedDigest;
 pub use escape::escape;
-pub use event::{Completion, DiskError, Error, Event, Progress};
+pub use event::{Completion, DiskError, Error, Event, Progress, Why};
 pub use failure::{Breach, DiskFault, Failure, Phase};
 pub use head::{Head, HttpVersion};
 pub use identity::{Condition, EntityTag, Identity, Same};

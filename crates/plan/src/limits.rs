@@ -24,8 +24,14 @@ pub struct Limits {
     pub sync: Duration,
     /// ... and whenever this much was stored since the last sync. Default 64 MiB.
     pub sync_bytes: u64,
-    /// The planner looks at lanes' speeds this often. Default 500 ms: two hand-overs and more.
+    /// A lane reports what it read this often. Default 20 ms: five reports a `tick`, so that one more or less in it
+    /// moves its sum by a fifth at most.
+    pub report: Duration,
+    /// The planner looks at lanes' speeds this often. Default 100 ms: the round trip of a long way.
     pub tick: Duration,
+    /// Most lanes to one host where nobody said how many (`-x auto`). Default 64: with more the files, ports and memory of
+    /// a server are taken from others, and what little they would bring is not worth that.
+    pub auto_lanes: u32,
     /// Slowest and fastest first back-off of a retry; doubled each time, with full jitter. Default 250 ms.
     pub backoff: Duration,
     /// Longest back-off. Default 30 s.
@@ -90,7 +96,9 @@ impl Default for Limits {
             batch: ms(100),
             sync: s(5),
             sync_bytes: 64 << 20,
-            tick: ms(500),
+            report: ms(20),
+            tick: ms(100),
+            auto_lanes: 64,
             backoff: ms(250),
             backoff_max: s(30),
             offline: s(2),
@@ -110,7 +118,7 @@ impl Default for Limits {
             discard: 16 << 10,
             keep_alive: s(15),
             range_time: s(30),
-            cut_worth: 4,
+            cut_worth: 1,
             directory_entries: 10_000,
             journal_bytes: 64 << 20,
         }
@@ -127,6 +135,7 @@ impl Limits {
             &mut self.hand_over,
             &mut self.batch,
             &mut self.sync,
+            &mut self.report,
             &mut self.tick,
             &mut self.backoff,
             &mut self.backoff_max,

@@ -188,8 +188,8 @@ pub enum Command {
     Resume,
     /// Another URL for the same bytes.
     Source(String),
-    /// Lanes at most.
-    Lanes(u32),
+    /// Lanes at most; `None` as many as pay.
+    Lanes(Option<u32>),
 }
 
 /// What a job wants done.
@@ -294,8 +294,8 @@ pub struct JobSpec {
     pub urls: Vec<String>,
     /// The name the user chose.
     pub name: Option<Name>,
-    /// Lanes at most.
-    pub lanes: u32,
+    /// Lanes at most; `None`: as many as pay, which is found by measuring.
+    pub lanes: Option<u32>,
     /// Refuse unproven joins and unknown lengths.
     pub strict: bool,
     /// Join parts under different strong tags after an overlap check (`--trust-overlap`).

@@ -494,7 +494,7 @@ fn what_an_heir_that_still_asks_gets_is_asked_for_by_it_alone() {
     let mut desk = taken_over();
     desk.stored(0, 9).ended(LaneId(0), Err(Failure::Truncated));
     assert_eq!(desk.asks(), []);
-    assert_eq!(desk.later(600).asks(), []);
+    assert_eq!(desk.later(300).asks(), []);
     desk.head(LaneId(2), part(0, K, 8 * K).tag(A));
     assert_eq!(desk.take(LaneId(2)).map(|take| take.at), Some(9));
 }

@@ -24,7 +24,7 @@ const FUNCTION_MAX: usize = 70;
 const ORDER: &[(&str, &[&str])] = &[
     ("crates/plan", &[
         "limits", "date", "escape", "failure", "head", "digest", "identity", "disposition", "name", "record", "redirect",
-        "response", "retry", "rate", "event", "machine", "hosts", "source", "blocks", "lanes", "job", "run",
+        "response", "retry", "rate", "event", "machine", "auto", "hosts", "source", "blocks", "lanes", "job", "run",
     ]),
     ("crates/engine", &[
         "error", "secret", "planted", "sys", "journal", "mark", "lock", "file", "write", "verify", "publish", "find", "inspect",

@@ -31,7 +31,7 @@ fn engine() -> Engine {
 /// How the file ended, and what was said on the way.
 async fn fetched(engine: &Engine, origin: &Origin, dir: &TempDir) -> (Result<Done, Error>, Vec<Event>) {
     let mut request = Request::new(origin.url("/file.bin"), dir.path());
-    request.lanes = 1;
+    request.lanes = Some(1);
     let (mut download, mut said) = (engine.start(request), Vec::new());
     let ended = tokio::time::timeout(HANG, async {
         while let Some(event) = download.event().await {
@@ -65,7 +65,7 @@ async fn log_04_what_a_panic_leaves_to_read_holds_no_secret() {
     let mut request =
         Request::new(origin.url("/file.bin?token=SECRET").replace("://", "://u:SECRET@"), dir.path());
     request.headers = vec![("Cookie".into(), "SECRET".into()), ("Authorization".into(), "SECRET".into())];
-    (request.user, request.lanes) = (Some(("me".into(), "SECRET".into())), 1);
+    (request.user, request.lanes) = (Some(("me".into(), "SECRET".into())), Some(1));
     let (mut download, mut said) = (engine.start(request), Vec::new());
     while let Some(event) = tokio::time::timeout(HANG, download.event()).await.expect("it hangs") {
         said.push(event);

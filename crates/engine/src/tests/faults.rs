@@ -41,7 +41,7 @@ impl Scene {
         runtime.block_on(async {
             let engine = Engine::new(options).expect("an engine");
             let mut request = Request::new(self.origin.url("/file.bin"), dir);
-            request.lanes = 3;
+            request.lanes = Some(3);
             let mut download = engine.start(request);
             let done = tokio::time::timeout(HANG, download.wait()).await.expect("it hangs");
             drop(download);

@@ -41,8 +41,9 @@ impl Job {
             self.usual.setup * 0.75 + setup.as_secs_f64() * 0.25
         };
         let host = host_of(hops.last().unwrap_or(&lane.url));
-        turn.hosts.closed(&lane.host, lane.served);
+        turn.hosts.closed(&lane.host, lane.served, turn.now);
         turn.hosts.opened(&host);
+        turn.hosts.answered(&host, setup);
         lane.host = host.clone();
         let asked = Asked { range: lane.ask.range, condition: lane.ask.condition.clone() };
         let (source, purpose) = (lane.source, lane.purpose);

@@ -11,15 +11,13 @@ use crate::lanes::{Lane, Purpose, State};
 use crate::machine::{Action, Ask, LaneId, SourceId};
 use crate::source::Ranges;
 
-impl Job {
-    /// Lanes this job may have open: one where joins need comparing or ranges do not work.
-    pub(super) fn may_have(&self) -> u32 {
-        let ranged = self.sources.iter().any(|s| s.dead.is_none() && s.ranges != Ranges::No);
-        let one = !self.is_strong() || self.coded || self.spec.stream || self.total().is_none() || !ranged;
-        // After two generations that flip, one lane at one address sees one version.
-        if one || self.generations >= 3 { 1 } else { self.spec.lanes.max(1) }
-    }
+/// A range is late when it will take so many times as long as at the usual rate.
+const LATE: f64 = 2.0;
 
+/// ... while there is other work: then a lane must be far below its siblings before another takes its place.
+const FAR_BELOW: f64 = 8.0;
+
+impl Job {
     pub(super) fn assign(&mut self, turn: &mut Turn<'_>) {
         if self.settle.awaits_prefixes() {
             return;
@@ -33,24 +31,26 @@ impl Job {
         }
         self.enlist_mirrors(turn.limits.overlap);
         self.follow_on(turn);
-        for _ in 0..=self.may_have() {
-            let slots = self.may_have().saturating_sub(self.lanes.len() as u32);
-            if slots == 0 || self.failing.is_some() || self.phase != Phase::Running {
+        for _ in 0..=self.may_have(turn.limits) {
+            let full = self.may_have(turn.limits) <= self.lanes.len() as u32;
+            if full || self.failing.is_some() || self.phase != Phase::Running {
                 return;
             }
-            let Some(source) = self.choose_source(turn) else { return };
+            let Some((source, slots)) = self.choose_source(turn) else { return self.rescue(turn) };
             if self.prove(source, turn) {
                 continue;
             }
             if !self.sources[usize::from(source.0)].proofs.is_empty() {
                 return;
             }
-            if let Some(range) = self.next_range(source, slots) {
+            if let Some(range) = self.next_range(source, slots, turn) {
                 if !self.open_store(source, range, turn) {
                     return;
                 }
-            } else if self.free.is_empty() && !self.cut(slots, turn) {
-                return self.hand_over(source, turn);
+            } else if self.free.is_empty()
+                && !self.cut(&self.sources[usize::from(source.0)].host(), slots, turn)
+            {
+                return self.hand_over(source, LATE, turn);
             } else {
                 return;
             }
@@ -71,10 +71,12 @@ impl Job {
             let (source, end, reach) = (&self.sources[usize::from(lane.source.0)], lane.end, lane.reach);
             let next = self.free.next_from(end).filter(|&(start, _)| start < reach);
             let open = self.lanes.values().any(|l| l.source == lane.source && !l.is_serving());
-            let patience = turn.limits.tick * 2 + Duration::from_secs_f64(3.0 * self.usual.setup);
+            let patience = turn.limits.tick * 10 + Duration::from_secs_f64(3.0 * self.usual.setup);
             let waits = open && source.answers < 2 && turn.now < since + patience;
+            let wanted =
+                self.spec.lanes.is_some() || self.lanes.len() < 2 || turn.hosts.wants_all(&lane.host);
             match next {
-                Some((start, stop)) if start == end || (!waits && source.works_once()) => {
+                Some((start, stop)) if (start == end && wanted) || (!waits && source.works_once()) => {
                     let stop = stop.min(self.blocks.boundary(reach));
                     self.free.take(start, stop);
                     if let Some(lane) = self.lanes.get_mut(&id) {
@@ -112,8 +114,38 @@ impl Job {
         self.spec.stream || (self.spec.strict && !self.spec.digest)
     }
 
-    /// The usable source with the fewest lanes.
-    fn choose_source(&mut self, turn: &mut Turn<'_>) -> Option<SourceId> {
+    /// The usable source with the fewest lanes whose host has room for more, and for how many.
+    fn choose_source(&mut self, turn: &mut Turn<'_>) -> Option<(SourceId, u32)> {
+        self.usable(turn).into_iter().find_map(|id| {
+            if !self.host_allows(id, turn) {
+                return None;
+            }
+            let slots = self.slots(&self.sources[usize::from(id.0)].host(), turn);
+            self.crowded |= slots == 0;
+            (slots > 0).then_some((id, slots))
+        })
+    }
+
+    /// Where the number of lanes is found by measuring, one lane more than pays may take over from another: who is far
+    /// slower than its siblings keeps nobody else's place.
+    fn rescue(&mut self, turn: &mut Turn<'_>) {
+        if self.spec.lanes.is_some() || self.lanes.values().any(|lane| lane.victim.is_some()) {
+            return;
+        }
+        let reading = self.lanes.values().filter(|lane| lane.is_reading()).count();
+        let times = match (self.lanes.len(), reading) {
+            (1, 1) if self.free.is_empty() => LATE,
+            (_, 3..) => FAR_BELOW,
+            _ => return,
+        };
+        let source = self.usable(turn).into_iter().find(|&id| self.host_allows(id, turn));
+        if let Some(source) = source {
+            self.hand_over(source, times, turn);
+        }
+    }
+
+    /// Sources that may be asked now, those with the fewest lanes first.
+    fn usable(&self, turn: &Turn<'_>) -> Vec<SourceId> {
         let mut usable: Vec<(usize, SourceId)> = Vec::new();
         for (index, source) in self.sources.iter().enumerate() {
             let id = SourceId(index as u16);
@@ -131,7 +163,7 @@ impl Job {
             }
         }
         usable.sort();
-        usable.into_iter().map(|(_, id)| id).find(|&id| self.host_allows(id, turn))
+        usable.into_iter().map(|(_, id)| id).collect()
     }
 
     /// Whether the host a source leads to may be asked now. One that wants to be left alone for longer than is
@@ -185,8 +217,8 @@ impl Job {
 
     /// A piece of what is free: the lowest gap for one lane, else a fair share of the largest. The first lane of a run
     /// begins below everything that is missing, so that its message brings all of it.
-    fn next_range(&self, id: SourceId, slots: u32) -> Option<(u64, u64)> {
-        if self.may_have() == 1 {
+    fn next_range(&self, id: SourceId, slots: u32, turn: &Turn<'_>) -> Option<(u64, u64)> {
+        if self.may_have(turn.limits) == 1 {
             return self.free.lowest();
         }
         let met = self.sources[usize::from(id.0)].answers > 0;
@@ -210,17 +242,15 @@ impl Job {
                 return false;
             }
         }
-        // What follows the first range is bounded by about half a minute of the usual rate, so that most
-        // ranges end by themselves and their connection is used again.
-        let bound = (self.usual.rate * turn.limits.range_time.as_secs_f64()) as u64;
-        let end = if self.may_have() > 1 && bound > 4 * self.blocks.size() && end != u64::MAX {
+        let bound = self.longest(&source.host(), turn);
+        let end = if self.may_have(turn.limits) > 1 && bound > 4 * self.blocks.size() && end != u64::MAX {
             self.blocks.boundary(start.saturating_add(bound)).min(end)
         } else {
             end
         };
         let ranged = !unranged && (end != u64::MAX || start > 0);
         // A link that works once must not give a share in the middle, and refuse the others.
-        let asked = if met || self.may_have() == 1 { Some(end) } else { self.total() };
+        let asked = if met || self.may_have(turn.limits) == 1 { Some(end) } else { self.total() };
         let last = asked.filter(|&asked| asked != u64::MAX);
         let range = ranged.then_some((start.saturating_sub(overlap), last));
         self.free.take(start, end);
@@ -263,11 +293,10 @@ impl Job {
     }
 
     /// An idle slot takes the later part of the range that would finish last. True if a cut is under way.
-    fn cut(&mut self, slots: u32, turn: &mut Turn<'_>) -> bool {
+    fn cut(&mut self, host: &str, slots: u32, turn: &mut Turn<'_>) -> bool {
         if self.lanes.values().any(|l| l.narrowing) {
             return true;
         }
-        let siblings = self.lanes.values().filter(|l| l.is_reading()).count();
         let candidate = self
             .lanes
             .iter()
@@ -277,17 +306,27 @@ impl Job {
             .max_by(|a, b| self.time_left(a.1).total_cmp(&self.time_left(b.1)));
         let Some((&id, lane)) = candidate else { return false };
         let other = if self.usual.rate > 0.0 { self.usual.rate } else { 1.0 };
-        let own = if self.usual.rate > 0.0 && turn.now > lane.opened + turn.limits.tick {
+        let own = if self.usual.rate > 0.0 && turn.now > lane.begun + turn.limits.tick {
             lane.rate()
         } else {
             other
         };
         let left = lane.remaining() as f64;
         let worth = self.worth(1.0, turn) as f64;
-        // One lane alone is cut into as many pieces as there are idle slots, if each is worth it: nobody is
-        // fast or slow yet.
-        let idle = if siblings == 1 { f64::from(slots).min(left / worth - 1.0).max(1.0) } else { 1.0 };
+        // One lane that has much more to do than the others is cut into as many pieces as there are idle slots, if each
+        // is worth it.
+        let all: u64 = self.lanes.values().filter(|l| l.end != u64::MAX).map(Lane::remaining).sum();
+        let fair = (all as f64 / f64::from(self.lanes.len() as u32 + slots)).max(worth);
+        let idle = (left / fair - 1.0).floor().clamp(1.0, f64::from(slots));
         let keep = left * own / (own + idle * other);
+        let keep = match self.spec.lanes {
+            // Lanes that are tried get no more than they can bring while they are judged.
+            None => {
+                let piece = (self.longest(host, turn) as f64).max(worth) + self.blocks.size() as f64;
+                keep.max(left - idle * piece)
+            }
+            Some(_) => keep,
+        };
         let end = self.blocks.boundary(lane.read.max(lane.start) + keep as u64);
         let give = lane.end.saturating_sub(end);
         if end >= lane.due || give < self.worth(idle, turn) || (own >= other && keep < worth) {
@@ -315,12 +354,13 @@ impl Job {
     }
 
     /// A late range that is not worth a cut is asked for a second time by an idle slot; whoever is there first
-    /// has it. Only against siblings, never a lane alone (R68).
-    fn hand_over(&mut self, source: SourceId, turn: &mut Turn<'_>) {
-        if self.usual.rate <= 0.0 || self.may_have() == 1 {
+    /// has it. Only against siblings, never a lane alone (R68). `times`: see [`LATE`].
+    fn hand_over(&mut self, source: SourceId, times: f64, turn: &mut Turn<'_>) {
+        if !self.usual.compares() || self.may_have(turn.limits) == 1 {
             return;
         }
-        let patience = 2.0 * turn.limits.tick.as_secs_f64();
+        let tick = turn.limits.tick.as_secs_f64();
+        let patience = 3.0 * tick + 3.0 * self.usual.setup;
         let late = self.lanes.iter().filter(|(id, lane)| {
             let fair = lane.remaining() as f64 / self.usual.rate + self.usual.setup;
             let waited = turn.now.saturating_duration_since(lane.opened).as_secs_f64();
@@ -329,8 +369,8 @@ impl Job {
                 && lane.victim.is_none()
                 && !self.lanes.values().any(|l| l.victim == Some(**id))
                 && match lane.is_reading() {
-                    true => waited > patience && self.time_left(lane) > 3.0 * fair + patience,
-                    false => lane.is_asking() && waited > 3.0 * self.usual.setup + patience,
+                    true => waited > patience && self.time_left(lane) > times * fair + 2.0 * tick,
+                    false => lane.is_asking() && waited > times * self.usual.setup + patience,
                 }
         });
         let worst = late

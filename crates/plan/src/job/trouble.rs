@@ -14,7 +14,7 @@ impl Job {
     pub(super) fn refuse(&mut self, id: LaneId, failure: Failure, turn: &mut Turn<'_>) {
         let Some(lane) = self.lanes.get(&id).cloned() else { return };
         self.close(id, turn);
-        turn.hosts.closed(&lane.host, lane.served);
+        turn.hosts.closed(&lane.host, lane.served, turn.now);
         self.on_failure(&lane, failure, turn);
         turn.hosts.opened(&lane.host);
     }
@@ -31,7 +31,7 @@ impl Job {
             self.change(None, "a decoded body broke off, and cannot be gone on with", turn);
         }
         if failure.is_refusal()
-            && let Some(lanes) = turn.hosts.refused(&lane.host, turn.now)
+            && let Some(lanes) = turn.hosts.refused(&lane.host, turn.now, turn.limits)
         {
             turn.tell(Event::Narrowed { host: lane.host.clone(), lanes });
         }

@@ -25,7 +25,7 @@ pub(crate) fn job() -> Setup {
     let spec = JobSpec {
         urls: vec!["https://host.test/file".into()],
         name: None,
-        lanes: 1,
+        lanes: Some(1),
         strict: false,
         trust_overlap: false,
         raw: false,
@@ -38,7 +38,7 @@ pub(crate) fn job() -> Setup {
 
 impl Setup {
     pub(crate) fn lanes(mut self, lanes: u32) -> Setup {
-        self.0.lanes = lanes;
+        self.0.lanes = Some(lanes);
         self
     }
 

@@ -79,7 +79,7 @@ fn input(dice: &mut Dice, world: &mut Scenario, asks: &[Ask]) -> Input {
             0 => Command::Pause,
             1 | 2 => Command::Resume,
             3 => Command::Source(world.sites[0].url()),
-            _ => Command::Lanes(dice.pick(&[0, 1, 5, u32::MAX])),
+            _ => Command::Lanes(dice.pick(&[None, Some(0), Some(1), Some(5), Some(u32::MAX)])),
         }),
     }
 }

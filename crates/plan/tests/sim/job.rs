@@ -65,7 +65,7 @@ impl Job {
     pub fn new(spec: JobSpec, sites: Vec<usize>) -> Job {
         Job {
             id: None,
-            lanes: spec.lanes,
+            lanes: spec.lanes.unwrap_or(64),
             spec,
             sites,
             pair: None,

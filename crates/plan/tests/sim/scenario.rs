@@ -164,7 +164,7 @@ fn job(out: &mut Scenario, flips: bool, dice: &mut Dice) {
     out.jobs.push(JobSpec {
         urls,
         name: None,
-        lanes: dice.pick(&[1, 2, 4, 4, 8, 16]) as u32,
+        lanes: lanes(dice.pick(&[0, 0, 0, 1, 2, 4, 8, 16])),
         strict: dice.percent(12),
         trust_overlap: dice.percent(5),
         raw: dice.percent(10),
@@ -323,9 +323,14 @@ fn twists(out: &mut Scenario, quiet: u64, dice: &mut Dice) {
             more.push((when + dice.below(20 * S), Twist::Command(job, Command::Resume)));
         }
         if out.has(Fault::Lanes) {
-            let lanes = dice.between(1, 9) as u32;
+            let lanes = lanes(dice.below(10));
             more.push((dice.below(quiet), Twist::Command(job, Command::Lanes(lanes))));
         }
     }
     out.twists.extend(more);
+}
+
+/// None is as many as pay.
+fn lanes(count: u64) -> Option<u32> {
+    (count > 0).then_some(count as u32)
 }

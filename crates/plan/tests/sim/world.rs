@@ -366,7 +366,7 @@ impl World {
             Command::Lanes(lanes) => {
                 self.counts.hit(Fault::Lanes);
                 // Lanes that are open may stay.
-                state.lanes = *lanes;
+                state.lanes = lanes.unwrap_or(64);
                 state.spec.lanes = *lanes;
             }
             Command::Source(_) => {}

@@ -1,0 +1,311 @@
+//! How many lanes a host gets where nobody said: as many as pay (`-x auto`).
+//!
+//! One lane first. While the total is steady another is tried; lanes that bring more are kept and three times as
+//! many are tried next, lanes that bring nothing are not replaced when their range ends. Everything is judged by
+//! what came from the host in short windows of time; what one lane does says nothing. It knows no ranges, and opens
+//! and closes nothing: it says how many are wanted.
+
+use std::time::{Duration, Instant};
+
+use crate::event::Why;
+use crate::limits::Limits;
+
+/// Windows that are kept: a judgement rests on two, a fall on all.
+const WINDOWS: usize = 4;
+
+/// A total that grows by more than this from one window to the next grows by itself (slow start doubles it in each
+/// round trip), and says nothing of lanes.
+const BY_ITSELF: f64 = 1.25;
+
+/// Lanes that bring this share of what as many of the present ones do take nothing from them: the next step need not
+/// wait for a steady total.
+const FREE: f64 = 0.7;
+
+/// Lanes that bring less than this share of the total bring nothing: so much it moves by itself.
+const NOISE: f64 = 0.15;
+
+/// A total below this share of what the same lanes once brought has fallen.
+const FALLEN: f64 = 0.7;
+
+/// After lanes that paid this many times as many are tried: 1, 2, 6, 18, 54.
+const STEP: u32 = 3;
+
+/// Windows that new lanes are given before they are found to bring nothing (a lane that starts slowly doubles in each),
+/// and at most, while the total still grows.
+const PATIENCE: (u32, u32) = (7, 20);
+
+/// The first rest after a step that did not pay, in ticks; doubled each time. A lane that starts beside another on a full
+/// line makes both lose packets, which costs the line more than a round trip.
+const REST: u32 = 40;
+
+/// Longest rest, in ticks.
+const REST_MAX: u32 = 600;
+
+/// What is known of a host at a moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Now {
+    pub(crate) at: Instant,
+    /// Lanes that read a body.
+    pub(crate) serving: u32,
+    /// Those, and the ones that are on their way.
+    pub(crate) open: u32,
+    /// Lanes it allows, as far as is known.
+    pub(crate) limit: u32,
+}
+
+/// A decision, and what it rests on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Decision {
+    pub(crate) wanted: u32,
+    pub(crate) why: Why,
+    /// Lanes, and bytes a second, before.
+    pub(crate) before: (u32, f64),
+    /// ... and with the lanes that were tried.
+    pub(crate) after: (u32, f64),
+}
+
+/// More lanes than before, to be judged.
+#[derive(Clone, Copy, Debug)]
+struct Trial {
+    from: u32,
+    base: f64,
+    /// Windows since it began, and since the last of its lanes began to read.
+    age: u32,
+    settled: u32,
+    /// Most that read at once.
+    reached: u32,
+    /// The total had fallen.
+    fallen: bool,
+}
+
+/// The controller of one host.
+#[derive(Clone, Debug)]
+pub(crate) struct Auto {
+    wanted: u32,
+    /// Bytes since the window began.
+    bytes: u64,
+    began: Option<Instant>,
+    /// Totals of the last windows in bytes a second, the latest first.
+    rates: [f64; WINDOWS],
+    /// Windows since the last decision.
+    age: u32,
+    trial: Option<Trial>,
+    /// Lanes that were found useless, and what came while they were there.
+    given_up: Option<(u32, f64)>,
+    rest: u32,
+    again: Option<Instant>,
+    /// What the lanes that were kept brought.
+    best: f64,
+    /// The shortest time from a request to its head.
+    setup: Duration,
+}
+
+impl Default for Auto {
+    fn default() -> Auto {
+        Auto {
+            wanted: 1,
+            bytes: 0,
+            began: None,
+            rates: [0.0; WINDOWS],
+            age: 0,
+            trial: None,
+            given_up: None,
+            rest: REST,
+            again: None,
+            best: 0.0,
+            setup: Duration::MAX,
+        }
+    }
+}
+
+impl Auto {
+    /// Lanes wanted now, over all downloads.
+    pub(crate) fn wanted(&self) -> u32 {
+        self.wanted
+    }
+
+    /// Several lanes are known to bring more than one.
+    pub(crate) fn pays(&self) -> bool {
+        self.trial.map_or(self.wanted, |trial| trial.from) > 1
+    }
+
+    /// Body bytes came.
+    pub(crate) fn got(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// A head came this long after it was asked for.
+    pub(crate) fn answered(&mut self, setup: Duration) {
+        self.setup = self.setup.min(setup);
+    }
+
+    /// The host refuses more than `limit`: what is tried beyond that is over.
+    pub(crate) fn refused(&mut self, limit: u32, now: Instant, limits: &Limits) {
+        self.wanted = self.wanted.min(limit.max(1));
+        (self.trial, self.given_up) = (None, None);
+        self.put_off(now, limits);
+    }
+
+    /// One lane more, or less, reads now, which makes `serving`. A window that began with fewer lanes than are under
+    /// trial says nothing.
+    pub(crate) fn serves(&mut self, serving: u32, now: Instant) {
+        if serving == 0 {
+            // What was under trial cannot be judged.
+            self.wanted = self.trial.take().map_or(self.wanted, |trial| trial.from.max(1));
+            (self.began, self.age) = (None, 0);
+        }
+        let more = self.trial.is_some_and(|trial| serving > trial.reached);
+        if self.began.is_none() || more {
+            (self.began, self.bytes) = ((serving > 0).then_some(now), 0);
+        }
+        if let Some(trial) = self.trial.as_mut().filter(|_| more) {
+            (trial.reached, trial.settled) = (serving, 0);
+        }
+    }
+
+    /// Looks at the total; a decision at most once a window.
+    pub(crate) fn look(&mut self, now: Now, limits: &Limits) -> Option<Decision> {
+        if !self.close_window(now, limits) {
+            return None;
+        }
+        self.age += 1;
+        let decision = match self.trial.take() {
+            Some(trial) => self.judge(trial, now, limits),
+            None => self.regret(now).or_else(|| self.consider(now, limits)),
+        }?;
+        (self.wanted, self.age) = (decision.wanted, 0);
+        Some(decision)
+    }
+
+    /// True once a window is full. One is as long as a round trip about takes, so that each shows what a lane that
+    /// starts slowly gained by it.
+    fn close_window(&mut self, now: Now, limits: &Limits) -> bool {
+        let Some(began) = self.began else { return false };
+        let length = now.at.saturating_duration_since(began);
+        // Ticks come a little early and late: a window that lacks a tenth is not made twice as long.
+        if length < limits.tick.max((self.setup / 2).min(limits.tick * 10)) * 9 / 10 {
+            return false;
+        }
+        self.rates.rotate_right(1);
+        self.rates[0] = self.bytes as f64 / length.as_secs_f64();
+        (self.began, self.bytes) = (Some(now.at), 0);
+        true
+    }
+
+    /// The mean of the last windows.
+    fn mean(&self, windows: usize) -> f64 {
+        self.rates[..windows].iter().sum::<f64>() / windows as f64
+    }
+
+    fn grows(&self) -> bool {
+        self.rates[0] > BY_ITSELF * self.rates[1]
+    }
+
+    /// Fewer lanes bring less, though those that are gone seemed to bring nothing: back to them.
+    fn regret(&mut self, now: Now) -> Option<Decision> {
+        let (lanes, rate) = self.given_up?;
+        if now.serving > self.wanted || (self.age as usize) < WINDOWS {
+            return None;
+        }
+        self.given_up = None;
+        let less = self.mean(WINDOWS);
+        if less >= rate * (1.0 - NOISE) {
+            return None;
+        }
+        self.best = rate;
+        let (before, after) = ((lanes, rate), (now.serving, less));
+        Some(Decision { wanted: lanes.min(now.limit), why: Why::Missed, before, after })
+    }
+
+    /// Nothing is tried: is it time to?
+    fn consider(&mut self, now: Now, limits: &Limits) -> Option<Decision> {
+        if self.best == 0.0 {
+            self.wanted = self.wanted.max(now.serving); // each download has one lane
+        }
+        if self.age < 2 || self.grows() || now.open > now.serving || now.serving > self.wanted {
+            return None;
+        }
+        let fallen = self.age as usize >= WINDOWS && self.mean(WINDOWS) < FALLEN * self.best;
+        if fallen {
+            // What was learnt is of another time.
+            self.rest = REST;
+        } else if self.again.is_some_and(|at| now.at < at) {
+            return None;
+        }
+        let from = now.serving;
+        // A small step: whoever shares the line should not suffer for a question.
+        let wanted = room(from.saturating_add(from.div_ceil(4)), from, now, limits)?;
+        Some(self.try_more(wanted, from, self.mean(2), fallen))
+    }
+
+    fn try_more(&mut self, wanted: u32, from: u32, base: f64, fallen: bool) -> Decision {
+        self.best = base;
+        self.given_up = None;
+        self.trial = Some(Trial { from, base, age: 0, settled: 0, reached: from, fallen });
+        Decision { wanted, why: Why::Steady, before: (from, base), after: (from, base) }
+    }
+
+    /// Have the lanes that were tried paid?
+    fn judge(&mut self, mut trial: Trial, now: Now, limits: &Limits) -> Option<Decision> {
+        trial.age += 1;
+        trial.settled += 1;
+        let Trial { from, base, reached, settled, .. } = trial;
+        let gain = |rate: f64| rate / base.max(1.0) - 1.0;
+        let share = f64::from(reached - from) / f64::from(from.max(1));
+        let before = (from, base);
+        if reached > from && gain(self.rates[0]) >= FREE * share {
+            return Some(self.pay(trial, now, limits));
+        }
+        if reached == from && now.open <= from && trial.age > 1 {
+            // Nothing was worth being given to another lane.
+            (self.wanted, self.again) = (from.max(1), Some(now.at + limits.tick * 2));
+            return None;
+        }
+        let waits = now.open > now.serving || settled < PATIENCE.0 || self.grows();
+        if waits && trial.age < PATIENCE.1 {
+            self.trial = Some(trial);
+            return None;
+        }
+        self.put_off(now.at, limits);
+        let rate = self.mean(WINDOWS);
+        let after = (reached, rate);
+        if reached > from && gain(rate) >= NOISE {
+            // They share what there is: as many as bring it, and some to spare.
+            self.best = rate;
+            let enough = (f64::from(from.max(1)) * (1.0 + gain(rate)) * 1.5).ceil() as u32;
+            return Some(Decision { wanted: enough.min(reached), why: Why::Shared, before, after });
+        }
+        if trial.fallen && from > 1 {
+            return Some(Decision { wanted: from - from.div_ceil(4), why: Why::Fallen, before, after });
+        }
+        self.given_up = (reached > from).then_some(after);
+        Some(Decision { wanted: from.max(1), why: Why::Useless, before, after })
+    }
+
+    /// They take nothing from each other: on, before the total is steady.
+    fn pay(&mut self, trial: Trial, now: Now, limits: &Limits) -> Decision {
+        let Trial { from, base, reached, .. } = trial;
+        let rate = self.rates[0];
+        let wanted = match room(reached.saturating_mul(STEP), reached, now, limits) {
+            Some(wanted) => self.try_more(wanted, reached, rate, false).wanted,
+            None => {
+                self.best = rate;
+                self.put_off(now.at, limits);
+                reached
+            }
+        };
+        Decision { wanted, why: Why::Paid, before: (from, base), after: (reached, rate) }
+    }
+
+    /// Nothing is tried for a while, each time for longer.
+    fn put_off(&mut self, now: Instant, limits: &Limits) {
+        self.again = Some(now + limits.tick * self.rest);
+        self.rest = (self.rest * 2).min(REST_MAX);
+    }
+}
+
+/// So many lanes if there is room for more than there are.
+fn room(lanes: u32, from: u32, now: Now, limits: &Limits) -> Option<u32> {
+    let lanes = lanes.min(limits.auto_lanes).min(now.limit);
+    (lanes > from).then_some(lanes)
+}

@@ -1,0 +1,85 @@
+//! How long a file takes over networks of all kinds, in virtual time, when nobody says how many lanes (`-x auto`).
+//!
+//! Each scene is one of the bench's, with the bound that the figures set or the model allows: what real connections
+//! take is for the bench to say. `THENCE_SHAPED=trace` prints what the planner said and when.
+
+#[path = "shaped/net.rs"]
+mod net;
+
+use net::{MB, Manner, Net, Outcome, fetch, net};
+
+fn auto(nets: &[Net], megabytes: f64) -> Outcome {
+    let outcome = fetch(nets.to_vec(), megabytes * MB, None);
+    println!("{:.2} s over {} connections", outcome.seconds, outcome.connections);
+    println!("when, lanes, why, MB/s before and with those tried: {:.2?}", outcome.decisions);
+    outcome
+}
+
+/// Seconds over the ideal: a round trip to connect, one to ask, and the size over the rate.
+fn ratio(outcome: &Outcome, megabytes: f64, rate: f64, round_trip: f64) -> f64 {
+    let ratio = outcome.seconds / (megabytes / rate + 2.0 * round_trip);
+    println!("ratio {ratio:.2}");
+    ratio
+}
+
+#[test]
+fn a_throttle_on_each_connection_is_answered_with_more_of_them() {
+    let manner = |_| Manner { rate: 2.0 * MB, stalls: f64::MAX };
+    let outcome = auto(&[Net { manner, ..net(50.0 * MB, 0.002) }], 100.0);
+    assert!(ratio(&outcome, 100.0, 50.0, 0.002) < 1.30);
+}
+
+#[test]
+fn one_lane_fills_a_clean_long_way() {
+    let outcome = auto(&[net(25.0 * MB, 0.1)], 100.0);
+    assert!(ratio(&outcome, 100.0, 25.0, 0.1) < 1.20);
+    assert!(outcome.mean < 2.0);
+}
+
+#[test]
+fn a_short_file_over_a_long_way_waits_for_nothing() {
+    let one = fetch(vec![net(25.0 * MB, 0.1)], 10.0 * MB, Some(1));
+    let outcome = auto(&[net(25.0 * MB, 0.1)], 10.0);
+    assert!(outcome.seconds < one.seconds * 1.05);
+}
+
+#[test]
+fn loss_is_answered_with_many_lanes() {
+    let lossy = Net { loss: 0.001, ..net(25.0 * MB, 0.1) };
+    let outcome = auto(&[lossy], 100.0);
+    assert!(ratio(&outcome, 100.0, 25.0, 0.1) < 1.43);
+}
+
+#[test]
+fn a_host_that_refuses_is_asked_no_more() {
+    let manner = |_| Manner { rate: 5.0 * MB, stalls: f64::MAX };
+    let outcome = auto(&[Net { manner, most: 4, ..net(50.0 * MB, 0.002) }], 100.0);
+    assert!(ratio(&outcome, 100.0, 20.0, 0.002) < 1.15);
+    assert!(outcome.refused <= 8);
+}
+
+#[test]
+fn a_fast_and_a_slow_mirror_work_together() {
+    let outcome = auto(&[net(20.0 * MB, 0.002), net(2.0 * MB, 0.002)], 100.0);
+    assert!(ratio(&outcome, 100.0, 22.0, 0.002) < 1.25);
+}
+
+#[test]
+fn slow_and_stalled_connections_keep_nobody_waiting() {
+    let manner = |number: usize| match number % 12 {
+        3 | 7 | 11 => Manner { rate: 0.15 * MB, stalls: f64::MAX },
+        5 => Manner { rate: 3.0 * MB, stalls: MB },
+        _ => Manner { rate: 3.0 * MB, stalls: f64::MAX },
+    };
+    let outcome = auto(&[Net { manner, ..net(50.0 * MB, 0.002) }], 100.0);
+    assert!(ratio(&outcome, 100.0, 50.0, 0.002) < 1.26);
+    assert!(outcome.wire < 1.02);
+}
+
+#[test]
+fn a_narrow_line_with_a_deep_queue_is_left_to_one_lane() {
+    let deep = Net { queue: 2.5 * MB, ..net(2.5 * MB, 0.02) };
+    let outcome = auto(&[deep], 50.0);
+    assert!(ratio(&outcome, 50.0, 2.5, 0.02) < 1.05);
+    assert!(outcome.mean < 1.5 && outcome.most == 2);
+}
