@@ -38,9 +38,7 @@ fn decided(host: &str, lanes: u32, why: Why, before: (u32, u64), after: (u32, u6
             format!("{host}: {}, no more than {}: {} kept", brings(after), count(before.0), are(lanes))
         }
         Why::Missed => format!("{host}: {}, {}: {} wanted again", brings(after), instead(before), are(lanes)),
-        Why::Fallen => {
-            format!("{host}: {}, less than once, and more do not mend it: {} kept", brings(after), are(lanes))
-        }
+        Why::Fallen => format!("{host}: {}, less than before: {} tried", brings(after), are(lanes)),
     }
 }
 

@@ -25,14 +25,18 @@ const FREE: f64 = 0.7;
 const NOISE: f64 = 0.15;
 
 /// A total below this share of what the same lanes once brought has fallen.
-const FALLEN: f64 = 0.7;
+const FALLEN: f64 = 0.75;
 
-/// After lanes that paid this many times as many are tried: 1, 2, 6, 18, 54.
-const STEP: u32 = 3;
+/// A full line brings the same in each window. Where windows lie further apart than this, over their mean, packets are
+/// lost, and what one lane more brings cannot be told.
+const UNSTEADY: f64 = 0.25;
+
+/// After lanes that paid this many times as many are tried: 1, 2, 8, 32, and then as many as there may be.
+const STEP: u32 = 4;
 
 /// Windows that new lanes are given before they are found to bring nothing (a lane that starts slowly doubles in each),
 /// and at most, while the total still grows.
-const PATIENCE: (u32, u32) = (7, 20);
+const PATIENCE: (u32, u32) = (5, 15);
 
 /// The first rest after a step that did not pay, in ticks; doubled each time. A lane that starts beside another on a full
 /// line makes both lose packets, which costs the line more than a round trip.
@@ -74,8 +78,6 @@ struct Trial {
     settled: u32,
     /// Most that read at once.
     reached: u32,
-    /// The total had fallen.
-    fallen: bool,
 }
 
 /// The controller of one host.
@@ -96,8 +98,8 @@ pub(crate) struct Auto {
     again: Option<Instant>,
     /// What the lanes that were kept brought.
     best: f64,
-    /// The shortest time from a request to its head.
-    setup: Duration,
+    /// The time from the first request to its head, over a new connection, and the shortest.
+    setup: Option<(Duration, Duration)>,
 }
 
 impl Default for Auto {
@@ -113,7 +115,7 @@ impl Default for Auto {
             rest: REST,
             again: None,
             best: 0.0,
-            setup: Duration::MAX,
+            setup: None,
         }
     }
 }
@@ -136,7 +138,8 @@ impl Auto {
 
     /// A head came this long after it was asked for.
     pub(crate) fn answered(&mut self, setup: Duration) {
-        self.setup = self.setup.min(setup);
+        let (first, shortest) = self.setup.unwrap_or((setup, setup));
+        self.setup = Some((first, shortest.min(setup)));
     }
 
     /// The host refuses more than `limit`: what is tried beyond that is over.
@@ -177,13 +180,13 @@ impl Auto {
         Some(decision)
     }
 
-    /// True once a window is full. One is as long as a round trip about takes, so that each shows what a lane that
-    /// starts slowly gained by it.
+    /// True once a window is full. One is as long as two round trips or about, so that what comes in bursts, one in each,
+    /// is not taken for a rate, and a lane that starts slowly brings several times as much in each as in the one before.
     fn close_window(&mut self, now: Now, limits: &Limits) -> bool {
         let Some(began) = self.began else { return false };
         let length = now.at.saturating_duration_since(began);
         // Ticks come a little early and late: a window that lacks a tenth is not made twice as long.
-        if length < limits.tick.max((self.setup / 2).min(limits.tick * 10)) * 9 / 10 {
+        if length < self.round_trips().clamp(limits.tick, limits.tick * 10) * 9 / 10 {
             return false;
         }
         self.rates.rotate_right(1);
@@ -197,21 +200,34 @@ impl Auto {
         self.rates[..windows].iter().sum::<f64>() / windows as f64
     }
 
-    fn grows(&self) -> bool {
-        self.rates[0] > BY_ITSELF * self.rates[1]
+    /// How far the last windows lie apart, over their mean.
+    fn spread(&self) -> f64 {
+        let most = self.rates.iter().copied().fold(0.0, f64::max);
+        let least = self.rates.iter().copied().fold(f64::MAX, f64::min);
+        (most - least) / self.mean(WINDOWS).max(1.0)
+    }
+
+    /// The total grows by itself. Over a long way what comes in a window may be the burst of one round trip or of two:
+    /// there it must have stopped growing twice.
+    fn grows(&self, limits: &Limits) -> bool {
+        let grew = |window: usize| self.rates[window] > BY_ITSELF * self.rates[window + 1];
+        grew(0) || (self.round_trips() > limits.tick && grew(1))
+    }
+
+    /// Two round trips or about.
+    fn round_trips(&self) -> Duration {
+        self.setup.map_or(Duration::ZERO, |(first, shortest)| first.min(shortest * 2))
     }
 
     /// Fewer lanes bring less, though those that are gone seemed to bring nothing: back to them.
     fn regret(&mut self, now: Now) -> Option<Decision> {
         let (lanes, rate) = self.given_up?;
-        if now.serving > self.wanted || (self.age as usize) < WINDOWS {
+        let less = self.mean(2);
+        let fewer = f64::from(now.serving) < f64::from(lanes) * (1.0 - NOISE);
+        if self.age < 2 || !fewer || less >= rate * (1.0 - NOISE) {
             return None;
         }
         self.given_up = None;
-        let less = self.mean(WINDOWS);
-        if less >= rate * (1.0 - NOISE) {
-            return None;
-        }
         self.best = rate;
         let (before, after) = ((lanes, rate), (now.serving, less));
         Some(Decision { wanted: lanes.min(now.limit), why: Why::Missed, before, after })
@@ -219,30 +235,40 @@ impl Auto {
 
     /// Nothing is tried: is it time to?
     fn consider(&mut self, now: Now, limits: &Limits) -> Option<Decision> {
-        if self.best == 0.0 {
-            self.wanted = self.wanted.max(now.serving); // each download has one lane
+        if self.again.is_none() {
+            // Nothing was tried yet. Each download has one lane, and what the first ones bring at best is not forgotten.
+            self.wanted = self.wanted.max(now.serving);
+            self.best = self.best.max(self.mean(2));
         }
-        if self.age < 2 || self.grows() || now.open > now.serving || now.serving > self.wanted {
-            return None;
-        }
-        let fallen = self.age as usize >= WINDOWS && self.mean(WINDOWS) < FALLEN * self.best;
-        if fallen {
-            // What was learnt is of another time.
-            self.rest = REST;
-        } else if self.again.is_some_and(|at| now.at < at) {
+        if self.age < 2 || self.grows(limits) || now.open > now.serving {
             return None;
         }
         let from = now.serving;
+        if self.mean(2) < FALLEN * self.best && from >= self.wanted {
+            return self.try_many(from, now, limits);
+        }
+        // Fewer than are wanted: there is nothing left for more. More: those that are not wanted have not ended.
+        if from != self.wanted || self.again.is_some_and(|at| now.at < at) {
+            return None;
+        }
         // A small step: whoever shares the line should not suffer for a question.
         let wanted = room(from.saturating_add(from.div_ceil(4)), from, now, limits)?;
-        Some(self.try_more(wanted, from, self.mean(2), fallen))
+        Some(self.try_more(wanted, from, self.mean(2), Why::Steady))
     }
 
-    fn try_more(&mut self, wanted: u32, from: u32, base: f64, fallen: bool) -> Decision {
-        self.best = base;
+    /// Less comes than did, or now more, now less: whether lanes lose packets, or have less to share, many more show.
+    fn try_many(&mut self, from: u32, now: Now, limits: &Limits) -> Option<Decision> {
+        self.rest = REST; // What was learnt is of another time.
+        let wanted = room(from.saturating_mul(STEP), from, now, limits)?;
+        Some(self.try_more(wanted, from, self.mean(2), Why::Fallen))
+    }
+
+    fn try_more(&mut self, wanted: u32, from: u32, base: f64, why: Why) -> Decision {
         self.given_up = None;
-        self.trial = Some(Trial { from, base, age: 0, settled: 0, reached: from, fallen });
-        Decision { wanted, why: Why::Steady, before: (from, base), after: (from, base) }
+        self.trial = Some(Trial { from, base, age: 0, settled: 0, reached: from });
+        let before = (from, self.best.max(base));
+        self.best = base;
+        Decision { wanted, why, before, after: (from, base) }
     }
 
     /// Have the lanes that were tried paid?
@@ -261,7 +287,10 @@ impl Auto {
             (self.wanted, self.again) = (from.max(1), Some(now.at + limits.tick * 2));
             return None;
         }
-        let waits = now.open > now.serving || settled < PATIENCE.0 || self.grows();
+        if settled > 1 && now.open == now.serving && self.mean(2) < FALLEN * base {
+            return self.try_many(reached, now, limits);
+        }
+        let waits = now.open > now.serving || settled < PATIENCE.0 || self.grows(limits);
         if waits && trial.age < PATIENCE.1 {
             self.trial = Some(trial);
             return None;
@@ -273,10 +302,11 @@ impl Auto {
             // They share what there is: as many as bring it, and some to spare.
             self.best = rate;
             let enough = (f64::from(from.max(1)) * (1.0 + gain(rate)) * 1.5).ceil() as u32;
-            return Some(Decision { wanted: enough.min(reached), why: Why::Shared, before, after });
+            let wanted = if self.spread() > UNSTEADY { reached } else { enough.min(reached) };
+            return Some(Decision { wanted, why: Why::Shared, before, after });
         }
-        if trial.fallen && from > 1 {
-            return Some(Decision { wanted: from - from.div_ceil(4), why: Why::Fallen, before, after });
+        if reached > from && from == 1 && self.spread() > UNSTEADY {
+            return self.try_many(reached, now, limits);
         }
         self.given_up = (reached > from).then_some(after);
         Some(Decision { wanted: from.max(1), why: Why::Useless, before, after })
@@ -287,7 +317,7 @@ impl Auto {
         let Trial { from, base, reached, .. } = trial;
         let rate = self.rates[0];
         let wanted = match room(reached.saturating_mul(STEP), reached, now, limits) {
-            Some(wanted) => self.try_more(wanted, reached, rate, false).wanted,
+            Some(wanted) => self.try_more(wanted, reached, rate, Why::Paid).wanted,
             None => {
                 self.best = rate;
                 self.put_off(now.at, limits);

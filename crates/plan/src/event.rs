@@ -114,7 +114,7 @@ pub enum Why {
     Useless,
     /// Those that were given up as useless are missed: back to them.
     Missed,
-    /// Less comes than once did, and more lanes do not mend that: fewer.
+    /// Less comes than did: many more are tried.
     Fallen,
 }
 

@@ -223,10 +223,23 @@ impl Job {
         }
         let met = self.sources[usize::from(id.0)].answers > 0;
         let (start, end) = if met { self.free.largest()? } else { self.free.lowest()? };
-        let least = 2 * self.blocks.size();
-        let share = (end - start) as f64 / self.free.bytes().max(1) as f64;
-        let pieces = ((f64::from(slots) * share).round() as u64).clamp(1, ((end - start) / least).max(1));
-        Some((start, self.blocks.boundary(start + (end - start).div_ceil(pieces)).min(end)))
+        let len = (end - start) as f64;
+        let share = len / self.free.bytes().max(1) as f64;
+        let least = (2 * self.blocks.size()) as f64;
+        // What a cut gave for some of the slots is not divided among all of them.
+        let pieces = (f64::from(slots) * share)
+            .min(len / self.fair(slots))
+            .min((len / least).floor())
+            .round()
+            .max(1.0);
+        Some((start, self.blocks.boundary(start + (len / pieces).ceil() as u64).min(end)))
+    }
+
+    /// What each lane would have to do if all had as much to do, with `slots` more lanes, in bytes.
+    fn fair(&self, slots: u32) -> f64 {
+        let owned: u64 = self.lanes.values().filter(|l| l.end != u64::MAX).map(Lane::remaining).sum();
+        let all = owned.saturating_add(self.free.bytes());
+        (all as f64 / f64::from(self.lanes.len() as u32 + slots)).max(1.0)
     }
 
     /// Opens a lane for a free range. False if something must be read back first, to be compared.
@@ -315,8 +328,7 @@ impl Job {
         let worth = self.worth(1.0, turn) as f64;
         // One lane that has much more to do than the others is cut into as many pieces as there are idle slots, if each
         // is worth it.
-        let all: u64 = self.lanes.values().filter(|l| l.end != u64::MAX).map(Lane::remaining).sum();
-        let fair = (all as f64 / f64::from(self.lanes.len() as u32 + slots)).max(worth);
+        let fair = self.fair(slots).max(worth);
         let idle = (left / fair - 1.0).floor().clamp(1.0, f64::from(slots));
         let keep = left * own / (own + idle * other);
         let keep = match self.spec.lanes {

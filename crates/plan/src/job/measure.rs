@@ -75,15 +75,15 @@ impl Job {
             let whole = |(lanes, rate): (u32, f64)| (lanes, rate as u64);
             let (before, after) = (whole(decision.before), whole(decision.after));
             let (lanes, why) = (decision.wanted, decision.why);
-            if why == Why::Useless {
+            if why == Why::Useless && before.0 == 1 {
                 self.send_off(&host, before.0.abs_diff(after.0), turn);
             }
             turn.tell(Event::Lanes { host, lanes, why, before, after });
         }
     }
 
-    /// The newest lanes of a host bring nothing that others would not: they keep the blocks they have begun, and what
-    /// else they had is free. On a narrow line a range could take them minutes, at the cost of whoever shares it.
+    /// The newest lanes of a host bring nothing that the one before would not: they keep the blocks they have begun, and
+    /// what else they had is free. On a narrow line a range could take them minutes, at the cost of whoever shares it.
     fn send_off(&mut self, host: &str, lanes: u32, turn: &mut Turn<'_>) {
         let heirs: Vec<LaneId> = self.lanes.values().filter_map(|lane| lane.victim).collect();
         let long = LONG * turn.limits.tick.as_secs_f64();
