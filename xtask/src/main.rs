@@ -9,21 +9,19 @@ mod fuzz;
 mod hostile;
 mod limits;
 mod mutants;
-mod options;
 mod origin;
-mod packages;
 mod picture;
 mod plant;
 mod powercut;
 mod proof;
 mod record;
 mod rows;
-mod shell;
 mod sim;
 mod states;
 mod test;
 
-use options::Options;
+use xtask::options::Options;
+use xtask::{options, packages, shell};
 
 const HELP: &str = "\
 cargo xtask test                        everything CI checks; stops at the first step that fails
@@ -51,6 +49,8 @@ cargo xtask coverage [--of plan|engine|app|all]
 cargo xtask proof [--check]             makes docs/proof.md of docs/proof.csv; or says whether it is that
 cargo xtask bench [--runs 5] [--size 1G] [--lanes 1,4,16] [--to disk,tmpfs] [--over plain,tls]
                                         beside aria2, curl, wget and axel; writes docs/bench.md
+cargo xtask bench --scene NAME[,NAME]|all [--runs 5] [--programs thence,aria2-16,axel-32,curl|all]
+                                        on a shaped network, as root: time over the ideal, CPU, connections, refusals, waste
 cargo xtask hostile [--peers aria2,curl,wget,axel] [--only ID] [--limit 20] [--jobs 2]
                                         against every lying server, fresh and resumed; writes docs/hostile.md
 cargo xtask limits                      what each flood costs in memory; writes the table of docs/limits.md
@@ -65,9 +65,11 @@ cargo xtask picture                     records the README's picture anew (docs/
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let command = args.next().unwrap_or_default();
+    if command == "bench" {
+        return end(bench::run(&args.collect::<Vec<_>>()));
+    }
     let done = Options::parse(args).and_then(|options| match command.as_str() {
         "test" => test::run(&options),
-        "bench" => bench::run(&options),
         "coverage" => coverage::run(&options),
         "crash" => crash::run(&options),
         "fuzz" => fuzz::run(&options),
@@ -84,6 +86,10 @@ fn main() -> ExitCode {
         "states" => states::run(&options),
         _ => Err(format!("usage:\n{HELP}")),
     });
+    end(done)
+}
+
+fn end(done: Result<(), String>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {

@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use std::str::FromStr;
 
 /// Options that have no value.
-const FLAGS: &[&str] = &["record", "check", "calls", "nested"];
+const FLAGS: &[&str] = &["record", "check", "calls", "nested", "trace", "micro", "growth"];
 
 /// What was said, taken out piece by piece so that a misspelt name is noticed.
-pub(crate) struct Options(RefCell<HashMap<String, String>>);
+pub struct Options(RefCell<HashMap<String, String>>);
 
 impl Options {
-    pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
+    /// Reads them all.
+    pub fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
         let mut said = HashMap::new();
         while let Some(arg) = args.next() {
             let name = arg.strip_prefix("--").ok_or_else(|| format!("`{arg}` is no option"))?;
@@ -29,7 +30,7 @@ impl Options {
     }
 
     /// The value of `--name`, or `default`.
-    pub(crate) fn take<T: FromStr>(&self, name: &str, default: T) -> Result<T, String> {
+    pub fn take<T: FromStr>(&self, name: &str, default: T) -> Result<T, String> {
         match self.0.borrow_mut().remove(name) {
             None => Ok(default),
             Some(value) => value.parse().map_err(|_| format!("`--{name} {value}` cannot be read")),
@@ -37,12 +38,12 @@ impl Options {
     }
 
     /// Whether `--name`, one of [`FLAGS`], was said.
-    pub(crate) fn flag(&self, name: &str) -> bool {
+    pub fn flag(&self, name: &str) -> bool {
         self.0.borrow_mut().remove(name).is_some()
     }
 
     /// The values of `--name a,b,c`.
-    pub(crate) fn list<T: FromStr>(&self, name: &str, default: &str) -> Result<Vec<T>, String> {
+    pub fn list<T: FromStr>(&self, name: &str, default: &str) -> Result<Vec<T>, String> {
         let said: String = self.take(name, default.to_owned())?;
         said.split(',')
             .map(|one| one.parse().map_err(|_| format!("`--{name} {said}`: what is `{one}`?")))
@@ -50,7 +51,7 @@ impl Options {
     }
 
     /// A size such as `96M` or `1G`, in bytes.
-    pub(crate) fn size(&self, name: &str, default: &str) -> Result<u64, String> {
+    pub fn size(&self, name: &str, default: &str) -> Result<u64, String> {
         let said: String = self.take(name, default.to_owned())?;
         let digits = said.trim_end_matches(|c: char| !c.is_ascii_digit());
         let unit = match said[digits.len()..].to_ascii_uppercase().trim_end_matches("IB") {
@@ -65,7 +66,7 @@ impl Options {
     }
 
     /// Call it when all known names are taken.
-    pub(crate) fn no_others(&self) -> Result<(), String> {
+    pub fn no_others(&self) -> Result<(), String> {
         match self.0.borrow().keys().next() {
             None => Ok(()),
             Some(name) => Err(format!("`--{name}` is not known here")),

@@ -7,7 +7,7 @@ use thence_origin::real::program;
 use crate::shell;
 
 /// What the tests need, as program and package.
-pub(crate) const TEST: &[(&str, &str)] = &[
+pub const TEST: &[(&str, &str)] = &[
     ("nginx", "nginx"),
     ("apache2", "apache2-bin"),
     ("caddy", "caddy"),
@@ -21,7 +21,7 @@ pub(crate) const TEST: &[(&str, &str)] = &[
 ];
 
 /// Makes sure that every program is there.
-pub(crate) fn need(wanted: &[(&str, &str)]) -> Result<(), String> {
+pub fn need(wanted: &[(&str, &str)]) -> Result<(), String> {
     let missing = missing(wanted);
     if missing.is_empty() {
         return Ok(());

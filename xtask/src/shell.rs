@@ -6,20 +6,20 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The root of the repository.
-pub(crate) fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     here.parent().expect("xtask stands one below the root").to_owned()
 }
 
 /// The cargo that runs us, so that a chosen toolchain stays chosen.
-pub(crate) fn cargo(args: &[&str]) -> Command {
+pub fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(args).current_dir(root());
     command
 }
 
 /// Runs it and hears every line of its standard output; how it ended.
-pub(crate) fn heard(command: &mut Command, mut each: impl FnMut(&str)) -> Result<ExitStatus, String> {
+pub fn heard(command: &mut Command, mut each: impl FnMut(&str)) -> Result<ExitStatus, String> {
     let child = command.stdout(Stdio::piped()).spawn();
     let mut child = child.map_err(|error| format!("{command:?}: {error}"))?;
     let out = child.stdout.take().into_iter().flat_map(|out| BufReader::new(out).lines());
@@ -28,7 +28,7 @@ pub(crate) fn heard(command: &mut Command, mut each: impl FnMut(&str)) -> Result
 }
 
 /// Runs it with our own output; an `Err` names it.
-pub(crate) fn run(command: &mut Command) -> Result<(), String> {
+pub fn run(command: &mut Command) -> Result<(), String> {
     let said = format!("{command:?}").replace('"', "");
     match command.status() {
         Ok(status) if status.success() => Ok(()),
@@ -38,7 +38,7 @@ pub(crate) fn run(command: &mut Command) -> Result<(), String> {
 }
 
 /// Builds with `cargo ARGS` and says where the program is that came of it.
-pub(crate) fn built(args: &[&str]) -> Result<PathBuf, String> {
+pub fn built(args: &[&str]) -> Result<PathBuf, String> {
     let (verb, rest) = args.split_first().ok_or("cargo wants a verb")?;
     let mut build = cargo(&[verb, "--message-format", "json-render-diagnostics"]);
     let out = build
@@ -58,7 +58,7 @@ pub(crate) fn built(args: &[&str]) -> Result<PathBuf, String> {
 }
 
 /// The command to try: what `--binary` said, or, if that is empty, the one of this tree built for release.
-pub(crate) fn thence(said: String) -> Result<PathBuf, String> {
+pub fn thence(said: String) -> Result<PathBuf, String> {
     match said {
         none if none.is_empty() => {
             built(&["build", "--release", "--package", "thence-cli", "--bin", "thence"])
@@ -69,7 +69,7 @@ pub(crate) fn thence(said: String) -> Result<PathBuf, String> {
 }
 
 /// A seed nobody has tried yet.
-pub(crate) fn fresh_seed() -> u64 {
+pub fn fresh_seed() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     // Short enough to be typed again: a failing seed will be.
     (now.as_nanos() as u64 ^ u64::from(std::process::id())) % 1_000_000_000

@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -29,8 +29,12 @@ pub struct Site {
     pub root: PathBuf,
     /// With a certificate there is a TLS port, with HTTP/2 where the server has it.
     pub leaf: Option<Leaf>,
+    /// Where it listens; nginx only, the others keep to loopback.
+    pub address: Ipv4Addr,
     /// Body bytes a second of each connection; nginx only.
     pub rate: Option<u64>,
+    /// Directives outside of any site; nginx only.
+    pub outside: String,
     /// More directives for the server's configuration, in its own language.
     pub more: String,
     /// The TLS port offers nothing but HTTP/2; Apache only.
@@ -40,6 +44,7 @@ pub struct Site {
 /// A running server.
 pub struct Server {
     child: Child,
+    address: Ipv4Addr,
     http: u16,
     https: Option<u16>,
     dir: TempDir,
@@ -52,6 +57,8 @@ pub struct Access {
     pub status: u16,
     /// Body bytes given to the kernel.
     pub sent: u64,
+    /// The connection it came on, by nginx's count.
+    pub connection: u64,
 }
 
 /// Where a program stands: in `$PATH`, or in `/usr/sbin`, which the path of an ordinary Debian user lacks.
@@ -90,7 +97,8 @@ struct Plan<'a> {
 impl Site {
     /// `root` over plain HTTP/1.1, no throttle.
     pub fn new(root: impl Into<PathBuf>) -> Site {
-        Site { root: root.into(), leaf: None, rate: None, more: String::new(), h2_only: false }
+        let (address, outside, more) = (Ipv4Addr::LOCALHOST, String::new(), String::new());
+        Site { root: root.into(), leaf: None, address, rate: None, outside, more, h2_only: false }
     }
 
     /// Puts a file there, modified a day ago: Apache gives what changed within the last second a weak ETag,
@@ -113,6 +121,18 @@ impl Site {
     /// The same with nginx throttled to this many bytes a second of each connection.
     pub fn rate(mut self, bytes_per_second: u64) -> Site {
         self.rate = Some(bytes_per_second);
+        self
+    }
+
+    /// The same at another address than loopback's: that of a network namespace.
+    pub fn at(mut self, address: Ipv4Addr) -> Site {
+        self.address = address;
+        self
+    }
+
+    /// The same with these directives of nginx outside of any site.
+    pub fn outside(mut self, directives: &str) -> Site {
+        directives.clone_into(&mut self.outside);
         self
     }
 
@@ -148,7 +168,7 @@ impl Server {
 
     /// URL of `path` (which starts with `/`) over plain HTTP.
     pub fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.http)
+        format!("http://{}:{}{path}", self.address, self.http)
     }
 
     /// URL of `path` over TLS.
@@ -156,7 +176,7 @@ impl Server {
     /// # Panics
     /// If the site has no certificate.
     pub fn tls_url(&self, path: &str) -> String {
-        format!("https://127.0.0.1:{}{path}", self.https.expect("the site has a certificate"))
+        format!("https://{}:{}{path}", self.address, self.https.expect("the site has a certificate"))
     }
 
     /// Requests that nginx has finished, in their order. Others write no log.
@@ -184,7 +204,8 @@ impl Server {
                 panic!("{name} does not start ({error}): `cargo xtask test` installs it, or apt-get does")
             });
             let token = plan.token.clone();
-            let mut server = Server { child, http, https: site.leaf.as_ref().map(|_| https), dir };
+            let https = site.leaf.as_ref().map(|_| https);
+            let mut server = Server { child, address: site.address, http, https, dir };
             match server.answers(&token) {
                 Ok(()) => return server,
                 Err(error) => {
@@ -202,8 +223,8 @@ impl Server {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Err(format!("ended with {status}"));
             }
-            let tls_open = self.https.is_none_or(|port| TcpStream::connect(("127.0.0.1", port)).is_ok());
-            if tls_open && alive(self.http).is_some_and(|answer| answer.ends_with(token)) {
+            let tls_open = self.https.is_none_or(|port| TcpStream::connect((self.address, port)).is_ok());
+            if tls_open && alive(self.address, self.http).is_some_and(|answer| answer.ends_with(token)) {
                 return Ok(());
             }
             thread::sleep(Duration::from_millis(20));
@@ -234,8 +255,9 @@ fn nginx(plan: &Plan) -> Command {
     let rate = plan.site.rate.map_or(String::new(), |rate| format!("limit_rate {rate};"));
     let tls = plan.site.leaf.as_ref().map_or(String::new(), |leaf| {
         format!(
-            "listen 127.0.0.1:{} ssl http2; ssl_certificate {}; ssl_certificate_key {};
+            "listen {}:{} ssl http2; ssl_certificate {}; ssl_certificate_key {};
              ssl_protocols TLSv1.2 TLSv1.3;",
+            plan.site.address,
             plan.https,
             leaf.cert.display(),
             leaf.key.display()
@@ -247,12 +269,13 @@ fn nginx(plan: &Plan) -> Command {
          worker_rlimit_nofile 8192;
          events {{ worker_connections 4096; }}
          http {{
-             log_format plain '$status $body_bytes_sent'; access_log {dir}/access.log plain;
+             log_format plain '$status $body_bytes_sent $connection'; access_log {dir}/access.log plain;
              client_body_temp_path {dir}/body; proxy_temp_path {dir}/proxy; fastcgi_temp_path {dir}/fastcgi;
              uwsgi_temp_path {dir}/uwsgi; scgi_temp_path {dir}/scgi;
              sendfile on; tcp_nopush on; keepalive_requests 1000000; default_type application/octet-stream;
+             {outside}
              server {{
-                 listen 127.0.0.1:{http}; {tls} root {root}; {rate} {more}
+                 listen {address}:{http}; {tls} root {root}; {rate} {more}
                  location = /.thence-alive {{ access_log off; limit_rate 0; return 200 '{token}'; }}
              }}
          }}",
@@ -260,6 +283,8 @@ fn nginx(plan: &Plan) -> Command {
         dir = plan.dir.display(),
         http = plan.http,
         root = plan.site.root.display(),
+        address = plan.site.address,
+        outside = plan.site.outside,
         more = plan.site.more,
         token = plan.token,
     );
@@ -352,10 +377,10 @@ fn readable(dir: &Path) {
     fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).expect("the directory is ours");
 }
 
-fn alive(port: u16) -> Option<String> {
-    let mut socket = TcpStream::connect(("127.0.0.1", port)).ok()?;
+fn alive(address: Ipv4Addr, port: u16) -> Option<String> {
+    let mut socket = TcpStream::connect((address, port)).ok()?;
     socket.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
-    write!(socket, "GET /.thence-alive HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n")
+    write!(socket, "GET /.thence-alive HTTP/1.1\r\nHost: {address}:{port}\r\nConnection: close\r\n\r\n")
         .ok()?;
     let mut answer = String::new();
     socket.read_to_string(&mut answer).ok()?;
@@ -363,6 +388,7 @@ fn alive(port: u16) -> Option<String> {
 }
 
 fn access(line: &str) -> Option<Access> {
-    let (status, sent) = line.split_once(' ')?;
-    Some(Access { status: status.parse().ok()?, sent: sent.parse().ok()? })
+    let mut words = line.split(' ').map(|word| word.parse::<u64>().ok());
+    let (status, sent, connection) = (words.next()??, words.next()??, words.next()??);
+    Some(Access { status: status as u16, sent, connection })
 }

@@ -47,6 +47,16 @@ impl Origin {
         })
     }
 
+    /// At a port that is held already: that of another address, or of a network namespace.
+    pub fn start_on(
+        listener: TcpListener,
+        handler: impl Fn(&Request, &mut Reply) + Send + Sync + 'static,
+    ) -> Origin {
+        Origin::converse(listener, None, move |stage, wire, connection| {
+            answer_all(stage, wire, connection, &handler)
+        })
+    }
+
     /// An origin that does `conversation` with each connection that comes there.
     pub(crate) fn converse(
         listener: TcpListener,

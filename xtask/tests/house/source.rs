@@ -27,11 +27,11 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// Every source of the workspace.
+/// Every source of the workspace, and of the bench's own.
 pub(crate) fn sources() -> Vec<Source> {
     let root = root();
     let mut found = Vec::new();
-    for dir in ["crates", "xtask"] {
+    for dir in ["crates", "xtask", "bench"] {
         walk(root, &root.join(dir), &mut found);
     }
     assert!(found.len() > 10, "the sources are not where they were");

@@ -4,25 +4,25 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// One download.
-pub(super) struct Task {
-    pub(super) url: String,
-    pub(super) cacert: PathBuf,
-    pub(super) file: PathBuf,
-    pub(super) lanes: u32,
+pub(crate) struct Task {
+    pub(crate) url: String,
+    pub(crate) cacert: PathBuf,
+    pub(crate) file: PathBuf,
+    pub(crate) lanes: u32,
 }
 
 /// A program.
-pub(super) struct Peer {
-    pub(super) name: &'static str,
+pub(crate) struct Peer {
+    pub(crate) name: &'static str,
     /// thence itself.
-    pub(super) ours: bool,
+    pub(crate) ours: bool,
     /// Can use many connections for one file.
-    pub(super) many: bool,
-    pub(super) command: fn(&Task, &Path) -> Command,
+    pub(crate) many: bool,
+    pub(crate) command: fn(&Task, &Path) -> Command,
 }
 
 /// thence first: the others are its peers.
-pub(super) const ALL: &[Peer] = &[
+pub(crate) const ALL: &[Peer] = &[
     Peer { name: "thence", ours: true, many: true, command: thence },
     Peer { name: "aria2", ours: false, many: true, command: aria2 },
     Peer { name: "axel", ours: false, many: true, command: axel },

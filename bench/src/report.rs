@@ -7,27 +7,27 @@ use std::process::Command;
 
 use thence_origin::real::program;
 
-use super::measure::{Cost, median};
+use crate::measure::{Cost, median};
 
 /// One program in one scene.
-pub(super) struct Row {
+pub(crate) struct Row {
     name: &'static str,
     cost: Cost,
 }
 
-pub(super) struct Report {
+pub(crate) struct Report {
     size: u64,
     text: String,
 }
 
 impl Row {
-    pub(super) fn new(name: &'static str, costs: &[Cost]) -> Row {
+    pub(crate) fn new(name: &'static str, costs: &[Cost]) -> Row {
         Row { name, cost: median(costs) }
     }
 }
 
 impl Report {
-    pub(super) fn new(size: u64, runs: usize, isolated: bool, binary: &Path) -> Report {
+    pub(crate) fn new(size: u64, runs: usize, isolated: bool, binary: &Path) -> Report {
         let mut text =
             "# Bench\n\nMade by `cargo xtask bench`; run it on your machine before you believe it.\n\n"
                 .to_owned();
@@ -50,7 +50,7 @@ impl Report {
         Report { size, text }
     }
 
-    pub(super) fn scene(&mut self, over: &str, to: &str, lanes: u32, rows: &[Row]) {
+    pub(crate) fn scene(&mut self, over: &str, to: &str, lanes: u32, rows: &[Row]) {
         let connections = if lanes == 1 { "1 connection".to_owned() } else { format!("{lanes} connections") };
         let mut table = format!("\n## {over}, to {to}, {connections}\n\n");
         table += "| program | seconds | GiB/s | CPU s/GiB | peak MiB | thence/it: time | thence/it: CPU |\n";
@@ -71,7 +71,7 @@ impl Report {
         self.text += &table;
     }
 
-    pub(super) fn write(&self, path: &Path) -> Result<(), String> {
+    pub(crate) fn write(&self, path: &Path) -> Result<(), String> {
         fs::write(path, &self.text).map_err(|error| format!("{}: {error}", path.display()))?;
         println!("written to {}", path.display());
         Ok(())
