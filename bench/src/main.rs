@@ -7,6 +7,7 @@ mod link;
 mod measure;
 mod neighbour;
 mod peers;
+mod plot;
 mod programs;
 mod report;
 mod scenes;
@@ -14,8 +15,11 @@ mod server;
 mod shaped;
 mod side;
 mod stage;
+mod trace;
 mod wire;
 
+use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 
 use xtask::options::Options;
@@ -46,9 +50,32 @@ fn run(options: &Options) -> Result<(), String> {
     packages::need(bulk::PACKAGES)?;
     let plan = shaped::Plan { binary: shell::thence(binary)?, runs, programs, trace };
     let dir = shell::root().join("target/bench");
+    let plots = shell::root().join("docs/plots");
     for scene in scenes {
         let rows = shaped::play(scene, &plan, &dir)?;
         println!("{}", shaped::table(scene, &rows));
+        if plan.trace {
+            draw(scene, &rows, &plots)?;
+        }
+    }
+    Ok(())
+}
+
+/// The run of middle length of thence, as a plot, and its events and figures as the link saw them beside the binary.
+fn draw(scene: &scenes::Scene, rows: &[shaped::Rows], plots: &Path) -> Result<(), String> {
+    let Some(row) = rows.iter().find(|row| row.program.name == "thence") else { return Ok(()) };
+    let mut runs: Vec<&shaped::Run> = row.runs.iter().collect();
+    runs.sort_by_key(|run| run.cost.wall);
+    let Some(run) = runs.get(runs.len() / 2) else { return Ok(()) };
+    let seen = trace::Trace::of(run);
+    fs::create_dir_all(plots).map_err(|error| format!("{}: {error}", plots.display()))?;
+    let path = plots.join(format!("{}.svg", scene.name));
+    let ideal = scene.ideal().as_secs_f64();
+    let title = format!("{}: thence, {:.2} s; ideal {ideal:.2} s", scene.name, seen.end);
+    plot::trace(&path, &title, scene.ideal_rate as f64, &seen)?;
+    println!("drawn: {}", path.display());
+    for (at, _, line) in &seen.marks {
+        println!("{at:8.3} {line}");
     }
     Ok(())
 }
