@@ -62,6 +62,7 @@ enum News {
 
 struct Drive<'a> {
     engine: &'a Engine,
+    together: usize,
     report: &'a mut Report,
     /// Where the only download goes, if not to a file.
     stream: Option<Stream>,
@@ -75,6 +76,7 @@ struct Drive<'a> {
 pub(crate) async fn drive(
     engine: &Engine,
     requests: Vec<Result<Request, Trouble>>,
+    together: Option<u32>,
     report: &mut Report,
     stream: Option<Stream>,
     mut stops: Stops,
@@ -82,8 +84,9 @@ pub(crate) async fn drive(
     let (news, mut arriving) = mpsc::channel(64);
     let outcomes = requests.iter().map(|_| Outcome::Waiting).collect();
     let waiting = requests.into_iter().enumerate().collect();
+    let together = together.map_or(TOGETHER, |together| together as usize);
     let mut drive =
-        Drive { engine, report, stream, waiting, outcomes, news, stop: watch::Sender::new(false) };
+        Drive { engine, together, report, stream, waiting, outcomes, news, stop: watch::Sender::new(false) };
     let mut leave_at = None;
     loop {
         if leave_at.is_none() {
@@ -117,7 +120,7 @@ impl Drive<'_> {
     }
 
     fn start_some(&mut self) {
-        while self.running() < TOGETHER {
+        while self.running() < self.together {
             let Some((id, request)) = self.waiting.pop_front() else { break };
             self.report.begin(id);
             match request {

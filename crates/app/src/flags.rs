@@ -26,6 +26,7 @@ Exit codes: docs/exit-codes.md. The lines of --json: docs/events.md.";
 
 const USAGE: &str = "\
 thence [OPTIONS] URL|PART...
+       thence [OPTIONS] -i LIST
        thence status [PATH]
        thence verify PART|FILE [--checksum ALGO:HEX]";
 
@@ -52,6 +53,18 @@ pub(crate) struct Said {
     /// Connections a file; auto: as many as pay, which is found by measuring
     #[arg(short = 'x', long = "lanes", value_name = "N|auto", default_value = "auto")]
     pub(crate) lanes: String,
+
+    /// Fetch what LIST names: a URL a line, mirrors after tabs, options indented below; `-` reads standard input
+    #[arg(short = 'i', long = "input-file", value_name = "LIST")]
+    pub(crate) input: Option<PathBuf>,
+
+    /// Downloads at once, or `auto`, which finds it out [default: auto with -i, else 5]
+    #[arg(short = 'j', long = "together", alias = "max-concurrent-downloads", value_name = "N|auto")]
+    pub(crate) together: Option<String>,
+
+    /// Where -i keeps which entries are done [default: LIST.thence; none for standard input]
+    #[arg(long, value_name = "FILE", requires = "input")]
+    pub(crate) ledger: Option<PathBuf>,
 
     /// What to do when the final name is taken: rename, error, skip or overwrite [default: rename; with -o: error]
     #[arg(long, value_name = "HOW")]

@@ -44,7 +44,7 @@ pub(crate) fn run(mut get: Get, talk: Talk, mode: u32) -> Result<Code, Trouble> 
         requests.push(request);
     }
     let engine = Engine::new(get.options).map_err(|error| Trouble::from(&error))?;
-    let ended = wait(&engine, requests, &mut report, stream)?;
+    let ended = wait(&engine, requests, get.together, &mut report, stream)?;
     if ended.leave {
         // Everything is at rest, or had its time. The engine's threads hold nothing that a kill would not leave.
         std::process::exit(i32::from(ended.code as u8));
@@ -55,6 +55,7 @@ pub(crate) fn run(mut get: Get, talk: Talk, mode: u32) -> Result<Code, Trouble> 
 fn wait(
     engine: &Engine,
     requests: Vec<Result<Request, Trouble>>,
+    together: Option<u32>,
     report: &mut Report,
     stream: Option<Stream>,
 ) -> Result<Ended, Trouble> {
@@ -63,11 +64,11 @@ fn wait(
     LocalSet::new().block_on(&runtime, async {
         let stops = sys::Stops::new().map_err(fault)?;
         sys::outlive_file_limits().map_err(fault)?;
-        Ok(drive(engine, requests, report, stream, stops).await)
+        Ok(drive(engine, requests, together, report, stream, stops).await)
     })
 }
 
-fn exists(dir: &Path) -> Result<(), Trouble> {
+pub(crate) fn exists(dir: &Path) -> Result<(), Trouble> {
     if dir.is_dir() {
         return Ok(());
     }
@@ -87,7 +88,7 @@ fn shown(origin: &Origin) -> String {
     }
 }
 
-fn request(
+pub(crate) fn request(
     get: &Get,
     wanted: &Wanted,
     mode: u32,

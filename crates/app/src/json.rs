@@ -7,6 +7,7 @@ use thence::{Done, Event, PartReport, Progress, VerifyReport, Why};
 
 use crate::exit::{Trouble, code_of, what_of};
 use crate::printable::{is_unsafe, reason, url};
+use crate::progress::Count;
 
 /// Raised when a field changes its meaning or goes; new events and new fields do not raise it.
 const VERSION: u32 = 1;
@@ -106,6 +107,18 @@ enum Body<'a> {
     Stopped {
         part: Option<String>,
         command: Option<String>,
+    },
+    List {
+        known: u64,
+        whole: bool,
+        done: u64,
+        before: u64,
+        failed: u64,
+        bytes: u64,
+        wire_bytes: u64,
+        speed: u64,
+        files_per_second: f64,
+        active: u32,
     },
     Note {
         text: &'a str,
@@ -253,6 +266,18 @@ pub(crate) fn stopped(id: usize, part: Option<&Path>, command: Option<String>) -
     line("stopped", Some(id), Body::Stopped { part: part.map(text), command })
 }
 
+/// How far a list is.
+pub(crate) fn list(count: &Count, speed: f64, files_per_second: f64) -> String {
+    let Count { known, over, before, done, failed, bytes, wire, active } = *count;
+    let (whole, wire_bytes, speed) = (over, wire, speed as u64);
+    let files_per_second = (files_per_second * 10.0).round() / 10.0;
+    line(
+        "list",
+        None,
+        Body::List { known, whole, done, before, failed, bytes, wire_bytes, speed, files_per_second, active },
+    )
+}
+
 /// A warning about the command as a whole.
 pub(crate) fn note(text: &str) -> String {
     line("note", None, Body::Note { text })
@@ -333,6 +358,7 @@ mod tests {
         lines.push(done(1, "https://h/a", &Done::default(), 0.5));
         lines.push(error(Some(1), Some("https://h/a"), &trouble));
         lines.push(stopped(1, Some(Path::new("a.part")), Some("thence a.part".into())));
+        lines.push(list(&Count::default(), 1.5, 2.0));
         lines.push(note("x"));
         lines.push(part(&PartReport { url: URL.into(), ..PartReport::default() }));
         lines.push(checked(&VerifyReport::default()));

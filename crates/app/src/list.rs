@@ -67,7 +67,7 @@ fn origin(word: OsString) -> Result<Origin, Trouble> {
 }
 
 /// The URL as given, if it can be asked for. What a lenient parser would quietly drop is refused (URL-06).
-fn checked(text: &str) -> Result<Secret, Trouble> {
+pub(crate) fn checked(text: &str) -> Result<Secret, Trouble> {
     let wrong = |what: &str, advice: &str| Err(Trouble::usage(&printable::url(text), what, advice));
     if text.contains(char::is_control) || text.contains('\u{fffd}') || text.trim() != text {
         return wrong("has a control character, or a space at an end", "take it out");

@@ -2,11 +2,13 @@
 //! in the modules.
 
 mod drive;
+mod entries;
 mod exit;
 mod flags;
 mod get;
 mod json;
 mod list;
+mod lists;
 mod login;
 mod meant;
 mod netrc;
@@ -16,6 +18,7 @@ mod report;
 mod say;
 mod status;
 mod sys;
+mod tally;
 mod values;
 mod verify;
 mod words;
@@ -50,6 +53,7 @@ fn said_and_meant() -> Result<Meant, Unsaid> {
 fn run(act: Act, talk: Talk, mode: u32) -> Result<Code, Trouble> {
     match act {
         Act::Get(get) => get::run(*get, talk, mode),
+        Act::List(get, listed) => lists::run(*get, &listed, talk, mode),
         Act::Status(path) => status::run(&path, talk),
         Act::Verify(path, want) => verify::run(&path, want.as_ref(), talk),
     }

@@ -25,6 +25,7 @@ pub(crate) struct Meant {
 /// What is to be done.
 pub(crate) enum Act {
     Get(Box<Get>),
+    List(Box<Get>, Listed),
     Status(PathBuf),
     Verify(PathBuf, Option<Checksum>),
 }
@@ -37,6 +38,26 @@ pub(crate) struct Talk {
     pub(crate) verbose: bool,
     /// Standard output carries the file.
     pub(crate) stdout_taken: bool,
+}
+
+/// A list of files to fetch.
+pub(crate) struct Listed {
+    /// `None`: standard input.
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) ledger: Option<PathBuf>,
+    /// Downloads at once; `None`: as many as pay.
+    pub(crate) together: Option<u32>,
+}
+
+impl Listed {
+    /// The ledger, and the list of what failed: `LIST.thence` and `LIST.failed`, or `FILE` and `FILE.failed`.
+    pub(crate) fn books(&self) -> Option<(PathBuf, PathBuf)> {
+        let named =
+            self.ledger.as_ref().map(|ledger| (ledger.clone(), ledger.with_added_extension("failed")));
+        let beside =
+            |list: &PathBuf| (list.with_added_extension("thence"), list.with_added_extension("failed"));
+        named.or_else(|| self.path.as_ref().map(beside))
+    }
 }
 
 /// Where files go.
@@ -67,6 +88,8 @@ pub(crate) struct Get {
     pub(crate) raw: bool,
     /// `None` when nothing was said: then a part goes on as it was begun.
     pub(crate) exists: Option<Exists>,
+    /// Downloads at once, if that was said.
+    pub(crate) together: Option<u32>,
     pub(crate) options: Options,
     /// What a person should hear before anything begins.
     pub(crate) notes: Vec<String>,
@@ -81,6 +104,13 @@ pub(crate) fn meant(words: Words, limits: Limits) -> Result<Meant, Trouble> {
         Some(Verb::Verify { path, checksum }) => {
             Act::Verify(path, checksum.as_deref().map(values::checksum).transpose()?)
         }
+        None if said.input.is_some() => {
+            let get = get(&said, Vec::new(), limits)?;
+            let path = said.input.take().filter(|path| path.as_os_str() != "-");
+            let listed = Listed { path, ledger: said.ledger.take(), together: get.together };
+            alone(&urls, &mirrors, &said)?;
+            Act::List(Box::new(get), listed)
+        }
         None => {
             let get = get(&said, list::wanted(urls, mirrors)?, limits)?;
             talk.stdout_taken = get.place == Place::Stdout;
@@ -91,7 +121,7 @@ pub(crate) fn meant(words: Words, limits: Limits) -> Result<Meant, Trouble> {
 }
 
 fn get(said: &Said, wanted: Vec<Wanted>, limits: Limits) -> Result<Get, Trouble> {
-    if wanted.is_empty() {
+    if wanted.is_empty() && said.input.is_none() {
         return Err(Trouble::usage("", "there is no URL to fetch", "write thence URL, or see thence --help"));
     }
     let place = place(said)?;
@@ -115,10 +145,37 @@ fn get(said: &Said, wanted: Vec<Wanted>, limits: Limits) -> Result<Get, Trouble>
         trust_overlap: said.trust_overlap,
         raw: said.raw,
         exists: exists(said, &place)?,
+        together: together(said)?,
         options: options(said, limits)?,
         notes: notes(said, lanes),
         place,
     })
+}
+
+fn together(said: &Said) -> Result<Option<u32>, Trouble> {
+    match said.together.as_deref() {
+        None | Some("auto") => Ok(None),
+        Some(text) => values::count("-j", text, 1).map(Some),
+    }
+}
+
+/// What belongs to one file cannot be said of a list.
+fn alone(
+    urls: &[list::Placed<OsString>],
+    mirrors: &[list::Placed<Secret>],
+    said: &Said,
+) -> Result<(), Trouble> {
+    let in_list = "write it into the list, below its URL";
+    if !urls.is_empty() || !mirrors.is_empty() {
+        return Err(Trouble::usage("-i", "takes its URLs from the list", "write them all into the list"));
+    }
+    if said.out.is_some() {
+        return Err(Trouble::usage("-o", "names one file, and a list has many", in_list));
+    }
+    if said.checksum.is_some() {
+        return Err(Trouble::usage("--checksum", "is of one file, and a list has many", in_list));
+    }
+    Ok(())
 }
 
 /// With a name chosen, another name would be a surprise; without one, an error would.

@@ -57,6 +57,23 @@ impl Speed {
     }
 }
 
+/// What is known of a list.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Count {
+    /// Entries read so far.
+    pub(crate) known: u64,
+    /// All of the list is read.
+    pub(crate) over: bool,
+    /// Done by earlier runs.
+    pub(crate) before: u64,
+    pub(crate) done: u64,
+    pub(crate) failed: u64,
+    /// Of those done in this run.
+    pub(crate) bytes: u64,
+    pub(crate) wire: u64,
+    pub(crate) active: u32,
+}
+
 /// Whole percent of unique bytes; 100 only when nothing is missing.
 pub(crate) fn percent(held: u64, total: u64) -> u32 {
     if held >= total {

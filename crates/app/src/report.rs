@@ -269,17 +269,17 @@ impl Report {
 }
 
 /// True for a terminal that can go back over a line.
-fn can_redraw() -> bool {
+pub(crate) fn can_redraw() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// Our own line is the whole of it.
-fn bare_bar() -> ProgressBar {
+pub(crate) fn bare_bar() -> ProgressBar {
     let style = ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new_spinner().with_style(style)
 }
 
 /// A path as a person would write it.
-fn shown(path: &Path) -> String {
+pub(crate) fn shown(path: &Path) -> String {
     printable(&path.strip_prefix(".").unwrap_or(path).display().to_string()).into_owned()
 }

@@ -21,11 +21,12 @@ use crate::file::{self, Draft, Pair};
 use crate::find;
 use crate::finish::{publish_checked, right};
 use crate::http::{Client, Get};
-use crate::lane::{self, Control, Port, Shared, Taking, Word};
+use crate::lane::{self, Control, Got, Port, Shared, Taking, Word};
+use crate::list::{self, Handed};
 use crate::options::Options;
 use crate::orders::{Done, Order, Start, Ticket};
 use crate::publish::Finish;
-use crate::start::{self, Started};
+use crate::start::{self, Hint, Started};
 use crate::sys::DiskError;
 use crate::verify::{self, Checker, Disk, shown};
 use crate::work::{Caller, Files, Next, Work};
@@ -83,6 +84,9 @@ struct Driver {
     inbox: mpsc::UnboundedReceiver<(JobId, Word)>,
     messages: mpsc::UnboundedSender<(JobId, Message)>,
     post: mpsc::UnboundedReceiver<(JobId, Message)>,
+    /// What lists hand over, since it wants a job.
+    handed: mpsc::UnboundedSender<Handed>,
+    taken: mpsc::UnboundedReceiver<Handed>,
     /// Answers known at once, handled after the drain.
     at_once: VecDeque<(JobId, Input)>,
     /// When the oldest record in a batch must be appended.
@@ -110,6 +114,7 @@ impl Driver {
         };
         let (words, inbox) = mpsc::unbounded_channel();
         let (messages, post) = mpsc::unbounded_channel();
+        let (handed, taken) = mpsc::unbounded_channel();
         let mut seed = [0; 8];
         // Without system randomness back-off is not jittered; nothing else depends on it.
         let _ = getrandom::fill(&mut seed);
@@ -123,6 +128,8 @@ impl Driver {
             inbox,
             messages,
             post,
+            handed,
+            taken,
             at_once: VecDeque::new(),
             flush: None,
             wake: None,
@@ -146,6 +153,10 @@ impl Driver {
                 biased;
                 Some((job, word)) = self.inbox.recv() => self.on_word(job, word),
                 Some((job, message)) = self.post.recv() => self.on_message(job, message),
+                Some(handed) = self.taken.recv() => match handed {
+                    Handed::Start { start, hint, got } => self.prepare(*start, hint, got),
+                    Handed::Cancel(ticket) => self.cancel(&ticket),
+                },
                 order = orders.recv() => match order {
                     Some(order) => self.on_order(order),
                     // Nobody can hear of these downloads any more.
@@ -198,7 +209,11 @@ impl Driver {
 
     fn on_order(&mut self, order: Order) {
         match order {
-            Order::Start(start) => self.prepare(*start),
+            Order::Start(start) => self.prepare(*start, None, None),
+            Order::List(listing) => {
+                let (shared, options) = (self.shared.clone(), self.options.clone());
+                tokio::task::spawn_local(list::run(*listing, shared, options, self.handed.clone()));
+            }
             Order::Command(ticket, command) => {
                 if let Some(job) = self.job_of(&ticket) {
                     if let Command::Source(url) = &command
@@ -237,13 +252,13 @@ impl Driver {
     }
 
     /// Looks for held work before anything is asked; the answer is `Message::Prepared`.
-    fn prepare(&mut self, start: Start) {
+    fn prepare(&mut self, start: Start, hint: Option<Hint>, got: Option<Got>) {
         let Start { ticket, request, tell, done, window } = start;
         self.preparing.push((ticket.clone(), false));
-        let caller = Caller { ticket, tell, done: Some(done), window };
+        let caller = Caller { ticket, tell, done: Some(done), window, got };
         let (shared, options, messages) = (self.shared.clone(), self.options.clone(), self.messages.clone());
         tokio::task::spawn_local(async move {
-            let started = start::prepare(request, &options, &shared).await;
+            let started = start::prepare(request, hint, &options, &shared).await;
             let _ = messages.send((NO_JOB, Message::Prepared(Box::new(started), caller)));
         });
     }
@@ -349,11 +364,12 @@ impl Driver {
             headers: work.asking.headers.clone(),
             user: work.asking.user.clone().filter(|_| source.0 == 0),
             range: ask.range,
-            condition: ask.condition,
+            condition: ask.condition.clone(),
             fresh: ask.fresh,
         };
         let port = Port { job, lane: id, words: self.words.clone() };
-        let task = tokio::task::spawn_local(lane::run(self.shared.clone(), control, port, get));
+        let got = work.got(source, &get.url, &ask);
+        let task = tokio::task::spawn_local(lane::run(self.shared.clone(), control, port, get, got));
         // A lane that panics is a lane that broke: the planner hears of it as of any other failure.
         let messages = self.messages.clone();
         tokio::task::spawn_local(async move {

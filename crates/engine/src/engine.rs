@@ -4,15 +4,20 @@
 mod tests;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::download::Download;
 use crate::drive;
 use crate::error::Error;
+use crate::list::{Feed, List};
 use crate::options::{Options, Request, Target};
-use crate::orders::{Done, Order};
+use crate::orders::{Done, Listing, Order, Shown};
+
+/// What a list's reader sends at once waits in so many pieces: it reads on while the last is looked at.
+const CHUNKS: usize = 2;
 
 /// Runs downloads. It owns its threads; any async runtime, or none, may hold it.
 ///
@@ -46,6 +51,19 @@ impl Engine {
         // Without a driver the download ends at once with `Error::Cancelled`.
         let _ = self.orders.send(order);
         download
+    }
+
+    /// Begins a list: downloads that are given one after the other, `exactly` so many of them under way at once, or as
+    /// many as pay. Small files among them are fetched over connections that are used again, and share their syncs.
+    pub fn list(&self, exactly: Option<u32>) -> (Feed, List) {
+        let (feed, fed) = mpsc::channel(CHUNKS);
+        let (tell, news) = mpsc::unbounded_channel();
+        let (stop, stopped) = watch::channel(false);
+        let shown = Arc::new(Shown::default());
+        let listing = Listing { exactly, feed: fed, news: tell, shown: shown.clone(), stop: stopped };
+        // Without a driver the list ends at once.
+        let _ = self.orders.send(Order::List(Box::new(listing)));
+        (Feed(feed), List { news, shown, stop })
     }
 
     /// Brings every download to rest on the disk and ends the engine's threads.

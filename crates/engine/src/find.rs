@@ -32,6 +32,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) url: &'a str,
     /// Request headers given in this run.
     pub(crate) headers: &'a [(String, Secret)],
+    /// Names of the pairs in the directory that were begun with this URL, if whoever asks has looked.
+    pub(crate) known: Option<&'a [String]>,
     /// Bounds: `journal_bytes`, `directory_entries`.
     pub(crate) limits: &'a Limits,
 }
@@ -100,7 +102,9 @@ pub(crate) fn find(wanted: &Wanted<'_>) -> Result<Found, Error> {
     if chosen {
         return Ok(kept);
     }
-    for name in journals_of(dir, wanted.url, limits)? {
+    let known =
+        wanted.known.map_or_else(|| journals_of(dir, wanted.url, limits), |known| Ok(known.to_vec()))?;
+    for name in known {
         match by_name(wanted, &name)? {
             Found::Nothing | Found::Kept(_) | Found::OtherUrl { .. } => {}
             found => return Ok(found),

@@ -146,12 +146,18 @@ impl Port {
     }
 }
 
-/// Runs a lane from its request to its end.
-pub(crate) async fn run(shared: Rc<Shared>, control: Rc<Control>, port: Port, get: Get) {
-    let answer = tokio::select! {
-        biased;
-        () = closed(&control) => return port.end(Ok(Ending::Closed)),
-        answer = shared.client.get(get) => answer,
+/// What came of a request: also of one that was made before there was a lane.
+pub(crate) type Got = Result<Answer, Failure>;
+
+/// Runs a lane from its request, or from its answer if that is here, to its end.
+pub(crate) async fn run(shared: Rc<Shared>, control: Rc<Control>, port: Port, get: Get, got: Option<Got>) {
+    let answer = match got {
+        Some(got) => got,
+        None => tokio::select! {
+            biased;
+            () = closed(&control) => return port.end(Ok(Ending::Closed)),
+            answer = shared.client.get(get) => answer,
+        },
     };
     let Answer { hops, head, body } = match answer {
         Ok(answer) => answer,

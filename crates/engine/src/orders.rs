@@ -1,10 +1,12 @@
 //! What passes between a caller and the driver: orders one way, a window and an end the other.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 use thence_plan::{Command, Event, Progress};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::error::Error;
 use crate::options::Request;
@@ -34,6 +36,7 @@ pub(crate) enum Order {
     Start(Box<Start>),
     Command(Ticket, Command),
     Cancel(Ticket),
+    List(Box<Listing>),
     Close(oneshot::Sender<()>),
 }
 
@@ -44,6 +47,44 @@ pub(crate) struct Start {
     pub(crate) tell: mpsc::UnboundedSender<Event>,
     pub(crate) done: oneshot::Sender<Result<Done, Error>>,
     pub(crate) window: Arc<Mutex<Window>>,
+}
+
+/// One download of a list.
+pub struct Item {
+    /// The caller's number for it; what is heard of it carries it.
+    pub line: u64,
+    /// What is wanted. Of a [`Target::File`](crate::Target::File) the name, if there is one, is made safe by the caller.
+    pub request: Request,
+    /// Directories below the target's, one name each; they are made if they are not there. No link is followed.
+    pub below: Vec<String>,
+}
+
+/// What is heard of a list's downloads.
+#[derive(Debug)]
+pub enum Heard {
+    /// Something happened on the way of a download that is no small file.
+    Event(u64, Event),
+    /// It is over; if well, the file is durable at its final name.
+    Ended(u64, Result<Done, Error>),
+}
+
+/// A list to be fetched.
+pub(crate) struct Listing {
+    pub(crate) exactly: Option<u32>,
+    pub(crate) feed: mpsc::Receiver<Vec<Item>>,
+    pub(crate) news: mpsc::UnboundedSender<Vec<Heard>>,
+    pub(crate) shown: Arc<Shown>,
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+/// What a list's driver shows its caller at any moment.
+#[derive(Debug, Default)]
+pub(crate) struct Shown {
+    /// Of those that are over, or fetched at once.
+    pub(crate) wire: AtomicU64,
+    pub(crate) active: AtomicU32,
+    /// Of those that have jobs.
+    pub(crate) windows: Mutex<BTreeMap<u64, Arc<Mutex<Window>>>>,
 }
 
 /// Names one download of one engine.

@@ -44,24 +44,36 @@ pub(crate) enum Started {
     Failed(Error),
 }
 
+/// What a list has found out about a download's directory.
+#[derive(Clone)]
+pub(crate) struct Hint {
+    pub(crate) dir: Dir,
+    /// Names of the pairs in it that were begun with the download's URL.
+    pub(crate) known: Vec<String>,
+}
+
 /// Checks the request and looks for held work.
-pub(crate) async fn prepare(request: Request, options: &Options, shared: &Shared) -> Started {
-    match begin(request, options, shared).await {
+pub(crate) async fn prepare(
+    request: Request,
+    hint: Option<Hint>,
+    options: &Options,
+    shared: &Shared,
+) -> Started {
+    match begin(request, hint, options, shared).await {
         Ok(started) => started,
         Err(error) => Started::Failed(error),
     }
 }
 
-async fn begin(mut request: Request, options: &Options, shared: &Shared) -> Result<Started, Error> {
-    check_headers(&request.headers)?;
-    let user = clean_urls(&mut request)?;
+async fn begin(
+    mut request: Request,
+    hint: Option<Hint>,
+    options: &Options,
+    shared: &Shared,
+) -> Result<Started, Error> {
+    let user = check(&mut request, options)?;
     let name = chosen(&request)?;
     let mut asking = Asking { urls: request.urls.clone(), headers: Arc::default(), user: user.map(Arc::new) };
-    if let Some(agent) = &options.user_agent
-        && !names(&request.headers, AGENT)
-    {
-        request.headers.push((AGENT.to_owned(), agent.as_str().into()));
-    }
     let (mut kept, secret) = split(&request);
     if !names(&kept, AGENT) {
         // R12: a later run, of another version of ours too, asks as this one did.
@@ -95,9 +107,12 @@ async fn begin(mut request: Request, options: &Options, shared: &Shared) -> Resu
             sink = Some(started.map_err(|e| Error::Option(format!("no thread for the output: {e}")))?);
         }
         Target::File { dir, .. } => {
-            let dir = open(dir, shared).await?;
+            let (dir, known) = match hint {
+                Some(Hint { dir, known }) => (dir, Some(known)),
+                None => (open(dir, shared).await?, None),
+            };
             aim.dir = Some(dir.clone());
-            match look(&dir, &aim, &spec, &request.headers, options, shared).await? {
+            match look(&dir, known, &aim, &spec, &request.headers, options, shared).await? {
                 Held::Nothing => {}
                 Held::Unknown { part } => notes.push(Event::Kept { part }),
                 Held::Finished(done) => return Ok(Started::Already(done)),
@@ -135,6 +150,7 @@ async fn open(path: PathBuf, shared: &Shared) -> Result<Dir, Error> {
 
 async fn look(
     dir: &Dir,
+    known: Option<Vec<String>>,
     aim: &Aim,
     spec: &JobSpec,
     headers: &[(String, Secret)],
@@ -150,6 +166,7 @@ async fn look(
             name: name.as_deref(),
             url: &url,
             headers: &headers,
+            known: known.as_deref(),
             limits: &limits,
         })
     });
@@ -204,6 +221,18 @@ async fn adopt(
     }
 }
 
+/// Checks what the request asks with, cleans its URLs, and gives back the credential that was in them.
+pub(crate) fn check(request: &mut Request, options: &Options) -> Result<Option<(String, Secret)>, Error> {
+    check_headers(&request.headers)?;
+    let user = clean_urls(request)?;
+    if let Some(agent) = &options.user_agent
+        && !names(&request.headers, AGENT)
+    {
+        request.headers.push((AGENT.to_owned(), agent.as_str().into()));
+    }
+    Ok(user)
+}
+
 /// Parses the URLs, and takes userinfo out of them: it is a credential, not an address (P4).
 fn clean_urls(request: &mut Request) -> Result<Option<(String, Secret)>, Error> {
     let mut user = request.user.take();
@@ -232,7 +261,7 @@ fn clean_urls(request: &mut Request) -> Result<Option<(String, Secret)>, Error> 
     Ok(user)
 }
 
-fn chosen(request: &Request) -> Result<Option<Name>, Error> {
+pub(crate) fn chosen(request: &Request) -> Result<Option<Name>, Error> {
     let Target::File { name: Some(name), .. } = &request.target else { return Ok(None) };
     Name::chosen(name).map(Some).map_err(|e| Error::Option(format!("{name:?} is no file name: {e}")))
 }

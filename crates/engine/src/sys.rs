@@ -23,6 +23,8 @@ pub(crate) use native::{alive, boot, drop_cache, holds_data, mark, reserve};
 #[derive(Clone, Copy)]
 enum Change<'a> {
     Create(&'a Entry),
+    /// A file without a name, in this directory.
+    CreateNameless(&'a Dir),
     Length(&'a File, u64),
     Reserve(&'a File, u64),
     Mark(&'a File, &'a [u8]),
@@ -35,6 +37,9 @@ enum Change<'a> {
     Link(&'a Entry),
     Remove(&'a Entry),
     SyncDirectory(&'a Dir),
+    MakeDirectory(&'a Entry),
+    /// Everything on the file system that the directory is on.
+    SyncFileSystem(&'a Dir),
 }
 
 #[cfg(not(test))]
@@ -145,6 +150,22 @@ pub(crate) fn open_dir(path: &Path) -> Result<Dir, DiskError> {
     Dir::open(path).map_err(|e| DiskError::at(path, &e))
 }
 
+/// Opens the directory of this name in another, and makes it first if there is nothing: durably, before anything is put
+/// into it. A link is not followed.
+pub(crate) fn open_dir_in(dir: &Dir, name: &str) -> Result<Dir, DiskError> {
+    let entry = dir.entry(name);
+    let at = |e: io::Error| DiskError::at(&entry, &e);
+    match reach::open_dir_at(&entry) {
+        Err(e) if e.kind() == ErrorKind::NotFound => {}
+        opened => return opened.map_err(at),
+    }
+    match watched(Change::MakeDirectory(&entry), || reach::make_dir(&entry)) {
+        Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(at(e)),
+        _ => sync_dir(dir)?,
+    }
+    reach::open_dir_at(&entry).map_err(at)
+}
+
 /// What stands at a name, links not followed; `None` if nothing does.
 pub(crate) fn facts_at(entry: &Entry) -> Result<Option<Facts>, DiskError> {
     match reach::facts(entry) {
@@ -157,6 +178,27 @@ pub(crate) fn facts_at(entry: &Entry) -> Result<Option<Facts>, DiskError> {
 /// Makes a file that was not there (O_EXCL, O_NOFOLLOW, O_CLOEXEC), readable and writable by its owner only.
 pub(crate) fn create_new(entry: &Entry) -> io::Result<File> {
     watched(Change::Create(entry), || reach::create(entry))
+}
+
+/// Makes a file that has no name yet: a crash leaves nothing of it. `Unsupported` where the system or the file system
+/// has no such files.
+pub(crate) fn create_nameless(dir: &Dir) -> io::Result<File> {
+    let file = watched(Change::CreateNameless(dir), || reach::create_nameless(dir));
+    #[cfg(test)]
+    let file = file.inspect(watch::nameless);
+    file
+}
+
+/// Gives such a file its name: `AlreadyExists` if anything stands there. `NotFound` where the system knows no way from an
+/// open file to a name.
+pub(crate) fn link_nameless(file: &File, to: &Entry) -> io::Result<()> {
+    watched(Change::Link(to), || reach::link_nameless(file, to))
+}
+
+/// `syncfs`: everything written so far to the directory's file system is on stable storage. Before Linux 5.8 it does
+/// not tell of bytes that could not be written; `Unsupported` where there is no such call.
+pub(crate) fn sync_file_system(dir: &Dir) -> io::Result<()> {
+    watched(Change::SyncFileSystem(dir), || reach::sync_file_system(dir))
 }
 
 /// Opens a regular file that is there, for reading or both. Anything else is `Strange`, and opening it

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use thence_plan::{Event, Exists, Held, Identity, LaneId, Progress, Record};
+use thence_plan::{
+    Ask, Condition, Event, Exists, Held, Identity, LaneId, Progress, Record, SMALL_ASKED, SourceId,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::Error;
 use crate::file::Pair;
 use crate::find;
-use crate::lane::{Control, Place};
+use crate::lane::{Control, Got, Place};
 use crate::options::Checksum;
 use crate::orders::{Done, Ticket, Window};
 use crate::secret::{Fields, Secret};
@@ -45,6 +47,8 @@ pub(crate) struct Caller {
     pub(crate) tell: mpsc::UnboundedSender<Event>,
     pub(crate) done: Option<oneshot::Sender<Result<Done, Error>>>,
     pub(crate) window: Arc<Mutex<Window>>,
+    /// The answer to its first request, if that was made already.
+    pub(crate) got: Option<Got>,
 }
 
 /// A pair under work.
@@ -117,6 +121,13 @@ impl Work {
         }
         let left = self.open.remove(&((at / size) as u32));
         left.filter(|open| u64::from(open.upto()) == at % size).unwrap_or_else(OpenBlock::new)
+    }
+
+    /// The answer that is here already, if this is the request it is of. Whatever else is asked first, it is of no use.
+    pub(crate) fn got(&mut self, source: SourceId, url: &str, ask: &Ask) -> Option<Got> {
+        let got = self.caller.got.take()?;
+        let asked = ask.range == SMALL_ASKED && ask.condition == Condition::None && !ask.fresh;
+        (asked && source.0 == 0 && self.asking.urls.first().is_some_and(|first| first == url)).then_some(got)
     }
 
     pub(crate) fn tell(&self, event: Event) {

@@ -7,6 +7,7 @@
 
 mod auto;
 mod blocks;
+mod crowd;
 mod date;
 mod digest;
 mod disposition;
@@ -27,8 +28,10 @@ mod redirect;
 mod response;
 mod retry;
 mod run;
+mod small;
 mod source;
 
+pub use crowd::Crowd;
 pub use date::http_date;
 pub use digest::WantedDigest;
 pub use escape::escape;
@@ -48,3 +51,4 @@ pub use redirect::{Hop, mask, next_hop, origin_of, same_origin};
 pub use response::{Asked, Coding, Verdict, judge};
 pub use retry::{Advice, advise};
 pub use run::Run;
+pub use small::{SMALL_ASKED, Small, refuses, small};

@@ -83,6 +83,21 @@ pub struct Limits {
     /// it has 1 MiB more than twice what it must say (41 bytes a block): 6 MiB for the 65,536 blocks that files up to 1 TiB
     /// have, and all of it for one of 12 TiB.
     pub journal_bytes: u64,
+    /// Downloads of a list that are under way at once, however fast they end. Default 64: what a list's hosts can give is
+    /// reached with fewer, and each may hold a connection, a file and a quarter MiB.
+    pub together: u32,
+    /// Small files of a list wait at most this long for the sync that they share. Default 1 s (P3).
+    pub group: Duration,
+    /// ... and at most so many wait, each with its file open. Default 512: half of what a process may have open.
+    pub group_files: usize,
+    /// ... and at most so many bytes of them, in memory and in files that have no name yet: what a kill costs of a list.
+    /// Default 16 MiB, half of what P3 allows.
+    pub group_bytes: usize,
+    /// Bytes of one entry of a list, mirrors and options included. Default 64 KiB: dozens of URLs of the longest that servers
+    /// take.
+    pub list_entry: usize,
+    /// Largest ledger of a list that is read. Default 1 GiB, 60 million lines; it takes as much memory.
+    pub ledger_bytes: u64,
 }
 
 impl Default for Limits {
@@ -121,6 +136,12 @@ impl Default for Limits {
             cut_worth: 1,
             directory_entries: 10_000,
             journal_bytes: 64 << 20,
+            together: 64,
+            group: s(1),
+            group_files: 512,
+            group_bytes: 16 << 20,
+            list_entry: 64 << 10,
+            ledger_bytes: 1 << 30,
         }
     }
 }
@@ -143,6 +164,7 @@ impl Limits {
             &mut self.retry_after_max,
             &mut self.keep_alive,
             &mut self.range_time,
+            &mut self.group,
         ] {
             *wait /= factor.max(1);
         }

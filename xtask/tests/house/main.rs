@@ -24,15 +24,15 @@ const FUNCTION_MAX: usize = 70;
 const ORDER: &[(&str, &[&str])] = &[
     ("crates/plan", &[
         "limits", "date", "escape", "failure", "head", "digest", "identity", "disposition", "name", "record", "redirect",
-        "response", "retry", "rate", "event", "machine", "auto", "hosts", "source", "blocks", "lanes", "job", "run",
+        "response", "retry", "rate", "crowd", "event", "machine", "auto", "hosts", "source", "blocks", "small", "lanes", "job", "run",
     ]),
     ("crates/engine", &[
         "error", "secret", "planted", "sys", "journal", "mark", "lock", "file", "write", "verify", "publish", "find", "inspect",
-        "options", "orders", "http", "decode", "sink", "lane", "work", "finish", "start", "drive", "download", "engine",
+        "options", "orders", "http", "decode", "sink", "lane", "work", "finish", "start", "group", "ledger", "list", "drive", "download", "engine",
     ]),
     ("crates/app", &[
-        "printable", "exit", "sys", "say", "netrc", "login", "values", "list", "flags", "meant",
-        "progress", "words", "json", "report", "drive", "get", "status", "verify",
+        "printable", "exit", "sys", "say", "netrc", "login", "values", "list", "entries", "flags", "meant",
+        "progress", "words", "json", "report", "tally", "drive", "get", "lists", "status", "verify",
     ]),
     ("crates/origin", &[
         "files", "request", "wire", "reply", "scripted", "honest", "behaviours", "ca", "frames", "real", "chance", "disks", "journals", "memory", "leaks", "trial",

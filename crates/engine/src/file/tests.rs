@@ -49,7 +49,7 @@ pub(crate) fn small(dir: &Path) -> Draft {
 
 pub(crate) fn find_in(dir: &Path, name: Option<&str>, url: &str) -> Result<Found, crate::Error> {
     let dir = sys::open_dir(dir)?;
-    find::find(&Wanted { dir: &dir, name, url, headers: &[], limits: &Limits::default() })
+    find::find(&Wanted { dir: &dir, name, url, headers: &[], known: None, limits: &Limits::default() })
 }
 
 /// Writes block `index` full of `byte` and records it.

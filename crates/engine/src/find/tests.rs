@@ -84,6 +84,7 @@ fn a_header_that_is_not_given_again_is_named() {
             name: None,
             url: URL,
             headers: &headers,
+            known: None,
             limits: &limits,
         })
     };
@@ -172,6 +173,7 @@ fn a_full_directory_is_searched_only_so_far() {
         name: None,
         url: URL,
         headers: &[],
+        known: None,
         limits: &limits,
     });
     assert!(matches!(found.unwrap(), Found::Nothing));

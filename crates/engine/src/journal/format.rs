@@ -39,6 +39,21 @@ pub(crate) struct Pen {
 }
 
 impl Pen {
+    /// Before the first record of a log.
+    pub(crate) fn new() -> Pen {
+        Pen { salt: 0, sequence: 0 }
+    }
+
+    /// The next record is signed with this salt.
+    pub(crate) fn salted(&mut self, salt: u64) {
+        self.salt = salt;
+    }
+
+    /// A record was read: the next follows it.
+    pub(crate) fn next(&mut self) {
+        self.sequence = self.sequence.wrapping_add(1);
+    }
+
     /// Starts a log with `begin`.
     pub(crate) fn begin(salt: u64, begin: &Begin, out: &mut Vec<u8>) -> Pen {
         out.extend_from_slice(MAGIC);
@@ -104,7 +119,8 @@ impl Pen {
         self.put(out, kind, |out| out.extend_from_slice(body));
     }
 
-    fn put(&mut self, out: &mut Vec<u8>, kind: u8, body: impl FnOnce(&mut Vec<u8>)) {
+    /// A record of this kind, in the framing that all our logs have.
+    pub(crate) fn put(&mut self, out: &mut Vec<u8>, kind: u8, body: impl FnOnce(&mut Vec<u8>)) {
         let start = out.len();
         out.extend([0; 4]);
         out.push(kind);

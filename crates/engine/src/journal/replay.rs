@@ -162,14 +162,15 @@ fn as_record(block: &HeldBlock) -> Record {
 }
 
 /// A record whose checksum is right.
-struct Frame<'a> {
+/// A record, intact.
+pub(crate) struct Frame<'a> {
     kind: u8,
     body: &'a [u8],
 }
 
 impl<'a> Frame<'a> {
     /// The record at `at`, if it is there, next in sequence and signed with this salt.
-    fn at(log: &'a [u8], at: usize, pen: &Pen) -> Option<Frame<'a>> {
+    pub(crate) fn at(log: &'a [u8], at: usize, pen: &Pen) -> Option<Frame<'a>> {
         let log = log.get(at..)?;
         let mut header = Body(log.get(..HEADER)?);
         let len = usize::try_from(header.u32()?).ok()?;
@@ -180,7 +181,18 @@ impl<'a> Frame<'a> {
         good.then_some(Frame { kind, body: &signed[HEADER..] })
     }
 
-    fn len(&self) -> usize {
+    /// Its kind.
+    pub(crate) fn kind(&self) -> u8 {
+        self.kind
+    }
+
+    /// What it says.
+    pub(crate) fn body(&self) -> &'a [u8] {
+        self.body
+    }
+
+    /// Bytes it takes.
+    pub(crate) fn len(&self) -> usize {
         FRAME + self.body.len()
     }
 }

@@ -37,6 +37,11 @@ impl Dir {
         &self.0.path
     }
 
+    /// Whether the two are one opening of one directory.
+    pub(crate) fn is(&self, other: &Dir) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Where it is now: that path, or what the system calls it if the path leads elsewhere by now.
     pub(crate) fn whereabouts(&self) -> PathBuf {
         reach::whereabouts(self).unwrap_or_else(|| self.path().into())
@@ -180,13 +185,25 @@ pub(super) mod reach {
     use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags, ResolveFlags};
     use rustix::io::Errno;
 
-    use super::{Dir, Entry, Facts};
+    use std::sync::Arc;
+
+    use super::{Dir, Entry, Facts, Opened};
 
     pub(super) type Handle = File;
 
     pub(super) fn open_dir(path: &Path) -> io::Result<Handle> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(fs::open(path, flags, Mode::empty())?.into())
+    }
+
+    pub(crate) fn open_dir_at(entry: &Entry) -> io::Result<Dir> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let handle = fs::openat(&entry.dir.0.handle, name(entry), flags, Mode::empty())?.into();
+        Ok(Dir(Arc::new(Opened { path: entry.path.clone(), handle })))
+    }
+
+    pub(crate) fn make_dir(entry: &Entry) -> io::Result<()> {
+        Ok(fs::mkdirat(&entry.dir.0.handle, name(entry), Mode::from_raw_mode(0o777))?)
     }
 
     pub(super) fn whereabouts(dir: &Dir) -> Option<PathBuf> {
@@ -207,6 +224,37 @@ pub(super) mod reach {
 
     pub(crate) fn create(entry: &Entry) -> io::Result<File> {
         open_at(entry, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, Mode::from_raw_mode(0o600))
+    }
+
+    pub(crate) fn create_nameless(dir: &Dir) -> io::Result<File> {
+        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+        loop {
+            match fs::openat(&dir.0.handle, ".", flags, Mode::from_raw_mode(0o600)) {
+                Err(Errno::INTR) => {}
+                // Kernels before 3.11 take it for a directory that is to be written to.
+                Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL) => {
+                    return Err(io::ErrorKind::Unsupported.into());
+                }
+                made => return Ok(made?.into()),
+            }
+        }
+    }
+
+    /// By the descriptor, which kernels before 6.10 allow to the privileged alone; else by its name in /proc.
+    pub(crate) fn link_nameless(file: &File, to: &Entry) -> io::Result<()> {
+        match fs::linkat(file, "", &to.dir.0.handle, name(to), AtFlags::EMPTY_PATH) {
+            Err(Errno::NOENT | Errno::PERM | Errno::INVAL) => {}
+            done => return Ok(done?),
+        }
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        Ok(fs::linkat(fs::CWD, path, &to.dir.0.handle, name(to), AtFlags::SYMLINK_FOLLOW)?)
+    }
+
+    pub(crate) fn sync_file_system(dir: &Dir) -> io::Result<()> {
+        match fs::syncfs(&dir.0.handle) {
+            Err(Errno::NOSYS) => Err(io::ErrorKind::Unsupported.into()),
+            done => Ok(done?),
+        }
     }
 
     pub(crate) fn open(entry: &Entry, write: bool) -> io::Result<File> {
@@ -282,6 +330,18 @@ pub(super) mod reach {
         if path.metadata()?.is_dir() { Ok(()) } else { Err(ErrorKind::NotADirectory.into()) }
     }
 
+    pub(crate) fn open_dir_at(entry: &Entry) -> io::Result<Dir> {
+        let facts = entry.path.symlink_metadata()?;
+        if !facts.is_dir() {
+            return Err(ErrorKind::NotADirectory.into());
+        }
+        Dir::open(&entry.path)
+    }
+
+    pub(crate) fn make_dir(entry: &Entry) -> io::Result<()> {
+        fs::create_dir(&entry.path)
+    }
+
     pub(super) fn whereabouts(_dir: &Dir) -> Option<PathBuf> {
         None
     }
@@ -296,6 +356,18 @@ pub(super) mod reach {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         no_follow(&mut options).open(&entry.path)
+    }
+
+    pub(crate) fn create_nameless(_dir: &Dir) -> io::Result<File> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    pub(crate) fn link_nameless(_file: &File, _to: &Entry) -> io::Result<()> {
+        Err(ErrorKind::NotFound.into())
+    }
+
+    pub(crate) fn sync_file_system(_dir: &Dir) -> io::Result<()> {
+        Err(ErrorKind::Unsupported.into())
     }
 
     pub(crate) fn open(entry: &Entry, write: bool) -> io::Result<File> {

@@ -9,7 +9,7 @@ use std::io::{self, IoSlice};
 
 use super::{Change, native};
 
-pub(super) use tape::{drawn, recorded};
+pub(super) use tape::{drawn, nameless, recorded};
 
 /// Lets a change fail if that is wanted, makes it, and notes it.
 pub(super) fn watched<T>(change: Change<'_>, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {

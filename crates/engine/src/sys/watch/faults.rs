@@ -113,6 +113,9 @@ pub(super) fn met(change: &Change<'_>) -> io::Result<()> {
         | Change::Link(entry) => (Kind::Rename, entry.path().to_owned()),
         Change::Remove(entry) => (Kind::Remove, entry.path().to_owned()),
         Change::SyncDirectory(dir) => (Kind::SyncDirectory, dir.path().to_owned()),
+        Change::MakeDirectory(entry) => (Kind::Create, entry.path().to_owned()),
+        Change::CreateNameless(dir) => (Kind::Create, dir.path().to_owned()),
+        Change::SyncFileSystem(dir) => (Kind::Sync, dir.path().to_owned()),
     };
     match fault(kind, &path) {
         Some(Fault::Errno(errno)) => Err(io::Error::from_raw_os_error(errno)),

@@ -18,6 +18,8 @@ pub(crate) type Id = u64;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Op {
     Create(Id, String),
+    /// A file without a name.
+    Nameless(Id),
     Write {
         id: Id,
         at: u64,
@@ -41,6 +43,8 @@ pub(crate) enum Op {
     Link(Id, String),
     Remove(String),
     SyncDirectory,
+    /// Every file's bytes and attributes.
+    SyncFileSystem,
     /// No change: whatever was done before is on the disk.
     Settled,
     /// No change: what must be there after every crash from here on.
@@ -134,6 +138,17 @@ pub(crate) fn drawn() -> Option<u64> {
     })
 }
 
+/// A file was made that has no name to find it by.
+pub(crate) fn nameless(file: &File) {
+    with(|tape| {
+        tape.next += 1;
+        let id = tape.next - 1;
+        let metadata = file.metadata().expect("an open file can be asked");
+        tape.ids.insert(metadata.ino(), id);
+        tape.noted.push(Noted { op: Op::Nameless(id), mtime: mtime(&metadata) });
+    });
+}
+
 pub(super) fn refused(change: &Change<'_>) -> io::Result<()> {
     let by_link = with(|tape| tape.by_link).unwrap_or(false);
     if by_link && matches!(change, Change::RenameNew(..)) {
@@ -165,6 +180,9 @@ pub(super) fn note(change: &Change<'_>) {
             Change::Link(to) => (Op::Link(tape.id(at(to).0), name(to)), 0),
             Change::Remove(entry) => (Op::Remove(name(entry)), 0),
             Change::SyncDirectory(_) => (Op::SyncDirectory, 0),
+            Change::SyncFileSystem(_) => (Op::SyncFileSystem, 0),
+            // `nameless` notes it, once there is a file.
+            Change::CreateNameless(_) | Change::MakeDirectory(_) => return,
         };
         tape.noted.push(Noted { op, mtime });
     });

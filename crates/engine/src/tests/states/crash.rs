@@ -96,13 +96,23 @@ impl<'a> Crash<'a> {
 }
 
 fn is_change(op: &Op) -> bool {
-    !matches!(op, Op::Sync(..) | Op::SyncDirectory | Op::Settled | Op::Promise(_) | Op::Dress(_))
+    !matches!(
+        op,
+        Op::Sync(..)
+            | Op::SyncDirectory
+            | Op::SyncFileSystem
+            | Op::Settled
+            | Op::Promise(_)
+            | Op::Dress(_)
+            | Op::Nameless(_)
+    )
 }
 
 /// Whether something after the change brought it to the disk.
 fn durable(tape: &[Noted], index: usize) -> bool {
     tape[index + 1..].iter().any(|later| match (&tape[index].op, &later.op) {
-        (_, Op::Settled) => true,
+        // The names that are there too: whoever syncs a file system syncs its directories.
+        (_, Op::Settled | Op::SyncFileSystem) => true,
         (Op::Write { id, .. } | Op::Length(id, _) | Op::Reserve(id, _), Op::Sync(synced, _)) => id == synced,
         (Op::Mark(id, _), Op::Sync(synced, all)) => id == synced && *all,
         (

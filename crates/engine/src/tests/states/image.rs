@@ -43,6 +43,7 @@ impl Image {
                 self.nodes.entry(*id).or_default().mtime = mtime;
                 self.names.insert(name.clone(), *id);
             }
+            Op::Nameless(id) => self.nodes.entry(*id).or_default().mtime = mtime,
             Op::Write { id, at, bytes } => self.write(*id, *at as usize, bytes, mtime),
             Op::Length(id, len) => {
                 let node = self.touched(*id, mtime);
@@ -66,7 +67,12 @@ impl Image {
             }
             Op::Link(id, to) => _ = self.names.insert(to.clone(), *id),
             Op::Remove(name) => _ = self.names.remove(name),
-            Op::Dress(_) | Op::Sync(..) | Op::SyncDirectory | Op::Settled | Op::Promise(_) => {}
+            Op::Dress(_)
+            | Op::Sync(..)
+            | Op::SyncDirectory
+            | Op::SyncFileSystem
+            | Op::Settled
+            | Op::Promise(_) => {}
         }
     }
 

@@ -96,7 +96,7 @@ impl World {
     pub(super) fn run(&self, dir: &Path, wish: Wish) -> Result<Seen, String> {
         let limits = Limits::default();
         let dir = &Dir::open(dir).map_err(|e| format!("the directory: {e}"))?;
-        let wanted = Wanted { dir, name: Some(NAME), url: URL, headers: &[], limits: &limits };
+        let wanted = Wanted { dir, name: Some(NAME), url: URL, headers: &[], known: None, limits: &limits };
         let mut seen = Seen::default();
         let place = || place(&self.draft(dir, wish.version)).map_err(|e| format!("place: {e}"));
         let (pair, there) = match find::find(&wanted).map_err(|e| format!("find: {e}"))? {

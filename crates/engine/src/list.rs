@@ -1,0 +1,454 @@
+//! A list: many downloads, a few at a time, and those of small files at once.
+//!
+//! A small file needs no job (`thence_plan::small`): it is asked for, read to memory, and goes to its `group`. Whatever is
+//! not plainly one (it is large, its server refuses, its answer is strange, something of it is held) is handed to the
+//! driver as a download like any other, with the answer that came. So nothing is judged twice, and nothing is believed
+//! here that a job would not believe.
+//!
+//! What is read ahead of the list is bounded: its feed, and as many again as are under way.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use thence_plan::{
+    Condition, Crowd, Failure, Limits, Name, SMALL_ASKED, choose_name, origin_of, refuses, small,
+};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::error::Error;
+use crate::file;
+use crate::find;
+use crate::finish::right;
+use crate::group::{Group, Whole};
+use crate::http::{Answer, Get};
+use crate::lane::{Got, Shared};
+use crate::options::{Options, Request, Target};
+use crate::orders::{Done, Heard, Item, Listing, Shown, Start, Ticket, Window};
+use crate::secret::Secret;
+use crate::start::{self, Hint};
+use crate::sys::{self, Dir, DiskError};
+use crate::verify::{Digester, shown};
+
+/// Directories of a list that are kept open. A list that has more opens them again.
+const DIRECTORIES: usize = 64;
+
+/// What the driver is asked for.
+pub(crate) enum Handed {
+    /// A download that wants a job.
+    Start {
+        start: Box<Start>,
+        hint: Option<Hint>,
+        got: Option<Got>,
+    },
+    Cancel(Ticket),
+}
+
+/// A list, sent from wherever it is read.
+#[derive(Clone)]
+pub struct Feed(pub(crate) mpsc::Sender<Vec<Item>>);
+
+impl Feed {
+    /// Gives the next downloads, from a thread that may wait: until those before them have begun. False when nobody takes
+    /// them any more.
+    pub fn send(&self, items: Vec<Item>) -> bool {
+        self.0.blocking_send(items).is_ok()
+    }
+}
+
+/// A list's downloads as their caller sees them.
+pub struct List {
+    pub(crate) news: mpsc::UnboundedReceiver<Vec<Heard>>,
+    pub(crate) shown: Arc<Shown>,
+    pub(crate) stop: watch::Sender<bool>,
+}
+
+impl List {
+    /// What happened; `None` when every [`Feed`] is gone and every download over. Cancel safe.
+    pub async fn heard(&mut self) -> Option<Vec<Heard>> {
+        self.news.recv().await
+    }
+
+    /// How many are under way, and how many body bytes were read from sockets so far.
+    pub fn progress(&self) -> (u32, u64) {
+        let windows = self.shown.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let wire = windows
+            .values()
+            .map(|window| window.lock().unwrap_or_else(PoisonError::into_inner).progress.wire);
+        let wire = self.shown.wire.load(Ordering::Relaxed) + wire.sum::<u64>();
+        (self.shown.active.load(Ordering::Relaxed), wire)
+    }
+
+    /// Begins nothing more. What is under way is stopped; of what is held of large files nothing is lost.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+}
+
+/// The name that a list's entry gives, made safe (R56); `None` if nothing is left of it.
+pub fn safe_name(text: &str) -> Option<String> {
+    Name::from_server(text).map(|name| name.as_str().to_owned())
+}
+
+/// Fetches a list to its end.
+pub(crate) async fn run(
+    listing: Listing,
+    shared: Rc<Shared>,
+    options: Rc<Options>,
+    handed: mpsc::UnboundedSender<Handed>,
+) {
+    let Listing { exactly, feed, news, shown, stop } = listing;
+    let (limits, told) = (shared.limits.clone(), news.clone());
+    let group = Group::start(&limits, move |ends| {
+        // Whoever does not listen any more misses nothing it wants.
+        let _ = told.send(ends.into_iter().map(|(line, end)| Heard::Ended(line, end)).collect());
+    });
+    let Ok(group) = group else { return };
+    let (queue, waiting) = mpsc::channel(limits.together.max(1) as usize);
+    let crew = Rc::new(Crew {
+        crowd: RefCell::new(Crowd::new(exactly, limits.together)),
+        strained: RefCell::default(),
+        waiting: tokio::sync::Mutex::new(waiting),
+        at_work: Cell::new(0),
+        shared,
+        options,
+        group,
+        news,
+        shown,
+        handed,
+        stop,
+    });
+    let mut places = Places::default();
+    let (mut feed, mut stop) = (feed, crew.stop.clone());
+    loop {
+        let items = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return,
+            items = feed.recv() => items,
+        };
+        let Some(items) = items else { return };
+        let (looked, back) = places.look(items, &crew).await;
+        places = back;
+        for one in looked {
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return,
+                _ = queue.send(one) => crew.grow(),
+            }
+        }
+    }
+}
+
+/// A download that was looked at.
+struct Looked {
+    line: u64,
+    request: Request,
+    user: Option<Arc<(String, Secret)>>,
+    found: Result<Found, Error>,
+}
+
+/// What there is of it.
+enum Found {
+    /// Nothing, and nothing stands where it will be: it may be fetched at once if it is small.
+    Nothing {
+        dir: Dir,
+        name: Option<Name>,
+    },
+    /// Something, or nobody knows: a job will see.
+    Something(Option<Hint>),
+    Already(Done),
+}
+
+/// The directories of a list, each opened once and searched once for what earlier runs left.
+#[derive(Default)]
+struct Places(HashMap<(PathBuf, Vec<String>), Place>);
+
+#[derive(Clone)]
+struct Place {
+    dir: Dir,
+    /// Names of its pairs by the URLs that they were begun with.
+    pairs: Arc<HashMap<String, Vec<String>>>,
+}
+
+impl Places {
+    /// Looks at all of `items` in one turn of the disk's thread.
+    async fn look(mut self, items: Vec<Item>, crew: &Rc<Crew>) -> (Vec<Looked>, Places) {
+        let (options, limits) = (crew.options.as_ref().clone(), crew.shared.limits.clone());
+        let looked = crew.shared.disk.call(move || {
+            let looked = items.into_iter().map(|item| self.look_at(item, &options, &limits)).collect();
+            (looked, self)
+        });
+        // A thread that is gone has panicked; there is nothing that could still be fetched.
+        looked.await.unwrap_or_default()
+    }
+
+    fn look_at(&mut self, item: Item, options: &Options, limits: &Limits) -> Looked {
+        let Item { line, mut request, below } = item;
+        match start::check(&mut request, options) {
+            Ok(user) => {
+                let found = self.find(&request, below, limits);
+                Looked { line, request, user: user.map(Arc::new), found }
+            }
+            Err(error) => Looked { line, request, user: None, found: Err(error) },
+        }
+    }
+
+    fn find(&mut self, request: &Request, below: Vec<String>, limits: &Limits) -> Result<Found, Error> {
+        let Target::File { dir, .. } = &request.target else { return Ok(Found::Something(None)) };
+        let Place { dir, pairs } = self.open(dir.clone(), below, limits)?;
+        let (url, name) = (&request.urls[0], start::chosen(request)?);
+        let known = pairs.get(url).cloned().unwrap_or_default();
+        let something = |known| Ok(Found::Something(Some(Hint { dir: dir.clone(), known })));
+        if !known.is_empty() {
+            return something(known);
+        }
+        let wanted = name.clone().unwrap_or_else(|| choose_name(None, url));
+        let there = dir.entry(wanted.as_str());
+        if let Some(facts) = sys::facts_at(&there)? {
+            if facts.regular
+                && let Some(bytes) = find::finished(&there, url)
+            {
+                return Ok(Found::Already(Done {
+                    path: Some(there.path().into()),
+                    bytes,
+                    already: true,
+                    ..Done::default()
+                }));
+            }
+            return something(known);
+        }
+        let taken = |entry| sys::facts_at(&entry).map(|facts| facts.is_some());
+        if taken(file::part_at(&dir, wanted.as_str()))? || taken(file::journal_at(&dir, wanted.as_str()))? {
+            return something(known);
+        }
+        Ok(Found::Nothing { dir, name })
+    }
+
+    fn open(&mut self, path: PathBuf, below: Vec<String>, limits: &Limits) -> Result<Place, DiskError> {
+        let key = (path, below);
+        if let Some(place) = self.0.get(&key) {
+            return Ok(place.clone());
+        }
+        let mut dir = sys::open_dir(&key.0)?;
+        for name in &key.1 {
+            dir = sys::open_dir_in(&dir, name)?;
+        }
+        let mut pairs: HashMap<String, Vec<String>> = HashMap::new();
+        for (name, begin) in find::journals_in(&dir, limits)? {
+            // What was put aside is none to go on with.
+            if name != file::old_name(&begin.name) {
+                pairs.entry(begin.url).or_default().push(name);
+            }
+        }
+        if self.0.len() >= DIRECTORIES {
+            self.0.clear();
+        }
+        let place = Place { dir, pairs: Arc::new(pairs) };
+        self.0.insert(key, place.clone());
+        Ok(place)
+    }
+}
+
+/// Those who fetch. They share one thread.
+struct Crew {
+    shared: Rc<Shared>,
+    options: Rc<Options>,
+    group: Group,
+    crowd: RefCell<Crowd>,
+    /// Origins that refused something: their files have jobs from then on, which wait as they are told to.
+    strained: RefCell<HashSet<String>>,
+    waiting: tokio::sync::Mutex<mpsc::Receiver<Looked>>,
+    at_work: Cell<u32>,
+    news: mpsc::UnboundedSender<Vec<Heard>>,
+    shown: Arc<Shown>,
+    handed: mpsc::UnboundedSender<Handed>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Crew {
+    /// One more at work, if that is allowed.
+    fn grow(self: &Rc<Crew>) {
+        if self.at_work.get() < self.crowd.borrow().allowed() {
+            self.at_work.set(self.at_work.get() + 1);
+            tokio::task::spawn_local(self.clone().work());
+        }
+    }
+
+    /// Fetches one after the other, as long as there is one and so many are allowed.
+    async fn work(self: Rc<Crew>) {
+        while self.at_work.get() <= self.crowd.borrow().allowed() && !*self.stop.borrow() {
+            let next = match self.waiting.lock().await.try_recv() {
+                Ok(next) => next,
+                // Whoever brings more calls for more hands.
+                Err(_) => break,
+            };
+            self.shown.active.fetch_add(1, Ordering::Relaxed);
+            self.fetch(next).await;
+            self.shown.active.fetch_sub(1, Ordering::Relaxed);
+            self.grow();
+        }
+        self.at_work.set(self.at_work.get() - 1);
+    }
+
+    async fn fetch(&self, looked: Looked) {
+        let Looked { line, request, user, found } = looked;
+        match found {
+            Err(error) => self.tell(line, Err(error)),
+            Ok(Found::Already(done)) => self.tell(line, Ok(done)),
+            Ok(Found::Something(hint)) => self.hand(line, request, hint, None).await,
+            Ok(Found::Nothing { dir, name }) => {
+                let hint = Hint { dir: dir.clone(), known: Vec::new() };
+                let origin = origin_of(&request.urls[0]).unwrap_or_default();
+                // What is limited is paid for lane by lane.
+                if self.shared.bucket.is_some() || self.strained.borrow().contains(&origin) {
+                    return self.hand(line, request, Some(hint), None).await;
+                }
+                let mut stop = self.stop.clone();
+                let fetched = tokio::select! {
+                    biased;
+                    fetched = self.at_once(line, &request, user, dir, name) => fetched,
+                    _ = stop.wait_for(|stop| *stop) => return,
+                };
+                if let Err(got) = fetched {
+                    self.learn(origin, got.as_ref());
+                    self.hand(line, request, Some(hint), got.map(|got| *got)).await;
+                }
+            }
+        }
+    }
+
+    /// What became of a request says something of its host.
+    fn learn(&self, origin: String, got: Option<&Box<Got>>) {
+        let strains = match got.map(|got| got.as_ref()) {
+            Some(Ok(answer)) => refuses(answer.head.status),
+            Some(Err(_)) | None => true,
+        };
+        if strains && self.strained.borrow_mut().insert(origin) {
+            self.crowd.borrow_mut().refused();
+        }
+    }
+
+    /// Fetches a small file. What is none, or fails, is given back with the answer that came, if that is of use.
+    async fn at_once(
+        &self,
+        line: u64,
+        request: &Request,
+        user: Option<Arc<(String, Secret)>>,
+        dir: Dir,
+        name: Option<Name>,
+    ) -> Result<(), Option<Box<Got>>> {
+        let url = &request.urls[0];
+        let get = Get {
+            url: url.clone(),
+            given_for: url.clone(),
+            headers: Arc::new(request.headers.clone()),
+            user,
+            range: SMALL_ASKED,
+            condition: Condition::None,
+            fresh: false,
+        };
+        let answer = self.shared.client.get(get).await.map_err(|failure| Some(Box::new(Err(failure))))?;
+        let whole =
+            answer.hops.is_empty().then(|| small(url, name.as_ref(), &answer.head, &self.shared.limits));
+        let Some(whole) = whole.flatten() else { return Err(Some(Box::new(Ok(answer)))) };
+        let room = self.group.room(whole.total).await;
+        let bytes = self.body(answer, whole.total).await.map_err(|_| None)?;
+        let digest = match &request.checksum {
+            None => None,
+            // A wrong one is a job's to tell of, after it has asked once more.
+            wanted @ Some(sum) => {
+                right(wanted.as_ref(), digest_of(&sum.algorithm, &bytes)).map_err(|_| None)?
+            }
+        };
+        self.shown.wire.fetch_add(whole.total, Ordering::Relaxed);
+        let full = self.at_work.get() >= self.crowd.borrow().allowed();
+        self.crowd.borrow_mut().ended(Instant::now(), whole.total, full);
+        self.group.put(Whole {
+            line,
+            dir,
+            name: whole.name.as_str().to_owned(),
+            bytes,
+            url: url.clone(),
+            identity: whole.identity,
+            mode: request.mode,
+            exists: request.exists,
+            room,
+            done: Done {
+                bytes: whole.total,
+                wire_bytes: whole.total,
+                digest: digest.clone().map(shown),
+                ..Done::default()
+            },
+            digest,
+        });
+        Ok(())
+    }
+
+    /// Reads all of a small body, which is only what its framing proves to be all of it.
+    async fn body(&self, answer: Answer, total: u64) -> Result<Vec<u8>, Failure> {
+        let Answer { mut body, .. } = answer;
+        let mut bytes = Vec::with_capacity(total as usize);
+        // Copied: what was read stays part of a buffer that is far larger.
+        while let Some(chunk) = body.chunk(total - bytes.len() as u64).await? {
+            if (bytes.len() + chunk.len()) as u64 > total {
+                return Err(Failure::Truncated);
+            }
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() as u64 == total {
+                break;
+            }
+        }
+        if bytes.len() as u64 != total || body.ending() != thence_plan::Ending::Message {
+            return Err(Failure::Truncated);
+        }
+        body.release();
+        Ok(bytes)
+    }
+
+    /// Lets the driver fetch it, and waits for its end.
+    async fn hand(&self, line: u64, request: Request, hint: Option<Hint>, got: Option<Got>) {
+        let (tell, mut events) = mpsc::unbounded_channel();
+        let (done, mut end) = oneshot::channel();
+        let (ticket, window) = (Ticket::new(), Arc::new(Mutex::new(Window::default())));
+        let start = Box::new(Start { ticket: ticket.clone(), request, tell, done, window: window.clone() });
+        self.windows(|windows| _ = windows.insert(line, window.clone()));
+        let _ = self.handed.send(Handed::Start { start, hint, got });
+        let (mut stop, mut stopping, mut silent) = (self.stop.clone(), false, false);
+        let result = loop {
+            tokio::select! {
+                biased;
+                event = events.recv(), if !silent => match event {
+                    Some(event) => _ = self.news.send(vec![Heard::Event(line, event)]),
+                    None => silent = true,
+                },
+                result = &mut end => break result.unwrap_or(Err(Error::Cancelled)),
+                _ = stop.wait_for(|stop| *stop), if !stopping => {
+                    stopping = true;
+                    let _ = self.handed.send(Handed::Cancel(ticket.clone()));
+                }
+            }
+        };
+        self.windows(|windows| _ = windows.remove(&line));
+        let wire = window.lock().unwrap_or_else(PoisonError::into_inner).progress.wire;
+        self.shown.wire.fetch_add(wire, Ordering::Relaxed);
+        self.tell(line, result);
+    }
+
+    fn windows(&self, act: impl FnOnce(&mut std::collections::BTreeMap<u64, Arc<Mutex<Window>>>)) {
+        act(&mut self.shown.windows.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn tell(&self, line: u64, end: Result<Done, Error>) {
+        let _ = self.news.send(vec![Heard::Ended(line, end)]);
+    }
+}
+
+fn digest_of(algorithm: &str, bytes: &[u8]) -> Option<thence_plan::WantedDigest> {
+    let mut digester = Digester::new(algorithm)?;
+    digester.update(bytes);
+    Some(digester.finish())
+}

@@ -1,0 +1,169 @@
+//! How many downloads of a list are under way at once.
+//!
+//! Each round is a few files for each that is allowed. A round that went faster than any before it allows twice as many;
+//! one that did not goes back to the number that was best, and stays there for a while before it looks again. Rounds end
+//! with files and not with a clock, so that a list of thousands a second settles within milliseconds, and one of large
+//! files changes nothing: for those it is lanes that make the difference, and they have a planner of their own.
+
+use std::time::{Duration, Instant};
+
+/// Allowed at first, and never fewer: one each for the lanes that a single file gets.
+const FIRST: u32 = 8;
+
+/// Files of a round for each that is allowed.
+const ROUND: u32 = 2;
+
+/// A round shorter than this measures noise, and goes on.
+const SHORTEST: Duration = Duration::from_millis(20);
+
+/// How much faster is faster: below that, more connections cost the host more than they bring us.
+const WORTH: f64 = 1.1;
+
+/// Rounds at the best number before another look.
+const REST: u32 = 16;
+
+/// Decides how many.
+#[derive(Clone, Debug)]
+pub struct Crowd {
+    allowed: u32,
+    most: u32,
+    fixed: bool,
+    /// The round under way: since when, how many ended, and how many bytes they had.
+    since: Option<Instant>,
+    ended: u32,
+    bytes: u64,
+    /// The best round so far: how many were allowed, files and bytes a second.
+    best: Option<(u32, f64, f64)>,
+    rest: u32,
+}
+
+impl Crowd {
+    /// `exactly` so many, or as many as pay; `most` at most.
+    pub fn new(exactly: Option<u32>, most: u32) -> Crowd {
+        let most = most.max(1);
+        let allowed = exactly.unwrap_or(FIRST.min(most)).max(1);
+        Crowd {
+            allowed,
+            most,
+            fixed: exactly.is_some(),
+            since: None,
+            ended: 0,
+            bytes: 0,
+            best: None,
+            rest: 0,
+        }
+    }
+
+    /// How many may be under way now.
+    pub fn allowed(&self) -> u32 {
+        self.allowed
+    }
+
+    /// One ended well, and had so many bytes. `full`: as many were under way as are allowed.
+    pub fn ended(&mut self, now: Instant, bytes: u64, full: bool) {
+        // A list that runs dry measures its reader, not its hosts.
+        if self.fixed || !full {
+            self.since = None;
+            return;
+        }
+        let Some(since) = self.since else {
+            (self.since, self.ended, self.bytes) = (Some(now), 0, 0);
+            return;
+        };
+        self.ended += 1;
+        self.bytes += bytes;
+        let took = now.saturating_duration_since(since);
+        if self.ended >= ROUND * self.allowed && took >= SHORTEST {
+            let (files, bytes) =
+                (f64::from(self.ended) / took.as_secs_f64(), self.bytes as f64 / took.as_secs_f64());
+            self.settle(files, bytes);
+            self.since = None;
+        }
+    }
+
+    /// Files that hosts refuse say that it is too many.
+    pub fn refused(&mut self) {
+        if !self.fixed {
+            self.allowed = (self.allowed / 2).max(FIRST.min(self.most));
+            (self.best, self.rest, self.since) = (None, REST, None);
+        }
+    }
+
+    fn settle(&mut self, files: f64, bytes: f64) {
+        if self.rest > 0 {
+            self.rest -= 1;
+            // What is held against a later look is what the host gives now.
+            self.best = Some((self.allowed, files, bytes));
+            return;
+        }
+        match self.best {
+            Some((at, best_files, best_bytes))
+                if files < best_files * WORTH && bytes < best_bytes * WORTH && at < self.allowed =>
+            {
+                (self.allowed, self.rest) = (at, REST);
+            }
+            _ => {
+                self.best = Some((self.allowed, files, bytes));
+                self.allowed = self.allowed.saturating_mul(2).min(self.most);
+                if self.best.is_some_and(|(at, ..)| at == self.allowed) {
+                    self.rest = REST;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A host that needs `took` a file and serves `side_by_side` of them at once.
+    fn after(crowd: &mut Crowd, files: u32, took: Duration, side_by_side: u32) -> u32 {
+        let mut now = Instant::now();
+        for _ in 0..files {
+            now += took / crowd.allowed().min(side_by_side);
+            crowd.ended(now, 10_000, true);
+        }
+        crowd.allowed()
+    }
+
+    #[test]
+    fn more_are_allowed_while_that_pays_and_no_more() {
+        let took = Duration::from_millis(100);
+        for (side_by_side, allowed) in [(1, 8), (16, 16), (24, 32), (1000, 64)] {
+            let mut crowd = Crowd::new(None, 64);
+            after(&mut crowd, 400, took, side_by_side);
+            // It may be looking at twice as many just now.
+            let settled =
+                (0..200).map(|_| after(&mut crowd, 50, took, side_by_side)).filter(|&n| n == allowed).count();
+            assert!(settled > 150, "{side_by_side}: {settled} of 200");
+        }
+    }
+
+    #[test]
+    fn five_hundred_files_at_a_long_round_trip_are_mostly_fetched_64_at_a_time() {
+        assert_eq!(after(&mut Crowd::new(None, 64), 150, Duration::from_millis(100), 1000), 64);
+    }
+
+    #[test]
+    fn a_number_that_was_asked_for_stays() {
+        assert_eq!(after(&mut Crowd::new(Some(3), 64), 1000, Duration::from_millis(1), 1000), 3);
+    }
+
+    #[test]
+    fn a_refusal_halves_it() {
+        let mut crowd = Crowd::new(None, 64);
+        after(&mut crowd, 400, Duration::from_millis(100), 1000);
+        crowd.refused();
+        assert_eq!(crowd.allowed(), 32);
+        (0..9).for_each(|_| crowd.refused());
+        assert_eq!(crowd.allowed(), 8);
+    }
+
+    #[test]
+    fn a_list_that_runs_dry_teaches_nothing() {
+        let (mut crowd, now) = (Crowd::new(None, 64), Instant::now());
+        (0..1000).for_each(|i| crowd.ended(now + Duration::from_secs(i), 1, false));
+        assert_eq!(crowd.allowed(), 8);
+    }
+}
