@@ -435,7 +435,7 @@ mod tests {
         for (text, subject) in
             [("no-such=1", "no-such"), ("split=0", "split"), ("checksum=md5=0", "checksum")]
         {
-            let trouble = parsed(&format!("http://a/\n {text}\n")).unwrap_err();
+            let trouble = parsed(&format!("http://a/\n {text}\n")).err().unwrap();
             assert_eq!((trouble.code as u8, trouble.subject.as_str()), (28, subject));
         }
         assert!(parsed("http://a/\n nonsense\n").is_err());

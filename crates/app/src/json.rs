@@ -120,6 +120,11 @@ enum Body<'a> {
         files_per_second: f64,
         active: u32,
     },
+    Ledger {
+        list: &'a str,
+        done: u64,
+        in_use: bool,
+    },
     Note {
         text: &'a str,
     },
@@ -278,6 +283,11 @@ pub(crate) fn list(count: &Count, speed: f64, files_per_second: f64) -> String {
     )
 }
 
+/// What a list's ledger says, for `thence status`.
+pub(crate) fn ledger(list: &str, done: u64, in_use: bool) -> String {
+    line("ledger", None, Body::Ledger { list, done, in_use })
+}
+
 /// A warning about the command as a whole.
 pub(crate) fn note(text: &str) -> String {
     line("note", None, Body::Note { text })
@@ -359,6 +369,7 @@ mod tests {
         lines.push(error(Some(1), Some("https://h/a"), &trouble));
         lines.push(stopped(1, Some(Path::new("a.part")), Some("thence a.part".into())));
         lines.push(list(&Count::default(), 1.5, 2.0));
+        lines.push(ledger("l", 1, false));
         lines.push(note("x"));
         lines.push(part(&PartReport { url: URL.into(), ..PartReport::default() }));
         lines.push(checked(&VerifyReport::default()));

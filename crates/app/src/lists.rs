@@ -28,6 +28,8 @@ use crate::tally::Tally;
 /// Entries that are sent to the engine at once, and their bytes at most.
 const CHUNK: usize = 64;
 const CHUNK_BYTES: usize = 256 << 10;
+/// Files that are open besides those of downloads.
+const OTHER_FILES: u64 = 128;
 /// Progress is looked at this often.
 const LOOK: Duration = Duration::from_millis(100);
 /// After the first signal, everything is at rest within this, or we leave as if killed, which is as safe.
@@ -52,8 +54,9 @@ pub(crate) fn run(mut get: Get, listed: &Listed, talk: Talk, mode: u32) -> Resul
     if books.ledger.is_none() {
         tally.note("note: a list from standard input has no ledger: if this is cut off, the next run looks at all of it again; --ledger FILE keeps one");
     }
+    let together = together(listed, &limits, &mut tally);
     let engine = Engine::new(std::mem::take(&mut get.options)).map_err(|error| Trouble::from(&error))?;
-    let (feed, list) = engine.list(listed.together);
+    let (feed, list) = engine.list(together);
     let shared = Arc::new(Shared::default());
     let (bad, spoilt) = mpsc::channel(CHUNK);
     let reader = Reader {
@@ -84,6 +87,21 @@ pub(crate) fn run(mut get: Get, listed: &Listed, talk: Talk, mode: u32) -> Resul
         std::process::exit(i32::from(code as u8));
     }
     Ok(code)
+}
+
+/// How many downloads at once were asked for, as far as so many files may be open: each has a connection, and a group of
+/// small ones their files.
+fn together(listed: &Listed, limits: &Limits, tally: &mut Tally) -> Option<u32> {
+    let others = limits.group_files as u64 + OTHER_FILES;
+    let wanted = listed.together.unwrap_or(limits.together);
+    let may = sys::allow_open_files(u64::from(wanted) + others).saturating_sub(others).max(1);
+    let most = u32::try_from(may).unwrap_or(u32::MAX);
+    if listed.together.is_some_and(|wanted| wanted > most) {
+        tally.note(&format!(
+            "note: {most} at once, since this process may have no more files open (ulimit -n)"
+        ));
+    }
+    listed.together.map(|wanted| wanted.min(most))
 }
 
 fn open(path: Option<&Path>) -> Result<Box<dyn Read + Send>, Trouble> {

@@ -13,6 +13,9 @@ use crate::{json, say};
 /// Prints the parts at `path`; that there is none is no error.
 pub(crate) fn run(path: &Path, talk: Talk) -> Result<Code, Trouble> {
     found(path)?;
+    if path.is_file() && list(path, talk)? {
+        return Ok(Code::Done);
+    }
     let parts = thence::status(path).map_err(|error| Trouble::from(&error))?;
     let glyphs = Glyphs::of_locale(|name| std::env::var(name).ok());
     if parts.is_empty() && !talk.json && !talk.quiet {
@@ -26,6 +29,31 @@ pub(crate) fn run(path: &Path, talk: Talk) -> Result<Code, Trouble> {
         }
     }
     Ok(Code::Done)
+}
+
+/// What a list's ledger says, if `path` is a list that has one: false if not.
+fn list(path: &Path, talk: Talk) -> Result<bool, Trouble> {
+    let limits = crate::get::limits();
+    let ledger = path.with_added_extension("thence");
+    let Some((done, in_use)) = thence::ledger_status(&ledger, &limits).map_err(|e| Trouble::from(&e))? else {
+        return Ok(false);
+    };
+    let shown = path.display().to_string();
+    if talk.json {
+        // Whoever read has enough; there is nothing more to tell him.
+        drop(say::out(&json::ledger(&shown, done as u64, in_use)));
+        return Ok(true);
+    }
+    let mut text = format!("{}\n  {done} entries done", printable(&shown));
+    let failed = path.with_added_extension("failed");
+    if failed.is_file() {
+        text += &format!("\n  {} has what was not to be had", printable(&failed.display().to_string()));
+    }
+    if in_use {
+        text += "\n  in use by a running thence";
+    }
+    drop(say::out(&text));
+    Ok(true)
 }
 
 /// A path that is not there is the caller's mistake, not a download's.

@@ -62,6 +62,18 @@ mod unix {
         signal(SignalKind::from_raw(number)).map(drop)
     }
 
+    /// Lets us have so many files open, if that is more than we may, as far as we can. How many we may have.
+    pub(crate) fn allow_open_files(wanted: u64) -> u64 {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+        let may = current.unwrap_or(u64::MAX);
+        let could = wanted.min(maximum.unwrap_or(u64::MAX));
+        if could <= may || setrlimit(Resource::Nofile, Rlimit { current: Some(could), maximum }).is_err() {
+            return may;
+        }
+        could
+    }
+
     impl Stops {
         /// Those that we were started to ignore stay ignored: SIGHUP under `nohup`, SIGINT in a script's background.
         pub(crate) fn new() -> io::Result<Stops> {
@@ -121,6 +133,11 @@ mod portable {
 
     pub(crate) fn outlive_file_limits() -> io::Result<()> {
         Ok(())
+    }
+
+    /// Where nobody counts them there is no limit to raise.
+    pub(crate) fn allow_open_files(_wanted: u64) -> u64 {
+        u64::MAX
     }
 
     pub(crate) struct Stops;

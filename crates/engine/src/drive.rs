@@ -366,6 +366,7 @@ impl Driver {
             range: ask.range,
             condition: ask.condition.clone(),
             fresh: ask.fresh,
+            shares: false,
         };
         let port = Port { job, lane: id, words: self.words.clone() };
         let got = work.got(source, &get.url, &ask);

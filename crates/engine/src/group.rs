@@ -9,7 +9,7 @@
 //! download: a part, a sync, a rename.
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fs::File;
 use std::io::{ErrorKind, IoSlice};
@@ -30,7 +30,7 @@ use crate::mark::Mark;
 use crate::orders::Done;
 use crate::publish::{self, Finish};
 use crate::secret::Fields;
-use crate::sys::{self, Dir, DiskError, FileId};
+use crate::sys::{self, Dir, DiskError};
 
 /// Numbered names that are tried, as everywhere.
 const NUMBERS: u32 = 10_000;
@@ -61,7 +61,7 @@ pub(crate) type End = (u64, Result<Done, Error>);
 
 /// The threads. They end when this is dropped, after what they were given has its names.
 pub(crate) struct Group {
-    files: Sender<Whole>,
+    files: Sender<Vec<Whole>>,
     room: Arc<Semaphore>,
     /// A file takes this much of it at least, so that no more are open than may be, and this much at most.
     takes: RangeInclusive<u32>,
@@ -96,10 +96,10 @@ impl Group {
         Arc::clone(&self.room).acquire_many_owned(wanted).await.ok()
     }
 
-    /// Takes a file on its way.
-    pub(crate) fn put(&self, whole: Whole) {
+    /// Takes files on their way. A few at a time: to wake a thread costs as much as to write a small file.
+    pub(crate) fn put(&self, wholes: Vec<Whole>) {
         // The thread ends only after this is dropped.
-        _ = self.files.send(whole);
+        _ = self.files.send(wholes);
     }
 }
 
@@ -111,7 +111,7 @@ struct Written {
 
 /// Writes what comes, and hands it over when there is enough of it, or it has waited long enough.
 fn gather(
-    inbox: &Receiver<Whole>,
+    inbox: &Receiver<Vec<Whole>>,
     batches: &SyncSender<Vec<Written>>,
     tell: &Arc<dyn Fn(Vec<End>) + Send + Sync>,
     limits: &Limits,
@@ -125,14 +125,16 @@ fn gather(
         };
         let over = matches!(next, Err(RecvTimeoutError::Disconnected));
         let due = match next {
-            Ok(whole) => {
+            Ok(wholes) => {
                 if written.is_empty() {
                     since = Instant::now();
                 }
-                bytes += whole.identity.total.unwrap_or(0) as usize;
-                match write(whole, limits) {
-                    Ok(one) => written.push(one),
-                    Err(end) => tell(vec![*end]),
+                for whole in wholes {
+                    bytes += whole.bytes.len();
+                    match write(whole, limits) {
+                        Ok(one) => written.push(one),
+                        Err(end) => tell(vec![*end]),
+                    }
                 }
                 // Half of what there is room for: while that is synced, the other half comes.
                 written.len() * 2 >= limits.group_files || bytes * 2 >= limits.group_bytes
@@ -168,6 +170,20 @@ fn write(mut whole: Whole, limits: &Limits) -> Result<Written, Box<End>> {
     }
     Mark::file(&file, &whole.url, &whole.identity, whole.digest.as_ref());
     Ok(Written { whole, file })
+}
+
+/// All that the threads do with these, on this one.
+#[cfg(test)]
+pub(crate) fn all(wholes: Vec<Whole>, limits: &Limits) -> Vec<End> {
+    let (mut written, mut ends) = (Vec::new(), Vec::new());
+    for whole in wholes {
+        match write(whole, limits) {
+            Ok(one) => written.push(one),
+            Err(end) => ends.push(*end),
+        }
+    }
+    ends.extend(commit(written, limits));
+    ends
 }
 
 /// A directory of a batch.
@@ -206,17 +222,26 @@ fn commit(batch: Vec<Written>, limits: &Limits) -> Vec<End> {
 
 /// One sync for each file system. If that fails, or there is no such call, each file says for itself what became of it.
 fn sync(batch: &[Written]) -> Vec<Result<(), DiskError>> {
-    let mut systems: Vec<(u64, bool)> = Vec::new();
-    let one = |Written { whole, file }: &Written| {
-        let at = |e| DiskError::at(whole.dir.entry(&whole.name), &e);
-        let FileId { dev, .. } = sys::facts(file).map_err(at)?.id;
+    let (mut dirs, mut systems): (Vec<(Dir, bool)>, Vec<(u64, bool)>) = Default::default();
+    let mut system = |dir: &Dir, file: &File| {
+        // A file that cannot be asked is synced for itself.
+        let Ok(dev) = sys::facts(file).map(|facts| facts.id.dev) else { return false };
         let known = systems.iter().find(|(known, _)| *known == dev).map(|(_, synced)| *synced);
+        known.unwrap_or_else(|| {
+            systems.push((dev, sys::sync_file_system(dir).is_ok()));
+            systems[systems.len() - 1].1
+        })
+    };
+    let one = |Written { whole, file }: &Written| {
+        let known = dirs.iter().find(|(known, _)| known.is(&whole.dir)).map(|(_, synced)| *synced);
         let synced = known.unwrap_or_else(|| {
-            let synced = sys::sync_file_system(&whole.dir).is_ok();
-            systems.push((dev, synced));
-            synced
+            dirs.push((whole.dir.clone(), system(&whole.dir, file)));
+            dirs[dirs.len() - 1].1
         });
-        if synced { Ok(()) } else { sys::sync_all(file).map_err(at) }
+        if synced {
+            return Ok(());
+        }
+        sys::sync_all(file).map_err(|e| DiskError::at(whole.dir.entry(&whole.name), &e))
     };
     batch.iter().map(one).collect()
 }

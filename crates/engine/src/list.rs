@@ -13,10 +13,10 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use thence_plan::{
-    Condition, Crowd, Failure, Limits, Name, SMALL_ASKED, choose_name, origin_of, refuses, small,
+    Condition, Crowd, Failure, HttpVersion, Limits, Name, SMALL_ASKED, choose_name, origin_of, refuses, small,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -36,6 +36,10 @@ use crate::verify::{Digester, shown};
 
 /// Directories of a list that are kept open. A list that has more opens them again.
 const DIRECTORIES: usize = 64;
+
+/// Files that are handed to their group at once, and how long the first of them waits for the others.
+const TOGETHER: usize = 32;
+const COMPANY: Duration = Duration::from_millis(2);
 
 /// What the driver is asked for.
 pub(crate) enum Handed {
@@ -113,6 +117,7 @@ pub(crate) async fn run(
         crowd: RefCell::new(Crowd::new(exactly, limits.together)),
         strained: RefCell::default(),
         waiting: tokio::sync::Mutex::new(waiting),
+        outbox: RefCell::default(),
         at_work: Cell::new(0),
         shared,
         options,
@@ -262,6 +267,8 @@ struct Crew {
     /// Origins that refused something: their files have jobs from then on, which wait as they are told to.
     strained: RefCell<HashSet<String>>,
     waiting: tokio::sync::Mutex<mpsc::Receiver<Looked>>,
+    /// Files that are about to go to the group.
+    outbox: RefCell<Vec<Whole>>,
     at_work: Cell<u32>,
     news: mpsc::UnboundedSender<Vec<Heard>>,
     shown: Arc<Shown>,
@@ -294,7 +301,7 @@ impl Crew {
         self.at_work.set(self.at_work.get() - 1);
     }
 
-    async fn fetch(&self, looked: Looked) {
+    async fn fetch(self: &Rc<Crew>, looked: Looked) {
         let Looked { line, request, user, found } = looked;
         match found {
             Err(error) => self.tell(line, Err(error)),
@@ -325,7 +332,8 @@ impl Crew {
     fn learn(&self, origin: String, got: Option<&Box<Got>>) {
         let strains = match got.map(|got| got.as_ref()) {
             Some(Ok(answer)) => refuses(answer.head.status),
-            Some(Err(_)) | None => true,
+            Some(Err(_)) => true,
+            None => false,
         };
         if strains && self.strained.borrow_mut().insert(origin) {
             self.crowd.borrow_mut().refused();
@@ -334,7 +342,7 @@ impl Crew {
 
     /// Fetches a small file. What is none, or fails, is given back with the answer that came, if that is of use.
     async fn at_once(
-        &self,
+        self: &Rc<Crew>,
         line: u64,
         request: &Request,
         user: Option<Arc<(String, Secret)>>,
@@ -350,11 +358,16 @@ impl Crew {
             range: SMALL_ASKED,
             condition: Condition::None,
             fresh: false,
+            shares: true,
         };
         let answer = self.shared.client.get(get).await.map_err(|failure| Some(Box::new(Err(failure))))?;
         let whole =
             answer.hops.is_empty().then(|| small(url, name.as_ref(), &answer.head, &self.shared.limits));
-        let Some(whole) = whole.flatten() else { return Err(Some(Box::new(Ok(answer)))) };
+        let Some(whole) = whole.flatten() else {
+            // A large one is not brought by a connection that small ones share.
+            let shared = answer.head.version == HttpVersion::Http2 && matches!(answer.head.status, 200 | 206);
+            return Err((!shared).then(|| Box::new(Ok(answer))));
+        };
         let room = self.group.room(whole.total).await;
         let bytes = self.body(answer, whole.total).await.map_err(|_| None)?;
         let digest = match &request.checksum {
@@ -367,7 +380,7 @@ impl Crew {
         self.shown.wire.fetch_add(whole.total, Ordering::Relaxed);
         let full = self.at_work.get() >= self.crowd.borrow().allowed();
         self.crowd.borrow_mut().ended(Instant::now(), whole.total, full);
-        self.group.put(Whole {
+        self.put(Whole {
             line,
             dir,
             name: whole.name.as_str().to_owned(),
@@ -386,6 +399,24 @@ impl Crew {
             digest,
         });
         Ok(())
+    }
+
+    /// Hands a file to the group, with those that came just before and after.
+    fn put(self: &Rc<Crew>, whole: Whole) {
+        let mut outbox = self.outbox.borrow_mut();
+        outbox.push(whole);
+        if outbox.len() >= TOGETHER {
+            self.group.put(std::mem::take(&mut *outbox));
+        } else if outbox.len() == 1 {
+            let crew = self.clone();
+            tokio::task::spawn_local(async move {
+                tokio::time::sleep(COMPANY).await;
+                let left = std::mem::take(&mut *crew.outbox.borrow_mut());
+                if !left.is_empty() {
+                    crew.group.put(left);
+                }
+            });
+        }
     }
 
     /// Reads all of a small body, which is only what its framing proves to be all of it.

@@ -16,6 +16,9 @@ use crate::machine::{Action, Input, JobId, JobSpec, Output};
 pub struct Run {
     limits: Limits,
     jobs: BTreeMap<JobId, Job>,
+    /// When each job that was not touched since wants to look again: with many jobs, to ask all of them whenever a few
+    /// bytes have come would cost more than all else.
+    due: BTreeMap<JobId, Option<Instant>>,
     hosts: Hosts,
     chance: Chance,
     next_job: u32,
@@ -29,6 +32,7 @@ impl Run {
         Run {
             limits,
             jobs: BTreeMap::new(),
+            due: BTreeMap::new(),
             hosts: Hosts::default(),
             chance: Chance(seed),
             next_job: 0,
@@ -49,12 +53,17 @@ impl Run {
     /// Forgets a job that is over. Its lanes should have ended; none is heard of again.
     pub fn remove(&mut self, id: JobId) {
         let Some(job) = self.jobs.remove(&id) else { return };
+        self.due.remove(&id);
         job.leave(&mut self.hosts);
     }
 
     /// Tells a job what happened.
     pub fn handle(&mut self, now: Instant, id: JobId, input: Input) {
         let frees = matches!(input, Input::Ended { .. });
+        // What a host says to one job (`Retry-After`) is heard by all of them.
+        if frees || matches!(input, Input::Head { .. }) {
+            self.due.clear();
+        }
         self.turn(now, id, |job, turn| job.handle(input, turn));
         if frees {
             self.wake_crowded(now, id);
@@ -74,13 +83,16 @@ impl Run {
         if let Some((id, action)) = self.out.pop_front() {
             return Output::Job(id, action);
         }
-        let ids: Vec<JobId> = self.jobs.keys().copied().collect();
-        let mut next = None;
-        for id in ids {
-            let at = self.turn(now, id, |job, turn| job.deadline(turn)).flatten();
-            next = [next, at].into_iter().flatten().min();
+        let (limits, hosts, chance) = (&self.limits, &mut self.hosts, &mut self.chance);
+        let (next_lane, out) = (&mut self.next_lane, &mut self.out);
+        let mut turn = Turn { now, id: JobId(0), limits, hosts, chance, next_lane, out };
+        for (&id, job) in &self.jobs {
+            self.due.entry(id).or_insert_with(|| {
+                turn.id = id;
+                job.deadline(&turn)
+            });
         }
-        Output::Idle(next)
+        Output::Idle(self.due.values().flatten().min().copied())
     }
 
     /// How far a job is.
@@ -120,6 +132,7 @@ impl Run {
         deed: impl FnOnce(&mut Job, &mut Turn<'_>) -> T,
     ) -> Option<T> {
         let job = self.jobs.get_mut(&id)?;
+        self.due.remove(&id);
         let mut turn = Turn {
             now,
             id,

@@ -18,8 +18,9 @@ use super::fault;
 use super::pool::{Key, Pool};
 use super::proxy::{Proxies, Route, wants_credentials};
 use super::request::{Get, Way, build};
+use super::shared::{Entrance, Trunks};
 use super::target::Target;
-use super::tls::{Shaken, Tls};
+use super::tls::{Offer, Shaken, Tls};
 use crate::error::Error;
 use crate::options::Options;
 
@@ -49,6 +50,7 @@ struct Shared {
     proxies: Proxies,
     tls: Tls,
     pool: Pool,
+    trunks: Trunks,
     /// Servers that speak HTTP/2 only.
     http2_only: Memory<Key>,
     /// URLs on the user's own origin to which a foreign one led: they are not given what the user gave,
@@ -70,6 +72,7 @@ impl Client {
             proxies: Proxies::new(&options.proxy)?,
             tls: Tls::new(options.cacert.clone(), options.insecure),
             pool: Pool::new(options.limits.keep_alive),
+            trunks: Trunks::default(),
             http2_only: Memory::default(),
             strayed: Memory::default(),
             limits: options.limits.clone(),
@@ -104,6 +107,16 @@ impl Shared {
         let target = Target::of(&chain.url)?;
         let route = self.proxies.route(&target)?;
         let key = Key { target, proxy: route.name() };
+        if get.shares && key.target.https {
+            match self.share(&key, &route).await? {
+                // As with a kept connection: the server may have left just now.
+                Some(stream) => match self.exchange(stream, get, chain, &key, &route).await {
+                    Err(Failure::Reset(_) | Failure::Truncated) => {}
+                    other => return other,
+                },
+                None => {}
+            }
+        }
         if !get.fresh
             && let Some(connection) = self.pool.take(&key).await
         {
@@ -114,6 +127,34 @@ impl Shared {
         }
         let connection = self.connect(&key, &route).await?;
         self.exchange(connection, get, chain, &key, &route).await
+    }
+
+    /// A stream of a connection that others share; `None` where the server does not speak HTTP/2.
+    async fn share(&self, key: &Key, route: &Route) -> Result<Option<Connection>, Failure> {
+        let mut server = match self.trunks.enter(key).await {
+            Entrance::Stream(stream) => return Ok(Some(stream)),
+            Entrance::Plain => return Ok(None),
+            Entrance::Make(server) => server,
+        };
+        let deadline = Deadline::after(self.limits.connect);
+        let trust = deadline.within(Phase::Tls, self.tls.config());
+        let (wire, config) = try_join!(route.open(&key.target, &self.limits, deadline), trust)?;
+        let meter = wire.meter();
+        let shaken = deadline.within(Phase::Tls, config.shake(wire, &key.target, Offer::Either)).await?;
+        match shaken {
+            Shaken::Stream(stream, true) => {
+                let trunk = Connection::trunk(stream, meter, &self.limits).await?;
+                server.made(Some(trunk.clone()));
+                Ok(Some(Connection::stream(&trunk)))
+            }
+            Shaken::Stream(stream, false) => {
+                server.made(None);
+                Connection::http1(stream, meter, &self.limits).await.map(Some)
+            }
+            Shaken::OtherProtocol => {
+                Err(Failure::Tls(format!("{} speaks neither HTTP/1.1 nor HTTP/2", key.target)))
+            }
+        }
     }
 
     /// Sends the request and takes the head.
@@ -161,10 +202,11 @@ impl Shared {
             return Connection::http1(wire, meter, &self.limits).await;
         }
         let http2 = self.http2_only.knows(key);
-        if let Some(connection) = self.connect_tls(key, route, deadline, http2).await? {
+        let offers = if http2 { [Offer::Http2, Offer::Http1] } else { [Offer::Http1, Offer::Http2] };
+        if let Some(connection) = self.connect_tls(key, route, deadline, offers[0]).await? {
             return Ok(connection);
         }
-        match self.connect_tls(key, route, deadline, !http2).await? {
+        match self.connect_tls(key, route, deadline, offers[1]).await? {
             Some(connection) => {
                 if !http2 {
                     self.http2_only.learn(key.clone());
@@ -181,13 +223,13 @@ impl Shared {
         key: &Key,
         route: &Route,
         deadline: Deadline,
-        http2: bool,
+        offer: Offer,
     ) -> Result<Option<Connection>, Failure> {
         let trust = deadline.within(Phase::Tls, self.tls.config());
         let (wire, config) = try_join!(route.open(&key.target, &self.limits, deadline), trust)?;
         let meter = wire.meter();
         let shaking = async {
-            Ok(match config.shake(wire, &key.target, http2).await? {
+            Ok(match config.shake(wire, &key.target, offer).await? {
                 Shaken::OtherProtocol => None,
                 Shaken::Stream(stream, true) => Some(Connection::http2(stream, meter, &self.limits).await?),
                 Shaken::Stream(stream, false) => Some(Connection::http1(stream, meter, &self.limits).await?),

@@ -28,6 +28,8 @@ const READ_BUFFER: usize = 256 << 10;
 /// Window of an HTTP/2 stream and of its connection: enough for a gigabit a second over 100 ms. It holds no memory, for
 /// what nobody waits for is not read.
 const WINDOW: u32 = 16 << 20;
+/// Window of a stream that brings a small file: all of it.
+const SMALL_WINDOW: u32 = 256 << 10;
 
 type Nothing = Empty<Bytes>;
 type Answered = Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>> + Send>>;
@@ -45,6 +47,35 @@ pub(super) struct Connection {
 enum Sender {
     Http1(http1::SendRequest<Nothing>),
     Http2(Http2),
+    /// One of many on a connection.
+    Stream(Stream),
+}
+
+struct Stream {
+    sender: http2::SendRequest<Nothing>,
+    trunk: Arc<Trunk>,
+    _counted: Counted,
+}
+
+/// An HTTP/2 connection that many share. It moves by itself, and is closed with its last holder.
+pub(super) struct Trunk {
+    sender: http2::SendRequest<Nothing>,
+    turns: Turns,
+    meter: Arc<Meter>,
+    open: Arc<AtomicUsize>,
+    _tasks: Tasks,
+}
+
+impl Trunk {
+    /// Whether requests can still be made.
+    pub(super) fn lives(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
+    /// Streams that are open.
+    pub(super) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
 }
 
 struct Http2 {
@@ -85,9 +116,38 @@ impl Connection {
         Ok(Connection { sender, moving: Some(Box::pin(moving)), meter })
     }
 
+    /// HTTP/2 over `io`, for many at once.
+    pub(super) async fn trunk<T>(io: T, meter: Arc<Meter>, limits: &Limits) -> Result<Arc<Trunk>, Failure>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let tasks = Tasks::default();
+        let turns = Turns::shared();
+        let shaken = http2::Builder::new(tasks.spawner())
+            .initial_stream_window_size(SMALL_WINDOW)
+            .initial_connection_window_size(WINDOW)
+            .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+            .handshake(TokioIo::new(turns.of(io)))
+            .await;
+        let (sender, moving) = shaken.map_err(|error| fault::head(&error))?;
+        // Its error, if any, is told to the streams that it hit.
+        hyper::rt::Executor::execute(&tasks.spawner(), async move { drop(moving.await) });
+        Ok(Arc::new(Trunk { sender, turns, meter, open: Arc::default(), _tasks: tasks }))
+    }
+
+    /// One request's share of such a connection.
+    pub(super) fn stream(trunk: &Arc<Trunk>) -> Connection {
+        let stream = Stream {
+            sender: trunk.sender.clone(),
+            trunk: trunk.clone(),
+            _counted: Counted::one_more(&trunk.open),
+        };
+        Connection { meter: trunk.meter.clone(), sender: Sender::Stream(stream), moving: None }
+    }
+
     /// True when requests go out as HTTP/2.
     pub(super) fn is_http2(&self) -> bool {
-        matches!(self.sender, Sender::Http2(..))
+        !matches!(self.sender, Sender::Http1(..))
     }
 
     /// Asks, and waits for the head of the final response. The whole head is due within the stall time, which
@@ -119,6 +179,7 @@ impl Connection {
         match &mut self.sender {
             Sender::Http1(sender) => Box::pin(sender.send_request(request)),
             Sender::Http2(http2) => Box::pin(http2.sender.send_request(request)),
+            Sender::Stream(stream) => Box::pin(stream.sender.send_request(request)),
         }
     }
 
@@ -156,8 +217,10 @@ impl Connection {
     }
 
     fn lets_read(&self, waker: &Waker) {
-        if let Sender::Http2(http2) = &self.sender {
-            http2.turns.wait(waker);
+        match &self.sender {
+            Sender::Http1(_) => {}
+            Sender::Http2(http2) => http2.turns.wait(waker),
+            Sender::Stream(stream) => stream.trunk.turns.wait(waker),
         }
     }
 
@@ -184,6 +247,8 @@ impl Connection {
             && match &self.sender {
                 Sender::Http1(sender) => sender.is_ready(),
                 Sender::Http2(http2) => http2.sender.is_ready(),
+                // It is nobody's to keep.
+                Sender::Stream(_) => false,
             }
     }
 
@@ -191,6 +256,22 @@ impl Connection {
     /// HTTP/2 only data does: a peer can send PING and SETTINGS for ever (FRM-16).
     pub(super) fn signs_of_life(&self) -> u64 {
         if self.is_http2() { 0 } else { self.meter.read() }
+    }
+}
+
+/// Counts a stream as long as it is there.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn one_more(count: &Arc<AtomicUsize>) -> Counted {
+        count.fetch_add(1, Ordering::Relaxed);
+        Counted(count.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -13,6 +13,7 @@ mod fault;
 mod pool;
 mod proxy;
 mod request;
+mod shared;
 mod target;
 #[cfg(test)]
 mod tests;

@@ -32,6 +32,8 @@ pub(crate) struct Get {
     pub(crate) condition: Condition,
     /// Use a new connection for every hop.
     pub(crate) fresh: bool,
+    /// What comes is small: share a connection with others where the server speaks HTTP/2.
+    pub(crate) shares: bool,
 }
 
 /// Fields that decide which bytes come, how they are framed, or what the connection is for. They are ours.
@@ -225,6 +227,7 @@ mod tests {
             range: Some((0, None)),
             condition: Condition::None,
             fresh: false,
+            shares: false,
         }
     }
 

@@ -38,6 +38,16 @@ pub(super) struct Tls {
 pub(super) struct Config {
     http1: Arc<ClientConfig>,
     http2: Arc<ClientConfig>,
+    either: Arc<ClientConfig>,
+}
+
+/// What is offered to a server.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Offer {
+    Http1,
+    Http2,
+    /// HTTP/2, or else HTTP/1.1.
+    Either,
 }
 
 /// How a handshake ended.
@@ -67,10 +77,14 @@ impl Tls {
 }
 
 impl Config {
-    /// Shakes hands with `target`, offering HTTP/2 or HTTP/1.1 and never both: a server that speaks HTTP/1.1
+    /// Shakes hands with `target`. Lanes offer HTTP/2 or HTTP/1.1 and never both: a server that speaks HTTP/1.1
     /// is to be asked in it, which costs less for bulk and gives a lane its own connection.
-    pub(super) async fn shake(&self, wire: Wire, target: &Target, http2: bool) -> Result<Shaken, Failure> {
-        let config = if http2 { &self.http2 } else { &self.http1 };
+    pub(super) async fn shake(&self, wire: Wire, target: &Target, offer: Offer) -> Result<Shaken, Failure> {
+        let config = match offer {
+            Offer::Http1 => &self.http1,
+            Offer::Http2 => &self.http2,
+            Offer::Either => &self.either,
+        };
         let connector = TlsConnector::from(config.clone());
         match connector.connect(server_name(&target.host)?, wire).await {
             Ok(stream) => {
@@ -124,10 +138,11 @@ fn load(cacert: Option<&Path>, insecure: bool) -> Result<Config, Failure> {
 
 /// The configuration with each protocol to offer.
 fn offer(config: ClientConfig) -> Config {
-    let (mut http1, mut http2) = (config.clone(), config);
+    let (mut http1, mut http2, mut either) = (config.clone(), config.clone(), config);
+    either.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     http1.alpn_protocols = vec![b"http/1.1".to_vec()];
     http2.alpn_protocols = vec![b"h2".to_vec()];
-    Config { http1: Arc::new(http1), http2: Arc::new(http2) }
+    Config { http1: Arc::new(http1), http2: Arc::new(http2), either: Arc::new(either) }
 }
 
 /// Mozilla's authorities as of this build.

@@ -13,6 +13,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// fewer than the library takes for a flood.
 const TURN: usize = 16 << 10;
 
+/// Bytes of a turn where many wait: some twenty small files.
+const SHARED_TURN: usize = 256 << 10;
+
 /// One connection's turns; clones are the same.
 #[derive(Clone, Default)]
 pub(super) struct Turns(Arc<Mutex<Turn>>);
@@ -23,16 +26,25 @@ struct Turn {
     left: usize,
     /// Whoever reads, when nothing is left.
     reader: Option<Waker>,
-    /// Whoever waits for what is read.
-    asker: Option<Waker>,
+    /// Those who wait for what is read.
+    askers: Vec<Waker>,
+    /// Bytes of a turn, if not the usual.
+    most: Option<usize>,
 }
 
 impl Turns {
+    /// For a connection that many share: each turn wakes all of them.
+    pub(super) fn shared() -> Turns {
+        Turns(Arc::new(Mutex::new(Turn { most: Some(SHARED_TURN), ..Turn::default() })))
+    }
+
     /// Whoever waits has nothing, and lets the socket be read.
     pub(super) fn wait(&self, waker: &Waker) {
         let mut turn = self.lock();
-        turn.left = TURN;
-        turn.asker = Some(waker.clone());
+        turn.left = turn.most.unwrap_or(TURN);
+        if !turn.askers.iter().any(|asker| asker.will_wake(waker)) {
+            turn.askers.push(waker.clone());
+        }
         if let Some(reader) = turn.reader.take() {
             reader.wake();
         }
@@ -65,9 +77,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Read<T> {
         if turn.left == 0 {
             turn.reader = Some(cx.waker().clone());
             // What was read may be nothing to whoever waits; then it is the reader's turn again.
-            if let Some(asker) = turn.asker.take() {
-                asker.wake();
-            }
+            turn.askers.drain(..).for_each(Waker::wake);
             return Poll::Pending;
         }
         drop(turn);

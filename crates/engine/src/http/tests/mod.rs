@@ -210,6 +210,7 @@ fn get(url: impl Into<String>) -> Get {
         range: None,
         condition: Condition::None,
         fresh: false,
+        shares: false,
     }
 }
 

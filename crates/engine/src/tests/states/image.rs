@@ -65,7 +65,10 @@ impl Image {
             Op::Exchange(names) => {
                 self.names.extend(names.iter().map(|(id, name)| (name.clone(), *id)));
             }
-            Op::Link(id, to) => _ = self.names.insert(to.clone(), *id),
+            Op::Link(id, to) => {
+                self.nodes.entry(*id).or_default();
+                self.names.insert(to.clone(), *id);
+            }
             Op::Remove(name) => _ = self.names.remove(name),
             Op::Dress(_)
             | Op::Sync(..)

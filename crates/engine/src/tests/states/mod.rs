@@ -9,6 +9,7 @@
 //! `THENCE_STATES_ALL=n` every choice of up to n unsynced changes after each change of each scene.
 
 mod crash;
+mod group;
 mod image;
 mod run;
 mod scenes;
