@@ -217,3 +217,24 @@ fn is_at(part: &File, at: u64) -> bool {
     files::fill(8, at, &mut ought);
     part.read_exact_at(&mut is, at).is_ok() && is == ought
 }
+
+#[test]
+fn small_files_of_a_list_share_a_connection_where_http_2_is_spoken_and_large_ones_do_not() {
+    let ground = Ground::new();
+    let says = "location /says/ { return 200 '$connection $server_protocol'; }";
+    for (_, start) in here(&[NGINX]) {
+        let server = start(&ground.secure().more(says));
+        let trial = thence();
+        let mut urls: Vec<String> = (0..200).map(|n| server.tls_url(&format!("/says/{n}"))).collect();
+        urls.insert(100, server.tls_url("/large"));
+        std::fs::write(trial.path("l"), urls.join("\n")).unwrap();
+        let ended = trial.run(&["-i", "l", "--cacert", &ground.cacert()]);
+        assert_eq!(ended.code, Some(0), "{}", ended.said);
+        same(&trial.bytes("large"), large());
+        let said = (0..200).map(|n| String::from_utf8(trial.bytes(&n.to_string())).unwrap());
+        let mut said: Vec<String> = said.collect();
+        said.sort();
+        said.dedup();
+        assert!(said.len() == 1 && said[0].ends_with("HTTP/2.0"), "connections: {said:?}");
+    }
+}

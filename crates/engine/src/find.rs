@@ -358,7 +358,11 @@ fn journals_of(dir: &Dir, url: &str, limits: &Limits) -> Result<Vec<String>, Dis
 
 /// Every readable journal among the first entries of `dir`: its pair's name and its first record.
 pub(crate) fn journals_in(dir: &Dir, limits: &Limits) -> Result<Vec<(String, Begin)>, DiskError> {
-    let entries = sys::names_in(dir, limits.directory_entries)?;
+    Ok(journals_among(dir, &sys::names_in(dir, limits.directory_entries)?.0))
+}
+
+/// The same among these names of it.
+pub(crate) fn journals_among(dir: &Dir, entries: &[String]) -> Vec<(String, Begin)> {
     let names =
         entries.iter().filter_map(|name| name.strip_suffix(".thence")).filter(|name| !name.is_empty());
     // One that cannot be opened or read is none of ours, and no reason to stop.
@@ -366,5 +370,5 @@ pub(crate) fn journals_in(dir: &Dir, limits: &Limits) -> Result<Vec<(String, Beg
         let (file, _) = sys::open_regular(&file::journal_at(dir, name), false).ok()??;
         journal::peek(&file).ok()?.ok()
     };
-    Ok(names.filter_map(|name| Some((name.to_owned(), begin(name)?))).collect())
+    names.filter_map(|name| Some((name.to_owned(), begin(name)?))).collect()
 }

@@ -161,7 +161,9 @@ enum Found {
     /// Nothing, and nothing stands where it will be: it may be fetched at once if it is small.
     Nothing {
         dir: Dir,
-        name: Option<Name>,
+        /// The user's name if it is `chosen`, else the URL's.
+        wanted: Name,
+        chosen: bool,
     },
     /// Something, or nobody knows: a job will see.
     Something(Option<Hint>),
@@ -177,6 +179,9 @@ struct Place {
     dir: Dir,
     /// Names of its pairs by the URLs that they were begun with.
     pairs: Arc<HashMap<String, Vec<String>>>,
+    /// Every name in it when it was opened; `None` where there are more than are read. What came since is found when a
+    /// file gets its name.
+    names: Option<Arc<HashSet<String>>>,
 }
 
 impl Places {
@@ -204,7 +209,7 @@ impl Places {
 
     fn find(&mut self, request: &Request, below: Vec<String>, limits: &Limits) -> Result<Found, Error> {
         let Target::File { dir, .. } = &request.target else { return Ok(Found::Something(None)) };
-        let Place { dir, pairs } = self.open(dir.clone(), below, limits)?;
+        let Place { dir, pairs, names } = self.open(dir.clone(), below, limits)?;
         let (url, name) = (&request.urls[0], start::chosen(request)?);
         let known = pairs.get(url).cloned().unwrap_or_default();
         let something = |known| Ok(Found::Something(Some(Hint { dir: dir.clone(), known })));
@@ -212,6 +217,14 @@ impl Places {
             return something(known);
         }
         let wanted = name.clone().unwrap_or_else(|| choose_name(None, url));
+        let nothing = |wanted: Name| Found::Nothing { dir: dir.clone(), chosen: name.is_some(), wanted };
+        if names.is_some_and(|names| {
+            !names.contains(wanted.as_str())
+                && !names.contains(&wanted.part())
+                && !names.contains(&wanted.journal())
+        }) {
+            return Ok(nothing(wanted));
+        }
         let there = dir.entry(wanted.as_str());
         if let Some(facts) = sys::facts_at(&there)? {
             if facts.regular
@@ -230,7 +243,7 @@ impl Places {
         if taken(file::part_at(&dir, wanted.as_str()))? || taken(file::journal_at(&dir, wanted.as_str()))? {
             return something(known);
         }
-        Ok(Found::Nothing { dir, name })
+        Ok(nothing(wanted))
     }
 
     fn open(&mut self, path: PathBuf, below: Vec<String>, limits: &Limits) -> Result<Place, DiskError> {
@@ -243,7 +256,8 @@ impl Places {
             dir = sys::open_dir_in(&dir, name)?;
         }
         let mut pairs: HashMap<String, Vec<String>> = HashMap::new();
-        for (name, begin) in find::journals_in(&dir, limits)? {
+        let (names, all) = sys::names_in(&dir, limits.directory_entries)?;
+        for (name, begin) in find::journals_among(&dir, &names) {
             // What was put aside is none to go on with.
             if name != file::old_name(&begin.name) {
                 pairs.entry(begin.url).or_default().push(name);
@@ -252,7 +266,8 @@ impl Places {
         if self.0.len() >= DIRECTORIES {
             self.0.clear();
         }
-        let place = Place { dir, pairs: Arc::new(pairs) };
+        let names = all.then(|| Arc::new(names.into_iter().collect()));
+        let place = Place { dir, pairs: Arc::new(pairs), names };
         self.0.insert(key, place.clone());
         Ok(place)
     }
@@ -307,35 +322,43 @@ impl Crew {
             Err(error) => self.tell(line, Err(error)),
             Ok(Found::Already(done)) => self.tell(line, Ok(done)),
             Ok(Found::Something(hint)) => self.hand(line, request, hint, None).await,
-            Ok(Found::Nothing { dir, name }) => {
+            Ok(Found::Nothing { dir, wanted, chosen }) => {
                 let hint = Hint { dir: dir.clone(), known: Vec::new() };
-                let origin = origin_of(&request.urls[0]).unwrap_or_default();
                 // What is limited is paid for lane by lane.
-                if self.shared.bucket.is_some() || self.strained.borrow().contains(&origin) {
+                if self.shared.bucket.is_some() || self.strains(&request.urls[0]) {
                     return self.hand(line, request, Some(hint), None).await;
                 }
                 let mut stop = self.stop.clone();
                 let fetched = tokio::select! {
                     biased;
-                    fetched = self.at_once(line, &request, user, dir, name) => fetched,
+                    fetched = self.at_once(line, &request, user, dir, wanted, chosen) => fetched,
                     _ = stop.wait_for(|stop| *stop) => return,
                 };
                 if let Err(got) = fetched {
-                    self.learn(origin, got.as_ref());
+                    self.learn(&request.urls[0], got.as_ref());
                     self.hand(line, request, Some(hint), got.map(|got| *got)).await;
                 }
             }
         }
     }
 
+    /// Whether the URL's host has refused something.
+    fn strains(&self, url: &str) -> bool {
+        let strained = self.strained.borrow();
+        !strained.is_empty() && origin_of(url).is_some_and(|origin| strained.contains(&origin))
+    }
+
     /// What became of a request says something of its host.
-    fn learn(&self, origin: String, got: Option<&Box<Got>>) {
+    fn learn(&self, url: &str, got: Option<&Box<Got>>) {
         let strains = match got.map(|got| got.as_ref()) {
             Some(Ok(answer)) => refuses(answer.head.status),
             Some(Err(_)) => true,
             None => false,
         };
-        if strains && self.strained.borrow_mut().insert(origin) {
+        if strains
+            && let Some(origin) = origin_of(url)
+            && self.strained.borrow_mut().insert(origin)
+        {
             self.crowd.borrow_mut().refused();
         }
     }
@@ -347,7 +370,8 @@ impl Crew {
         request: &Request,
         user: Option<Arc<(String, Secret)>>,
         dir: Dir,
-        name: Option<Name>,
+        wanted: Name,
+        chosen: bool,
     ) -> Result<(), Option<Box<Got>>> {
         let url = &request.urls[0];
         let get = Get {
@@ -361,8 +385,7 @@ impl Crew {
             shares: true,
         };
         let answer = self.shared.client.get(get).await.map_err(|failure| Some(Box::new(Err(failure))))?;
-        let whole =
-            answer.hops.is_empty().then(|| small(url, name.as_ref(), &answer.head, &self.shared.limits));
+        let whole = answer.hops.is_empty().then(|| small(wanted, chosen, &answer.head, &self.shared.limits));
         let Some(whole) = whole.flatten() else {
             // A large one is not brought by a connection that small ones share.
             let shared = answer.head.version == HttpVersion::Http2 && matches!(answer.head.status, 200 | 206);

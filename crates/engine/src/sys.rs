@@ -225,8 +225,8 @@ pub(crate) fn rename_over(from: &Entry, to: &Entry) -> io::Result<()> {
     watched(Change::RenameOver(from, to), || reach::rename(from, to))
 }
 
-/// Names of the first `count` entries, those that are no text left out.
-pub(crate) fn names_in(dir: &Dir, count: usize) -> Result<Vec<String>, DiskError> {
+/// Names of the first `count` entries, those that are no text left out; and whether there are no more than that.
+pub(crate) fn names_in(dir: &Dir, count: usize) -> Result<(Vec<String>, bool), DiskError> {
     reach::names(dir, count).map_err(|e| DiskError::at(dir, &e))
 }
 

@@ -8,7 +8,7 @@ use crate::digest::content_digest;
 use crate::head::Head;
 use crate::identity::{Condition, Identity};
 use crate::limits::Limits;
-use crate::name::{Name, choose_name};
+use crate::name::Name;
 use crate::response::{Asked, Verdict, judge};
 
 /// A file that the body of one answer is.
@@ -25,10 +25,11 @@ pub struct Small {
 /// The range that is asked for: a job's first, so that its answer can be handed to one.
 pub const SMALL_ASKED: Option<(u64, Option<u64>)> = Some((0, None));
 
-/// What the first answer from `url` itself (no redirect led to it) brings, if that is a whole small file.
+/// What the first answer from a file's own URL (no redirect led to it) brings, if that is a whole small file. `name` is the
+/// user's choice if it is `chosen`, else the URL's, which the server may overrule.
 ///
 /// A digest of its content is not looked at here (R50), nor is a coding undone (R49): such answers are a job's.
-pub fn small(url: &str, chosen: Option<&Name>, head: &Head, limits: &Limits) -> Option<Small> {
+pub fn small(name: Name, chosen: bool, head: &Head, limits: &Limits) -> Option<Small> {
     let asked = Asked { range: SMALL_ASKED, condition: Condition::None };
     let identity = match judge(&asked, None, head) {
         Verdict::Whole { identity, codings, .. } if codings.is_empty() => identity,
@@ -41,7 +42,8 @@ pub fn small(url: &str, chosen: Option<&Name>, head: &Head, limits: &Limits) -> 
     if !fits || !allowed || identity.digest.is_some() || content_digest(head).is_some() {
         return None;
     }
-    let name = chosen.cloned().unwrap_or_else(|| choose_name(head.single("content-disposition"), url));
+    let told = head.single("content-disposition").filter(|_| !chosen).and_then(Name::from_disposition);
+    let name = told.unwrap_or(name);
     Some(Small { name, identity, total })
 }
 
@@ -55,7 +57,9 @@ mod tests {
     use super::*;
     use crate::head::HttpVersion;
 
-    const URL: &str = "http://h/d/a.txt";
+    fn name() -> Name {
+        Name::from_url("http://h/d/a.txt").unwrap()
+    }
 
     fn head(status: u16, fields: &[(&str, &str)]) -> Head {
         let fields = fields.iter().map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec())).collect();
@@ -63,7 +67,7 @@ mod tests {
     }
 
     fn seen(status: u16, fields: &[(&str, &str)]) -> Option<Small> {
-        small(URL, None, &head(status, fields), &Limits::default())
+        small(name(), false, &head(status, fields), &Limits::default())
     }
 
     #[test]
@@ -96,14 +100,14 @@ mod tests {
     fn r56_the_name_is_the_users_or_made_safe() {
         let fields = [("content-length", "1"), ("content-disposition", "attachment; filename=\"../x\"")];
         assert_eq!(seen(200, &fields).unwrap().name.as_str(), "x");
-        let chosen = Name::chosen("mine").ok();
-        let small = small(URL, chosen.as_ref(), &head(200, &fields), &Limits::default());
+        let chosen = Name::chosen("mine").unwrap();
+        let small = small(chosen, true, &head(200, &fields), &Limits::default());
         assert_eq!(small.unwrap().name.as_str(), "mine");
     }
 
     #[test]
     fn r67_nothing_larger_than_allowed_is_small() {
         let limits = Limits { max_size: Some(9), ..Limits::default() };
-        assert_eq!(small(URL, None, &head(200, &[("content-length", "10")]), &limits), None);
+        assert_eq!(small(name(), false, &head(200, &[("content-length", "10")]), &limits), None);
     }
 }

@@ -63,7 +63,7 @@ pub(crate) fn store(pair: &Pair, index: u32, byte: u8) {
 
 /// Names in the directory, in order.
 pub(crate) fn names(dir: &Path) -> Vec<String> {
-    let mut names = sys::names_in(&Dir::open(dir).unwrap(), 100).unwrap();
+    let mut names = sys::names_in(&Dir::open(dir).unwrap(), 100).unwrap().0;
     names.sort();
     names
 }

@@ -255,7 +255,7 @@ impl Chain {
     fn begin(get: &Get, strayed: &Memory<String>) -> Result<Chain, Failure> {
         let url = bare(&get.url)?;
         let seen = vec![url.to_string()];
-        let original = bare(&get.given_for).is_ok_and(|original| original == url);
+        let original = get.given_for == get.url || bare(&get.given_for).is_ok_and(|original| original == url);
         let trusted = original || (same_origin(&get.url, &get.given_for) && !strayed.knows(&seen[0]));
         Ok(Chain { seen, url, trusted, bytes: 0, fields: 0 })
     }
@@ -272,8 +272,11 @@ impl Chain {
     /// Lanes ask a chain's last URL directly. If a foreign origin had a say in it, that is remembered. The
     /// original URL is the user's own choice and is never tainted by leading back to itself.
     fn remember(&self, get: &Get, strayed: &Memory<String>) {
+        if self.trusted {
+            return;
+        }
         let original = bare(&get.given_for).is_ok_and(|original| original == self.url);
-        if !self.trusted && !original && same_origin(self.url.as_str(), &get.given_for) {
+        if !original && same_origin(self.url.as_str(), &get.given_for) {
             strayed.learn(self.url.to_string());
         }
     }

@@ -60,6 +60,7 @@ impl Proxies {
     pub(super) fn new(choice: &Proxy) -> Result<Proxies, Error> {
         let url = match choice {
             Proxy::Direct => return Ok(Proxies(None)),
+            Proxy::System if none_in_environment() => return Ok(Proxies(None)),
             Proxy::System => return Ok(Proxies(Some(Matcher::from_system()))),
             Proxy::Url(url) => url,
         };
@@ -82,6 +83,20 @@ impl Proxies {
             None => Ok(Route::Direct),
         }
     }
+}
+
+/// Whether the environment, which is all that is asked here, names no proxy: then nobody looks for one at each request.
+#[cfg(all(unix, not(target_os = "macos")))]
+fn none_in_environment() -> bool {
+    let named =
+        |name: &&str| std::env::var_os(name).is_some() || std::env::var_os(name.to_uppercase()).is_some();
+    !["http_proxy", "https_proxy", "all_proxy"].iter().any(named)
+}
+
+/// Other systems have other places for it.
+#[cfg(not(all(unix, not(target_os = "macos"))))]
+fn none_in_environment() -> bool {
+    false
 }
 
 impl Route {

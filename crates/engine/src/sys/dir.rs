@@ -307,11 +307,12 @@ pub(super) mod reach {
         dir.0.handle.sync_all()
     }
 
-    pub(crate) fn names(dir: &Dir, count: usize) -> io::Result<Vec<String>> {
+    pub(crate) fn names(dir: &Dir, count: usize) -> io::Result<(Vec<String>, bool)> {
         let entries = fs::Dir::read_from(&dir.0.handle)?.filter_map(Result::ok);
-        let names = entries.filter(|entry| !matches!(entry.file_name().to_bytes(), b"." | b".."));
-        let names = names.take(count);
-        Ok(names.filter_map(|entry| entry.file_name().to_str().ok().map(str::to_owned)).collect())
+        let mut entries = entries.filter(|entry| !matches!(entry.file_name().to_bytes(), b"." | b".."));
+        let names = entries.by_ref().take(count);
+        let names = names.filter_map(|entry| entry.file_name().to_str().ok().map(str::to_owned)).collect();
+        Ok((names, entries.next().is_none()))
     }
 }
 
@@ -413,9 +414,11 @@ pub(super) mod reach {
         Ok(())
     }
 
-    pub(crate) fn names(dir: &Dir, count: usize) -> io::Result<Vec<String>> {
-        let entries = fs::read_dir(here(dir.path()))?;
-        Ok(entries.take(count).filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect())
+    pub(crate) fn names(dir: &Dir, count: usize) -> io::Result<(Vec<String>, bool)> {
+        let mut entries = fs::read_dir(here(dir.path()))?;
+        let names = entries.by_ref().take(count);
+        let names = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+        Ok((names, entries.next().is_none()))
     }
 
     fn here(path: &Path) -> &Path {

@@ -131,7 +131,7 @@ fn open(dir: &Path) -> Dir {
 }
 
 fn names(dir: &Path) -> Vec<String> {
-    let mut names = crate::sys::names_in(&open(dir), 100).expect("the directory is there");
+    let mut names = crate::sys::names_in(&open(dir), 100).expect("the directory is there").0;
     names.sort();
     names
 }

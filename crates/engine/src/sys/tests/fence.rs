@@ -46,7 +46,7 @@ fn pth_16_whatever_takes_the_directorys_place_is_never_looked_at() {
     remove(&a).unwrap();
     sync_dir(&dir).unwrap();
     assert!(facts_at(&a).unwrap().is_none() && facts_at(&new).unwrap().is_some_and(|new| new.size == 3));
-    let mut there = names_in(&dir, 100).unwrap();
+    let mut there = names_in(&dir, 100).unwrap().0;
     there.sort();
     assert_eq!(there, ["b", "link", "new"]);
     assert_eq!(dir.whereabouts(), moved);
