@@ -26,7 +26,7 @@ use crate::sys;
 use crate::tally::Tally;
 
 /// Entries that are sent to the engine at once, and their bytes at most.
-const CHUNK: usize = 64;
+const CHUNK: usize = 256;
 const CHUNK_BYTES: usize = 256 << 10;
 /// Files that are open besides those of downloads.
 const OTHER_FILES: u64 = 128;

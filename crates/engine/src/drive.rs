@@ -211,8 +211,7 @@ impl Driver {
         match order {
             Order::Start(start) => self.prepare(*start, None, None),
             Order::List(listing) => {
-                let (shared, options) = (self.shared.clone(), self.options.clone());
-                tokio::task::spawn_local(list::run(*listing, shared, options, self.handed.clone()));
+                tokio::task::spawn_local(list::run(*listing, self.shared.clone(), self.handed.clone()));
             }
             Order::Command(ticket, command) => {
                 if let Some(job) = self.job_of(&ticket) {

@@ -26,6 +26,7 @@ const CHUNKS: usize = 2;
 pub struct Engine {
     orders: mpsc::UnboundedSender<Order>,
     thread: JoinHandle<()>,
+    options: Arc<Options>,
 }
 
 impl Engine {
@@ -36,13 +37,14 @@ impl Engine {
     /// [`Error::Option`] when an option cannot be used, or the system gives no thread.
     pub fn new(options: Options) -> Result<Engine, Error> {
         let (orders, inbox) = mpsc::unbounded_channel();
+        let own = Arc::new(options.clone());
         let (started, start) = std::sync::mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("thence".into())
             .spawn(move || drive::serve(options, inbox, &started))
             .map_err(|error| Error::Option(format!("no thread for the engine: {error}")))?;
         start.recv().map_err(|_| Error::Cancelled)??;
-        Ok(Engine { orders, thread })
+        Ok(Engine { orders, thread, options: own })
     }
 
     /// Starts a download; its events and its end come through the [`Download`].
@@ -63,7 +65,7 @@ impl Engine {
         let listing = Listing { exactly, feed: fed, news: tell, shown: shown.clone(), stop: stopped };
         // Without a driver the list ends at once.
         let _ = self.orders.send(Order::List(Box::new(listing)));
-        (Feed(feed), List { news, shown, stop })
+        (Feed::new(feed, self.options.clone()), List { news, shown, stop })
     }
 
     /// Brings every download to rest on the disk and ends the engine's threads.

@@ -28,7 +28,7 @@ use crate::group::{Group, Whole};
 use crate::http::{Answer, Get};
 use crate::lane::{Got, Shared};
 use crate::options::{Options, Request, Target};
-use crate::orders::{Done, Heard, Item, Listing, Shown, Start, Ticket, Window};
+use crate::orders::{Done, Found, Heard, Item, Listing, Looked, Shown, Start, Ticket, Window};
 use crate::secret::Secret;
 use crate::start::{self, Hint};
 use crate::sys::{self, Dir, DiskError};
@@ -52,15 +52,23 @@ pub(crate) enum Handed {
     Cancel(Ticket),
 }
 
-/// A list, sent from wherever it is read.
-#[derive(Clone)]
-pub struct Feed(pub(crate) mpsc::Sender<Vec<Item>>);
+/// A list, sent from wherever it is read. When it is dropped the list has ended.
+pub struct Feed {
+    sender: mpsc::Sender<Vec<Looked>>,
+    places: Places,
+    options: Arc<Options>,
+}
 
 impl Feed {
-    /// Gives the next downloads, from a thread that may wait: until those before them have begun. False when nobody takes
-    /// them any more.
-    pub fn send(&self, items: Vec<Item>) -> bool {
-        self.0.blocking_send(items).is_ok()
+    pub(crate) fn new(sender: mpsc::Sender<Vec<Looked>>, options: Arc<Options>) -> Feed {
+        Feed { sender, places: Places::default(), options }
+    }
+
+    /// Gives the next downloads, from a thread that may wait: for the disk, to see what there is of them, and until those
+    /// before them have begun. False when nobody takes them any more.
+    pub fn send(&mut self, items: Vec<Item>) -> bool {
+        let looked = items.into_iter().map(|item| self.places.look_at(item, &self.options)).collect();
+        self.sender.blocking_send(looked).is_ok()
     }
 }
 
@@ -102,7 +110,6 @@ pub fn safe_name(text: &str) -> Option<String> {
 pub(crate) async fn run(
     listing: Listing,
     shared: Rc<Shared>,
-    options: Rc<Options>,
     handed: mpsc::UnboundedSender<Handed>,
 ) {
     let Listing { exactly, feed, news, shown, stop } = listing;
@@ -120,24 +127,20 @@ pub(crate) async fn run(
         outbox: RefCell::default(),
         at_work: Cell::new(0),
         shared,
-        options,
         group,
         news,
         shown,
         handed,
         stop,
     });
-    let mut places = Places::default();
     let (mut feed, mut stop) = (feed, crew.stop.clone());
     loop {
-        let items = tokio::select! {
+        let looked = tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => return,
-            items = feed.recv() => items,
+            looked = feed.recv() => looked,
         };
-        let Some(items) = items else { return };
-        let (looked, back) = places.look(items, &crew).await;
-        places = back;
+        let Some(looked) = looked else { return };
         for one in looked {
             tokio::select! {
                 biased;
@@ -146,28 +149,6 @@ pub(crate) async fn run(
             }
         }
     }
-}
-
-/// A download that was looked at.
-struct Looked {
-    line: u64,
-    request: Request,
-    user: Option<Arc<(String, Secret)>>,
-    found: Result<Found, Error>,
-}
-
-/// What there is of it.
-enum Found {
-    /// Nothing, and nothing stands where it will be: it may be fetched at once if it is small.
-    Nothing {
-        dir: Dir,
-        /// The user's name if it is `chosen`, else the URL's.
-        wanted: Name,
-        chosen: bool,
-    },
-    /// Something, or nobody knows: a job will see.
-    Something(Option<Hint>),
-    Already(Done),
 }
 
 /// The directories of a list, each opened once and searched once for what earlier runs left.
@@ -185,22 +166,12 @@ struct Place {
 }
 
 impl Places {
-    /// Looks at all of `items` in one turn of the disk's thread.
-    async fn look(mut self, items: Vec<Item>, crew: &Rc<Crew>) -> (Vec<Looked>, Places) {
-        let (options, limits) = (crew.options.as_ref().clone(), crew.shared.limits.clone());
-        let looked = crew.shared.disk.call(move || {
-            let looked = items.into_iter().map(|item| self.look_at(item, &options, &limits)).collect();
-            (looked, self)
-        });
-        // A thread that is gone has panicked; there is nothing that could still be fetched.
-        looked.await.unwrap_or_default()
-    }
-
-    fn look_at(&mut self, item: Item, options: &Options, limits: &Limits) -> Looked {
+    /// What there is of a download.
+    fn look_at(&mut self, item: Item, options: &Options) -> Looked {
         let Item { line, mut request, below } = item;
         match start::check(&mut request, options) {
             Ok(user) => {
-                let found = self.find(&request, below, limits);
+                let found = self.find(&request, below, &options.limits);
                 Looked { line, request, user: user.map(Arc::new), found }
             }
             Err(error) => Looked { line, request, user: None, found: Err(error) },
@@ -212,7 +183,7 @@ impl Places {
         let Place { dir, pairs, names } = self.open(dir.clone(), below, limits)?;
         let (url, name) = (&request.urls[0], start::chosen(request)?);
         let known = pairs.get(url).cloned().unwrap_or_default();
-        let something = |known| Ok(Found::Something(Some(Hint { dir: dir.clone(), known })));
+        let something = |known| Ok(Found::Something(Some((dir.clone(), known))));
         if !known.is_empty() {
             return something(known);
         }
@@ -276,7 +247,6 @@ impl Places {
 /// Those who fetch. They share one thread.
 struct Crew {
     shared: Rc<Shared>,
-    options: Rc<Options>,
     group: Group,
     crowd: RefCell<Crowd>,
     /// Origins that refused something: their files have jobs from then on, which wait as they are told to.
@@ -321,7 +291,10 @@ impl Crew {
         match found {
             Err(error) => self.tell(line, Err(error)),
             Ok(Found::Already(done)) => self.tell(line, Ok(done)),
-            Ok(Found::Something(hint)) => self.hand(line, request, hint, None).await,
+            Ok(Found::Something(hint)) => {
+                let hint = hint.map(|(dir, known)| Hint { dir, known });
+                self.hand(line, request, hint, None).await;
+            }
             Ok(Found::Nothing { dir, wanted, chosen }) => {
                 let hint = Hint { dir: dir.clone(), known: Vec::new() };
                 // What is limited is paid for lane by lane.

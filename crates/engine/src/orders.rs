@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex};
 
-use thence_plan::{Command, Event, Progress};
+use thence_plan::{Command, Event, Name, Progress};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::error::Error;
 use crate::options::Request;
+use crate::secret::Secret;
+use crate::sys::Dir;
 
 /// A finished download.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -59,6 +61,28 @@ pub struct Item {
     pub below: Vec<String>,
 }
 
+/// A download that was looked at.
+pub(crate) struct Looked {
+    pub(crate) line: u64,
+    pub(crate) request: Request,
+    pub(crate) user: Option<Arc<(String, Secret)>>,
+    pub(crate) found: Result<Found, Error>,
+}
+
+/// What there is of it.
+pub(crate) enum Found {
+    /// Nothing, and nothing stands where it will be: it may be fetched at once if it is small.
+    Nothing {
+        dir: Dir,
+        /// The user's name if it is `chosen`, else the URL's.
+        wanted: Name,
+        chosen: bool,
+    },
+    /// Something, or nobody knows: a job will see: with the names of pairs in the directory that were begun with its URL.
+    Something(Option<(Dir, Vec<String>)>),
+    Already(Done),
+}
+
 /// What is heard of a list's downloads.
 #[derive(Debug)]
 pub enum Heard {
@@ -71,7 +95,7 @@ pub enum Heard {
 /// A list to be fetched.
 pub(crate) struct Listing {
     pub(crate) exactly: Option<u32>,
-    pub(crate) feed: mpsc::Receiver<Vec<Item>>,
+    pub(crate) feed: mpsc::Receiver<Vec<Looked>>,
     pub(crate) news: mpsc::UnboundedSender<Vec<Heard>>,
     pub(crate) shown: Arc<Shown>,
     pub(crate) stop: watch::Receiver<bool>,

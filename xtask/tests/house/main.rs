@@ -75,7 +75,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("secrecy::", &["crates/engine/src/secret.rs"]),
     ("rustls::", &["crates/engine/src/http/", "crates/origin/"]),
     ("clap::", &["crates/app/src/flags.rs"]),
-    ("indicatif::", &["crates/app/src/progress.rs", "crates/app/src/report.rs"]),
+    ("indicatif::", &["crates/app/src/progress.rs", "crates/app/src/report.rs", "crates/app/src/tally.rs"]),
 ];
 
 #[test]
