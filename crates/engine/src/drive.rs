@@ -251,7 +251,7 @@ impl Driver {
     }
 
     /// Looks for held work before anything is asked; the answer is `Message::Prepared`.
-    fn prepare(&mut self, start: Start, hint: Option<Hint>, got: Option<Got>) {
+    fn prepare(&mut self, start: Start, hint: Option<Hint>, got: Option<Box<Got>>) {
         let Start { ticket, request, tell, done, window } = start;
         self.preparing.push((ticket.clone(), false));
         let caller = Caller { ticket, tell, done: Some(done), window, got };

@@ -222,7 +222,8 @@ fn commit(batch: Vec<Written>, limits: &Limits) -> Vec<End> {
 
 /// One sync for each file system. If that fails, or there is no such call, each file says for itself what became of it.
 fn sync(batch: &[Written]) -> Vec<Result<(), DiskError>> {
-    let (mut dirs, mut systems): (Vec<(Dir, bool)>, Vec<(u64, bool)>) = Default::default();
+    let mut dirs: Vec<(Dir, bool)> = Vec::new();
+    let mut systems: Vec<(u64, bool)> = Vec::new();
     let mut system = |dir: &Dir, file: &File| {
         // A file that cannot be asked is synced for itself.
         let Ok(dev) = sys::facts(file).map(|facts| facts.id.dev) else { return false };

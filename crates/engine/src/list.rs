@@ -47,7 +47,7 @@ pub(crate) enum Handed {
     Start {
         start: Box<Start>,
         hint: Option<Hint>,
-        got: Option<Got>,
+        got: Option<Box<Got>>,
     },
     Cancel(Ticket),
 }
@@ -107,11 +107,7 @@ pub fn safe_name(text: &str) -> Option<String> {
 }
 
 /// Fetches a list to its end.
-pub(crate) async fn run(
-    listing: Listing,
-    shared: Rc<Shared>,
-    handed: mpsc::UnboundedSender<Handed>,
-) {
+pub(crate) async fn run(listing: Listing, shared: Rc<Shared>, handed: mpsc::UnboundedSender<Handed>) {
     let Listing { exactly, feed, news, shown, stop } = listing;
     let (limits, told) = (shared.limits.clone(), news.clone());
     let group = Group::start(&limits, move |ends| {
@@ -308,8 +304,8 @@ impl Crew {
                     _ = stop.wait_for(|stop| *stop) => return,
                 };
                 if let Err(got) = fetched {
-                    self.learn(&request.urls[0], got.as_ref());
-                    self.hand(line, request, Some(hint), got.map(|got| *got)).await;
+                    self.learn(&request.urls[0], got.as_deref());
+                    self.hand(line, request, Some(hint), got).await;
                 }
             }
         }
@@ -322,8 +318,8 @@ impl Crew {
     }
 
     /// What became of a request says something of its host.
-    fn learn(&self, url: &str, got: Option<&Box<Got>>) {
-        let strains = match got.map(|got| got.as_ref()) {
+    fn learn(&self, url: &str, got: Option<&Got>) {
+        let strains = match got {
             Some(Ok(answer)) => refuses(answer.head.status),
             Some(Err(_)) => true,
             None => false,
@@ -437,7 +433,7 @@ impl Crew {
     }
 
     /// Lets the driver fetch it, and waits for its end.
-    async fn hand(&self, line: u64, request: Request, hint: Option<Hint>, got: Option<Got>) {
+    async fn hand(&self, line: u64, request: Request, hint: Option<Hint>, got: Option<Box<Got>>) {
         let (tell, mut events) = mpsc::unbounded_channel();
         let (done, mut end) = oneshot::channel();
         let (ticket, window) = (Ticket::new(), Arc::new(Mutex::new(Window::default())));

@@ -48,7 +48,7 @@ pub(crate) struct Caller {
     pub(crate) done: Option<oneshot::Sender<Result<Done, Error>>>,
     pub(crate) window: Arc<Mutex<Window>>,
     /// The answer to its first request, if that was made already.
-    pub(crate) got: Option<Got>,
+    pub(crate) got: Option<Box<Got>>,
 }
 
 /// A pair under work.
@@ -127,7 +127,7 @@ impl Work {
     pub(crate) fn got(&mut self, source: SourceId, url: &str, ask: &Ask) -> Option<Got> {
         let got = self.caller.got.take()?;
         let asked = ask.range == SMALL_ASKED && ask.condition == Condition::None && !ask.fresh;
-        (asked && source.0 == 0 && self.asking.urls.first().is_some_and(|first| first == url)).then_some(got)
+        (asked && source.0 == 0 && self.asking.urls.first().is_some_and(|first| first == url)).then_some(*got)
     }
 
     pub(crate) fn tell(&self, event: Event) {

@@ -108,13 +108,12 @@ impl Shared {
         let route = self.proxies.route(&target)?;
         let key = Key { target, proxy: route.name() };
         if get.shares && key.target.https {
-            match self.share(&key, &route).await? {
-                // As with a kept connection: the server may have left just now.
-                Some(stream) => match self.exchange(stream, get, chain, &key, &route).await {
+            // As with a kept connection: the server may have left just now.
+            if let Some(stream) = self.share(&key, &route).await? {
+                match self.exchange(stream, get, chain, &key, &route).await {
                     Err(Failure::Reset(_) | Failure::Truncated) => {}
                     other => return other,
-                },
-                None => {}
+                }
             }
         }
         if !get.fresh

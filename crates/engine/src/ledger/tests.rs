@@ -62,7 +62,7 @@ fn crh_12_a_ledger_cut_anywhere_gives_its_longest_good_prefix() {
     for len in 0..=log.len() {
         fs::write(at(&dir), &log[..len]).unwrap();
         let held = open(&dir).held();
-        assert!(held.count() % 10 == 0 && held.count() >= most, "{len} of {}", log.len());
+        assert!(held.count().is_multiple_of(10) && held.count() >= most, "{len} of {}", log.len());
         assert!(done[..held.count()].iter().all(|key| held.has(*key)));
         most = held.count();
     }
