@@ -342,7 +342,7 @@ impl Given {
                 request.headers.push((name, value));
             }
             Given::Checksum(sum) => request.checksum = Some(sum),
-            Given::Lanes(lanes) => request.lanes = lanes,
+            Given::Lanes(lanes) => request.lanes = Some(lanes),
             Given::Exists(exists) => request.exists = exists,
             Given::User(name) => {
                 let password = request.user.take().map_or_else(|| Secret::from(""), |(_, password)| password);
@@ -421,7 +421,7 @@ mod tests {
     fn options_of_aria2_mean_here_what_they_mean_there() {
         let (request, below) =
             parsed("http://a/\n  split=16\n max-connection-per-server=4\n dir=d/e\n").unwrap();
-        assert_eq!((request.lanes, below), (4, vec!["d".to_owned(), "e".to_owned()]));
+        assert_eq!((request.lanes, below), (Some(4), vec!["d".to_owned(), "e".to_owned()]));
         let (request, _) =
             parsed("http://a/\n user-agent=me\n header=X-A: 1\n gid=1234567890abcdef\n").unwrap();
         let fields: Vec<_> = request.headers.iter().map(|(n, v)| (n.as_str(), v.expose_secret())).collect();
