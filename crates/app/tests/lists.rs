@@ -355,7 +355,7 @@ fn dos_07_ten_thousand_queued_and_a_thousand_at_once_take_little() {
         }
         serve(request, out);
     });
-    let running = scene.start_bare(&["-i", "l", "-j", "1000"]);
+    let running = scene.start_bare(&["-i", "l", "-j", "1000", "--timeout", "30", "--connect-timeout", "30"]);
     let (mut files, id) = (0, running.id());
     until("a thousand are under way", || {
         files = files.max(fs::read_dir(format!("/proc/{id}/fd")).map_or(0, Iterator::count));

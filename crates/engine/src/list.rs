@@ -245,8 +245,8 @@ struct Crew {
     shared: Rc<Shared>,
     group: Group,
     crowd: RefCell<Crowd>,
-    /// Origins that refused something: their files have jobs from then on, which wait as they are told to.
-    strained: RefCell<HashSet<String>>,
+    /// Origins that refused something, and when: for a stall time their files have jobs, which wait as they are told to.
+    strained: RefCell<HashMap<String, Instant>>,
     waiting: tokio::sync::Mutex<mpsc::Receiver<Looked>>,
     /// Files that are about to go to the group.
     outbox: RefCell<Vec<Whole>>,
@@ -314,21 +314,23 @@ impl Crew {
     /// Whether the URL's host has refused something.
     fn strains(&self, url: &str) -> bool {
         let strained = self.strained.borrow();
-        !strained.is_empty() && origin_of(url).is_some_and(|origin| strained.contains(&origin))
+        let lately = |since: &Instant| since.elapsed() < self.shared.limits.stall;
+        !strained.is_empty() && origin_of(url).is_some_and(|origin| strained.get(&origin).is_some_and(lately))
     }
 
     /// What became of a request says something of its host.
     fn learn(&self, url: &str, got: Option<&Got>) {
         let strains = match got {
             Some(Ok(answer)) => refuses(answer.head.status),
-            Some(Err(_)) => true,
-            None => false,
+            Some(Err(Failure::Refused(_) | Failure::Reset(_) | Failure::Connect(_))) => true,
+            Some(Err(_)) | None => false,
         };
-        if strains
-            && let Some(origin) = origin_of(url)
-            && self.strained.borrow_mut().insert(origin)
-        {
-            self.crowd.borrow_mut().refused();
+        if strains && let Some(origin) = origin_of(url) {
+            let before = self.strained.borrow_mut().insert(origin, Instant::now());
+            // What many hear at once is one refusal.
+            if before.is_none_or(|before| before.elapsed() >= self.shared.limits.stall) {
+                self.crowd.borrow_mut().refused();
+            }
         }
     }
 
