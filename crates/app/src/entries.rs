@@ -155,6 +155,8 @@ pub(crate) enum Given {
     Header(String, Secret),
     Checksum(thence::Checksum),
     Lanes(u32),
+    /// Bytes a second.
+    Limit(Option<u64>),
     Exists(thence::Exists),
     User(String),
     Password(Secret),
@@ -241,11 +243,7 @@ fn given(name: &str, value: &str, base: &Path) -> Result<Option<Given>, Trouble>
         "http-user" => Given::User(value.to_owned()),
         "http-passwd" => Given::Password(value.into()),
         "max-download-limit" | "limit-rate" => {
-            if values::size(name, value)? > 0 {
-                let advice = "give --limit-rate, which is for all of them together";
-                return Err(Trouble::usage(name, "cannot be had for one file alone yet", advice));
-            }
-            return Ok(None);
+            Given::Limit(Some(values::size(name, value)?).filter(|&rate| rate > 0))
         }
         name if IDLE.contains(&name) => return Ok(None),
         _ => {
@@ -343,6 +341,7 @@ impl Given {
             }
             Given::Checksum(sum) => request.checksum = Some(sum),
             Given::Lanes(lanes) => request.lanes = Some(lanes),
+            Given::Limit(rate) => request.limit_rate = rate,
             Given::Exists(exists) => request.exists = exists,
             Given::User(name) => {
                 let password = request.user.take().map_or_else(|| Secret::from(""), |(_, password)| password);

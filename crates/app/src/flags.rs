@@ -122,6 +122,14 @@ pub(crate) struct Said {
     #[arg(long, value_name = "RATE")]
     pub(crate) limit_rate: Option<String>,
 
+    /// Most bytes a second from each host, with K, M or G; 0 for no limit
+    #[arg(long, value_name = "RATE")]
+    pub(crate) limit_host: Option<String>,
+
+    /// With -o -, bytes that may wait in memory for those before them, with K, M or G [default: 64M]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) window: Option<String>,
+
     /// Largest file to begin, with K, M or G
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_size: Option<String>,

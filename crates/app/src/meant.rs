@@ -199,7 +199,7 @@ fn keep_headers(said: &Said, headers: &[(String, Secret)]) -> Result<Vec<String>
 }
 
 fn options(said: &Said, mut limits: Limits) -> Result<Options, Trouble> {
-    let Said { timeout, connect_timeout, retry, max_size, limit_rate, .. } = said;
+    let Said { timeout, connect_timeout, retry, max_size, limit_rate, limit_host, window, .. } = said;
     if let Some(text) = timeout {
         limits.stall = values::seconds("--timeout", text)?;
     }
@@ -212,16 +212,31 @@ fn options(said: &Said, mut limits: Limits) -> Result<Options, Trouble> {
     if let Some(text) = max_size {
         limits.max_size = Some(values::size("--max-size", text)?);
     }
-    let rate = limit_rate.as_deref().map(|text| values::size("--limit-rate", text)).transpose()?;
+    if let Some(text) = window {
+        limits.window = least_window(values::size("--window", text)?)?;
+    }
+    let rate = |option: &str, text: &Option<String>| {
+        let rate = text.as_deref().map(|text| values::size(option, text)).transpose();
+        rate.map(|rate| rate.filter(|rate| *rate > 0))
+    };
     let agent = said.user_agent.as_deref().map(|text| values::field("--user-agent", text)).transpose()?;
     Ok(Options {
         limits,
         proxy: said.proxy.as_ref().map(values::proxy).transpose()?.unwrap_or_default(),
         cacert: said.cacert.as_deref().map(cacert).transpose()?,
         insecure: said.insecure,
-        limit_rate: rate.filter(|rate| *rate > 0),
+        limit_rate: rate("--limit-rate", limit_rate)?,
+        limit_host: rate("--limit-host", limit_host)?,
         user_agent: agent,
     })
+}
+
+/// A stream is read in pieces of 256 KiB, and one of them must fit.
+fn least_window(size: u64) -> Result<u64, Trouble> {
+    if size >= 256 << 10 {
+        return Ok(size);
+    }
+    Err(Trouble::usage("--window", "is less than 256K", "write for example --window 16M"))
 }
 
 fn cacert(path: &Path) -> Result<PathBuf, Trouble> {
@@ -337,12 +352,15 @@ mod tests {
         let limits = get(&words).options.limits;
         assert_eq!((limits.stall, limits.connect), (Duration::from_secs(2), Duration::from_millis(500)));
         assert_eq!((limits.retries, limits.max_size), (0, Some(1024)));
+        assert_eq!(get(&["--window", "1M", "-o-", URL]).options.limits.window, 1 << 20);
     }
 
     #[test]
     fn a_rate_of_0_is_no_limit() {
         assert_eq!(get(&["--limit-rate", "0", URL]).options.limit_rate, None);
         assert_eq!(get(&["--limit-rate", "2M", URL]).options.limit_rate, Some(2 << 20));
+        assert_eq!(get(&["--limit-host", "0", URL]).options.limit_host, None);
+        assert_eq!(get(&["--limit-host", "50K", URL]).options.limit_host, Some(50 << 10));
     }
 
     #[test]

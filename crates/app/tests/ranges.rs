@@ -466,10 +466,38 @@ fn a_file_that_is_replaced_between_runs_is_never_mixed() {
 #[test]
 fn net_12_sixteen_lanes_together_keep_to_the_rate() {
     const RATE: u64 = 1 << 20;
-    let scene = Scene::new();
+    // Not hurried: the planner looks at speeds more seldom than lanes have their turns.
+    let scene = Scene::new().env("THENCE_HURRY", "1");
     let begun = Instant::now();
     scene.run(&["-x16", "--limit-rate", "1M"]).whole();
     // Only too fast is wrong here: how slow a busy machine is says nothing. That nobody starves shows in the end of all.
     let least = Duration::from_secs_f64(LEN as f64 / RATE as f64 * 0.95);
     assert!(begun.elapsed() >= least, "{:?} instead of {least:?}", begun.elapsed());
+    assert!(
+        scene.requests().len() <= 20,
+        "our own limit was taken for late lanes: {:?}",
+        scene.requests().len()
+    );
+}
+
+/// Counted where it was sent: four downloads and eight connections of one host.
+#[test]
+fn net_12_a_limit_for_each_host_holds_over_downloads() {
+    const RATE: u64 = 1 << 20;
+    let scene = Scene::new();
+    let urls: Vec<String> = (0..4).map(|n| scene.origin.url(&format!("/{n}.bin"))).collect();
+    let args: Vec<&str> =
+        ["-x2", "--limit-host", "1M"].into_iter().chain(urls.iter().map(String::as_str)).collect();
+    let begun = Instant::now();
+    scene.run_bare(&args).code(0);
+    let least = Duration::from_secs_f64(4.0 * LEN as f64 / RATE as f64 * 0.95);
+    assert!(begun.elapsed() >= least, "{:?} instead of {least:?}", begun.elapsed());
+}
+
+/// What comes with the head alone is paid for over two seconds, the stall time of the test suites twice.
+#[test]
+fn net_12_no_stall_is_seen_in_our_own_limit() {
+    let scene = Scene::of(Served::new(files::content(1, 12_000)));
+    scene.run(&["-x1", "--limit-rate", "3K", "-v"]).whole();
+    assert_eq!(scene.requests().len(), 1);
 }

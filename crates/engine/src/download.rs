@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::Error;
 use crate::options::Request;
-use crate::orders::{Done, Order, Start, Ticket, Window};
+use crate::orders::{Done, Order, Start, Ticket, Whose, Window};
 
 /// A download under way. Dropping it cancels; what is held stays for the next run.
 pub struct Download {
@@ -59,6 +59,11 @@ impl Download {
     /// Adds another URL for the same bytes.
     pub fn add_source(&self, url: &str) {
         self.command(Command::Source(url.to_owned()));
+    }
+
+    /// Bytes a second from now on, beside the limits of its engine; `None` for no limit of its own.
+    pub fn limit_rate(&self, rate: Option<u64>) {
+        let _ = self.orders.send(Order::Limit(Whose::One(self.ticket.clone()), rate));
     }
 
     /// Stops the download and keeps part and journal; [`Download::wait`] then gives [`Error::Cancelled`].

@@ -3,14 +3,13 @@
 //! One mutation, then a full drain. Everything that waits (sockets, disks) is a task or another thread that
 //! answers with a [`Message`]; the driver itself never waits for anything else.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use thence_plan::{
-    Action, Ask, Bucket, Command, Event, Failure, Hash, Input, JobId, LaneId, Output, Placement, Record, Run,
+    Action, Ask, Command, Event, Failure, Hash, Input, JobId, LaneId, Output, Placement, Record, Run,
     SourceId, Take,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -24,10 +23,11 @@ use crate::http::{Client, Get};
 use crate::lane::{self, Control, Got, Port, Shared, Taking, Word};
 use crate::list::{self, Handed};
 use crate::options::Options;
-use crate::orders::{Done, Order, Start, Ticket};
+use crate::orders::{Done, Order, Start, Ticket, Whose};
 use crate::publish::Finish;
 use crate::start::{self, Hint, Started};
 use crate::sys::DiskError;
+use crate::toll::{Rate, Rates};
 use crate::verify::{self, Checker, Disk, shown};
 use crate::work::{Caller, Files, Next, Work};
 use crate::write::{OpenBlock, Pool, Writers};
@@ -78,8 +78,8 @@ struct Driver {
     shared: Rc<Shared>,
     options: Rc<Options>,
     works: BTreeMap<JobId, Work>,
-    /// Downloads being prepared, and whether they were cancelled meanwhile.
-    preparing: Vec<(Ticket, bool)>,
+    /// Downloads being prepared, their own rate limits, and whether they were cancelled meanwhile.
+    preparing: Vec<(Ticket, Rc<Rate>, bool)>,
     words: mpsc::UnboundedSender<(JobId, Word)>,
     inbox: mpsc::UnboundedReceiver<(JobId, Word)>,
     messages: mpsc::UnboundedSender<(JobId, Message)>,
@@ -109,7 +109,7 @@ impl Driver {
             pool: Pool::new(limits.slabs, limits.slab),
             writers: Writers::start().map_err(thread)?,
             disk: Disk::start().map_err(thread)?,
-            bucket: options.limit_rate.map(|rate| RefCell::new(Bucket::new(rate))),
+            rates: Rates::new(options.limit_rate, options.limit_host),
             limits: limits.clone(),
         };
         let (words, inbox) = mpsc::unbounded_channel();
@@ -223,6 +223,7 @@ impl Driver {
                     self.input(job, Input::Command(command));
                 }
             }
+            Order::Limit(whose, rate) => self.limit(&whose, rate),
             Order::Cancel(ticket) => self.cancel(&ticket),
             Order::Close(rested) => {
                 self.closing = Some(rested);
@@ -234,14 +235,29 @@ impl Driver {
         }
     }
 
+    /// Another rate counts from now on. The planner needs not know: it judges lanes by what they bring.
+    fn limit(&self, whose: &Whose, rate: Option<u64>) {
+        let now = Instant::now();
+        match whose {
+            Whose::All => self.shared.rates.set_all(now, rate),
+            Whose::Hosts => self.shared.rates.set_host(now, rate),
+            Whose::One(ticket) => {
+                let begun = self.works.values().map(|work| (&work.caller.ticket, &work.rate));
+                let preparing = self.preparing.iter().map(|(ticket, own, _)| (ticket, own));
+                begun.chain(preparing).filter(|(t, _)| *t == ticket).for_each(|(_, own)| own.set(now, rate));
+            }
+        }
+        self.works.values().flat_map(|work| work.lanes.values()).for_each(|control| control.look_again());
+    }
+
     fn job_of(&self, ticket: &Ticket) -> Option<JobId> {
         self.works.iter().find(|(_, work)| work.caller.ticket == *ticket).map(|(&job, _)| job)
     }
 
     /// A cancelled download first comes to rest, as in a pause.
     fn cancel(&mut self, ticket: &Ticket) {
-        if let Some(preparing) = self.preparing.iter_mut().find(|(t, _)| t == ticket) {
-            preparing.1 = true;
+        if let Some(preparing) = self.preparing.iter_mut().find(|(t, ..)| t == ticket) {
+            preparing.2 = true;
         }
         let Some(job) = self.job_of(ticket) else { return };
         if let Some(work) = self.works.get_mut(&job) {
@@ -253,7 +269,7 @@ impl Driver {
     /// Looks for held work before anything is asked; the answer is `Message::Prepared`.
     fn prepare(&mut self, start: Start, hint: Option<Hint>, got: Option<Box<Got>>) {
         let Start { ticket, request, tell, done, window } = start;
-        self.preparing.push((ticket.clone(), false));
+        self.preparing.push((ticket.clone(), Rate::new(request.limit_rate), false));
         let caller = Caller { ticket, tell, done: Some(done), window, got };
         let (shared, options, messages) = (self.shared.clone(), self.options.clone(), self.messages.clone());
         tokio::task::spawn_local(async move {
@@ -263,10 +279,12 @@ impl Driver {
     }
 
     fn on_prepared(&mut self, started: Started, mut caller: Caller) {
-        let cancelled = self.preparing.iter().any(|(t, cancelled)| *t == caller.ticket && *cancelled);
-        self.preparing.retain(|(t, _)| *t != caller.ticket);
+        let at = self.preparing.iter().position(|(t, ..)| *t == caller.ticket);
+        let (rate, cancelled) = at
+            .map(|at| self.preparing.swap_remove(at))
+            .map_or_else(|| (Rate::new(None), true), |(_, rate, cancelled)| (rate, cancelled));
         let over = match started {
-            Started::Begin { spec, asking, aim, files, sink, notes }
+            Started::Begin { spec, asking, aim, files, stream, notes }
                 if !cancelled && self.closing.is_none() =>
             {
                 let job = self.run.add(Instant::now(), *spec);
@@ -274,8 +292,9 @@ impl Driver {
                     asking,
                     aim,
                     caller,
+                    rate,
                     files,
-                    sink: sink.map(Rc::new),
+                    stream: stream.map(Rc::new),
                     lanes: BTreeMap::new(),
                     open: BTreeMap::new(),
                     batch: Vec::new(),
@@ -346,6 +365,10 @@ impl Driver {
             Action::Note(record) => self.note(job, record),
             Action::Check { block, len, hash } => self.check(job, block, len, hash),
             Action::Sync => self.after_records(job, Next::Sync),
+            Action::Forget { from } => {
+                let stream = self.works.get(&job).and_then(|work| work.stream.as_ref());
+                stream.into_iter().for_each(|stream| stream.forget(from));
+            }
             Action::Finish { total } => self.after_records(job, Next::Finish { total }),
             Action::Tell(event) => self.tell(job, event),
             Action::Fail(error) => self.fail(job, error),
@@ -354,7 +377,7 @@ impl Driver {
 
     fn open(&mut self, job: JobId, id: LaneId, source: SourceId, url: String, ask: Ask) {
         let Some(work) = self.works.get_mut(&job) else { return };
-        let control = Control::new();
+        let control = Control::new(work.rate.clone());
         work.lanes.insert(id, control.clone());
         let given_for = work.asking.urls.get(usize::from(source.0)).unwrap_or(&url).clone();
         let get = Get {
@@ -366,6 +389,7 @@ impl Driver {
             condition: ask.condition.clone(),
             fresh: ask.fresh,
             shares: false,
+            sparing: self.shared.rates.limit(&work.rate),
         };
         let port = Port { job, lane: id, words: self.words.clone() };
         let got = work.got(source, &get.url, &ask);
@@ -606,9 +630,9 @@ impl Driver {
         let Some(work) = self.works.get(&job) else { return };
         let (messages, shared) = (self.messages.clone(), self.shared.clone());
         let mut checksum = work.aim.checksum.clone();
-        if let Some(sink) = work.sink.clone() {
+        if let Some(stream) = work.stream.clone() {
             tokio::task::spawn_local(async move {
-                let finished = sink.finish().await.and_then(|digest| right(checksum.as_ref(), digest));
+                let finished = stream.finish().await.and_then(|digest| right(checksum.as_ref(), digest));
                 let done = finished.map(|digest| Done { digest: digest.map(shown), ..Done::default() });
                 let _ = messages.send((job, Message::Finished(done)));
             });

@@ -14,7 +14,7 @@ use crate::drive;
 use crate::error::Error;
 use crate::list::{Feed, List};
 use crate::options::{Options, Request, Target};
-use crate::orders::{Done, Listing, Order, Shown};
+use crate::orders::{Done, Listing, Order, Shown, Whose};
 
 /// What a list's reader sends at once waits in so many pieces: it reads on while the last is looked at.
 const CHUNKS: usize = 2;
@@ -66,6 +66,16 @@ impl Engine {
         // Without a driver the list ends at once.
         let _ = self.orders.send(Order::List(Box::new(listing)));
         (Feed::new(feed, self.options.clone()), List { news, shown, stop })
+    }
+
+    /// Another [`Options::limit_rate`] from now on.
+    pub fn limit_rate(&self, rate: Option<u64>) {
+        let _ = self.orders.send(Order::Limit(Whose::All, rate));
+    }
+
+    /// Another [`Options::limit_host`] from now on.
+    pub fn limit_host(&self, rate: Option<u64>) {
+        let _ = self.orders.send(Order::Limit(Whose::Hosts, rate));
     }
 
     /// Brings every download to rest on the disk and ends the engine's threads.

@@ -12,15 +12,16 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use bytes::{Buf, Bytes};
-use thence_plan::{Bucket, Ending, Failure, Grant, Head, Input, JobId, LaneId, Limits, Take, WantedDigest};
+use thence_plan::{Ending, Failure, Head, Input, JobId, LaneId, Limits, Take, WantedDigest};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant as Moment, Sleep, sleep_until};
 
 use crate::decode::Decoder;
 use crate::file::PartFile;
 use crate::http::{Answer, Body, Client, Get};
-use crate::sink::Sink;
+use crate::stream::Stream;
 use crate::sys::DiskError;
+use crate::toll::{Pass, Rate, Rates, Toll};
 use crate::verify::{self, Digester, Disk};
 use crate::write::{HAND, Handover, OpenBlock, Pool, Slab, Writers, Written};
 
@@ -41,7 +42,7 @@ pub(crate) struct Shared {
     pub(crate) pool: Pool,
     pub(crate) writers: Writers,
     pub(crate) disk: Disk,
-    pub(crate) bucket: Option<RefCell<Bucket>>,
+    pub(crate) rates: Rates,
     pub(crate) limits: Limits,
 }
 
@@ -51,7 +52,7 @@ pub(crate) enum Place {
     /// To their offsets in a part.
     Part { part: std::sync::Arc<PartFile>, block_size: u32, total: Option<u64> },
     /// In order to a consumer.
-    Sink(Rc<Sink>),
+    Stream(Rc<Stream>),
 }
 
 /// What the planner said after the head.
@@ -70,6 +71,8 @@ pub(crate) struct Control {
     begun: Cell<u64>,
     block_size: Cell<u64>,
     closing: Cell<bool>,
+    /// The limit of its download.
+    rate: Rc<Rate>,
     taking: RefCell<Option<Taking>>,
     /// The block that the lane is inside, and its hash state as far as it is written. Here, so that it outlives
     /// a lane that ends without a word, or before it heard its own.
@@ -78,12 +81,13 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    pub(crate) fn new() -> Rc<Control> {
+    pub(crate) fn new(rate: Rc<Rate>) -> Rc<Control> {
         Rc::new(Control {
             end: Cell::new(u64::MAX),
             begun: Cell::new(0),
             block_size: Cell::new(1),
             closing: Cell::new(false),
+            rate,
             taking: RefCell::new(None),
             left: RefCell::new(None),
             wake: Notify::new(),
@@ -113,6 +117,11 @@ impl Control {
 
     pub(crate) fn close(&self) {
         self.closing.set(true);
+        self.wake.notify_one();
+    }
+
+    /// A rate limit is another one: who waits for the old one looks again.
+    pub(crate) fn look_again(&self) {
         self.wake.notify_one();
     }
 
@@ -151,6 +160,7 @@ pub(crate) type Got = Result<Answer, Failure>;
 
 /// Runs a lane from its request, or from its answer if that is here, to its end.
 pub(crate) async fn run(shared: Rc<Shared>, control: Rc<Control>, port: Port, get: Get, got: Option<Got>) {
+    let asked = get.url.clone();
     let answer = match got {
         Some(got) => got,
         None => tokio::select! {
@@ -163,6 +173,7 @@ pub(crate) async fn run(shared: Rc<Shared>, control: Rc<Control>, port: Port, ge
         Ok(answer) => answer,
         Err(failure) => return port.end(Err(failure)),
     };
+    let toll = shared.rates.toll(hops.last().unwrap_or(&asked), control.rate.clone());
     let content = content_length(&head);
     port.say(Input::Head { lane: port.lane, hops, head });
     let Some(taking) = word(&control).await else {
@@ -177,7 +188,7 @@ pub(crate) async fn run(shared: Rc<Shared>, control: Rc<Control>, port: Port, ge
         Err(failure) => return port.end(Err(failure)),
     };
     let proof = Proof::new(taking.take.digest.clone(), content);
-    let mut reader = Reader::new(shared, control, port, taking, proof);
+    let mut reader = Reader::new(shared, control, port, taking, (proof, toll));
     let result = reader.read(body, decoder).await;
     reader.finish(result).await;
 }
@@ -251,8 +262,12 @@ struct Reader {
     skipped: Vec<u8>,
     /// Offset of the next body byte.
     at: u64,
-    /// Body bytes read that are not granted yet by the rate limit, or lie beyond the end.
+    /// Body bytes read that are not used yet, or lie beyond the end.
     rest: Bytes,
+    toll: Toll,
+    /// Bytes that they let it read.
+    allowed: u64,
+    /// When the rate limits are to be asked again: until then nothing is used, nor read.
     granted: Option<Moment>,
     /// Filled slabs, and the offset of their first byte.
     slabs: Vec<Slab>,
@@ -272,7 +287,7 @@ impl Reader {
         control: Rc<Control>,
         port: Port,
         taking: Taking,
-        proof: Option<Proof>,
+        (proof, toll): (Option<Proof>, Toll),
     ) -> Reader {
         Reader {
             shared,
@@ -284,6 +299,8 @@ impl Reader {
             skipped: Vec::new(),
             at: taking.take.from,
             rest: Bytes::new(),
+            toll,
+            allowed: u64::MAX,
             granted: None,
             slabs: Vec::with_capacity(HAND),
             slabs_at: 0,
@@ -300,9 +317,14 @@ impl Reader {
     async fn read(&mut self, mut body: Body, mut decoder: Decoder) -> Result<Ending, Failure> {
         let mut timer = Box::pin(sleep_until(Moment::now()));
         let mut ended = false;
+        self.toll.used(body.wire());
         loop {
             if self.control.closing.get() {
                 return Ok(Ending::Closed);
+            }
+            if !self.passes(0) {
+                self.turn(&mut body, &mut decoder, timer.as_mut()).await?;
+                continue;
             }
             if self.at >= self.control.end.get() {
                 if self.goes_on(&mut body).await? {
@@ -312,42 +334,63 @@ impl Reader {
                 Proof::settle(self.proof.take(), false)?;
                 return Ok(Ending::Range);
             }
-            if !self.rest.is_empty() && self.granted.is_none() {
+            if !self.rest.is_empty() {
                 self.use_rest().await?;
                 continue;
             }
-            if self.rest.is_empty() {
-                if let Some(piece) = decoder.piece()? {
-                    self.rest = piece;
-                    continue;
-                }
-                if ended {
-                    let ending = body.ending();
-                    body.release();
-                    Proof::settle(self.proof.take(), true)?;
-                    return Ok(ending);
-                }
+            if let Some(piece) = decoder.piece()? {
+                self.rest = piece;
+                continue;
             }
-            match self.next(&mut body, &decoder, timer.as_mut()).await {
-                Event::Woken => {}
-                Event::Granted => self.granted = None,
-                Event::Due => self.hand_over().await?,
-                Event::Written(written) => self.written(written)?,
-                Event::Chunk(chunk) => match chunk? {
-                    Some(bytes) => {
-                        self.count(bytes.len());
-                        if let Some(proof) = &mut self.proof {
-                            proof.digester.update(&bytes);
-                        }
-                        decoder.feed(bytes);
-                    }
-                    None => {
-                        decoder.end();
-                        ended = true;
-                    }
-                },
+            if ended {
+                let ending = body.ending();
+                body.release();
+                Proof::settle(self.proof.take(), true)?;
+                return Ok(ending);
+            }
+            ended = self.turn(&mut body, &mut decoder, timer.as_mut()).await?;
+        }
+    }
+
+    /// Waits for one thing, and does what it asks for. True once the body has ended.
+    async fn turn(
+        &mut self,
+        body: &mut Body,
+        decoder: &mut Decoder,
+        timer: std::pin::Pin<&mut Sleep>,
+    ) -> Result<bool, Failure> {
+        match self.next(body, decoder, timer).await {
+            Event::Woken => self.woken(),
+            Event::Granted => self.granted = None,
+            Event::Due => self.fell_due().await?,
+            Event::Written(written) => self.written(written)?,
+            Event::Chunk(chunk) => {
+                self.toll.used(body.wire());
+                let Some(bytes) = chunk? else {
+                    decoder.end();
+                    return Ok(true);
+                };
+                self.count(bytes.len());
+                if let Some(proof) = &mut self.proof {
+                    proof.digester.update(&bytes);
+                }
+                decoder.feed(bytes);
             }
         }
+        Ok(false)
+    }
+
+    /// Whether the rate limits let it go on and read `want` bytes, 0 for using what is read. If not, `granted` says until
+    /// when. How many they are stands in `allowed`.
+    fn passes(&mut self, want: u64) -> bool {
+        if self.granted.is_some() {
+            return false;
+        }
+        match self.toll.pass(Instant::now(), want) {
+            Pass::Upto(bytes) => self.allowed = bytes,
+            Pass::At(at) => self.granted = Some(at.into()),
+        }
+        self.granted.is_none()
     }
 
     /// At its end, while the message brings more: the lane rests until it hears whether that is wanted. False if not.
@@ -365,21 +408,24 @@ impl Reader {
         Ok(true)
     }
 
-    /// One step of waiting. The socket is not read while bytes of the last read are withheld by the rate limit.
+    /// One step of waiting. The socket is not read while a rate limit is waited for.
     async fn next(
         &mut self,
         body: &mut Body,
         decoder: &Decoder,
         mut timer: std::pin::Pin<&mut Sleep>,
     ) -> Event {
+        let want = if decoder.is_plain() { self.control.end.get().saturating_sub(self.at) } else { u64::MAX };
+        let idle = self.passes(want.min(self.shared.limits.slab as u64));
+        if idle {
+            body.allow(self.allowed);
+        }
         let wait = [self.due, self.granted].into_iter().flatten().min();
         if let Some(wait) = wait
             && timer.deadline() != wait
         {
             timer.as_mut().reset(wait);
         }
-        let idle = self.granted.is_none();
-        let want = if decoder.is_plain() { self.control.end.get().saturating_sub(self.at) } else { u64::MAX };
         tokio::select! {
             biased;
             () = self.control.wake.notified() => Event::Woken,
@@ -392,34 +438,19 @@ impl Reader {
         }
     }
 
-    /// Uses the next of what was read, as far as the rate limit grants it: below `from` it is compared or dropped, up
-    /// to the end stored. What is beyond that stays.
+    /// Uses the next of what was read: below `from` it is compared or dropped, up to the end stored. What is beyond that
+    /// stays.
     async fn use_rest(&mut self) -> Result<(), Failure> {
         let upto = if self.at < self.from { self.from } else { self.control.end.get() };
         let mut want = upto.saturating_sub(self.at).min(self.rest.len() as u64);
-        if matches!(self.place, Place::Part { .. }) && self.at >= self.from {
+        if self.at >= self.from {
             want = want.min(self.room());
-        }
-        if let Some(bucket) = &self.shared.bucket {
-            match bucket.borrow_mut().take(Instant::now(), want) {
-                Grant::Now(granted) => want = granted,
-                Grant::At(at) => {
-                    self.granted = Some(at.into());
-                    return Ok(());
-                }
-            }
         }
         if self.at < self.from {
             let skipped = self.rest.split_to(want as usize);
             return self.skip(skipped).await;
         }
-        let Place::Sink(sink) = &self.place else { return self.put(want).await };
-        let sink = sink.clone();
-        sink.write(self.rest.split_to(want as usize)).await?;
-        self.at += want;
-        self.control.begun.set(self.at);
-        self.port.say(Input::Taken { upto: self.at });
-        Ok(())
+        self.put(want).await
     }
 
     async fn skip(&mut self, bytes: Bytes) -> Result<(), Failure> {
@@ -458,7 +489,7 @@ impl Reader {
     async fn put(&mut self, bytes: u64) -> Result<(), Failure> {
         let size = self.shared.limits.slab as u64;
         if self.slabs.is_empty() || self.at.is_multiple_of(size) {
-            let slab = self.slab().await?;
+            let Some(slab) = self.slab().await? else { return Ok(()) };
             if self.at >= self.control.end.get() {
                 return Ok(());
             }
@@ -478,22 +509,80 @@ impl Reader {
         self.at += put as u64;
         self.control.begun.set(self.at);
         if self.due.is_none() {
-            self.due = Some(Moment::now() + self.shared.limits.hand_over);
+            self.due = Some(Moment::now() + self.patience());
         }
-        if self.slabs.len() == HAND && self.at.is_multiple_of(size) {
+        if self.slabs.len() == self.hand() && self.at.is_multiple_of(size) {
             self.hand_over().await?;
         }
         Ok(())
     }
 
-    /// Takes a slab. If there is none, what is in hand goes first: this wait is the only back-pressure.
-    async fn slab(&mut self) -> Result<Slab, Failure> {
-        if let Some(slab) = self.shared.pool.try_take() {
-            return Ok(slab);
-        }
+    /// Takes a slab. If there is none, what is in hand goes first: this wait is the only back-pressure. `None` when the lane
+    /// is to look again first: a consumer may keep it waiting for ever, a writer does not.
+    async fn slab(&mut self) -> Result<Option<Slab>, Failure> {
+        let Place::Stream(stream) = &self.place else {
+            if let Some(slab) = self.shared.pool.try_take() {
+                return Ok(Some(slab));
+            }
+            self.hand_over().await?;
+            self.settle().await?;
+            return Ok(Some(self.shared.pool.take().await));
+        };
+        let stream = stream.clone();
         self.hand_over().await?;
-        self.settle().await?;
-        Ok(self.shared.pool.take().await)
+        tokio::select! {
+            biased;
+            slab = stream.slab(self.at) => Ok(Some(slab)),
+            () = self.control.wake.notified() => {
+                self.woken();
+                Ok(None)
+            }
+        }
+    }
+
+    /// Slabs of one hand-over. A consumer in order gets each as soon as it is full.
+    fn hand(&self) -> usize {
+        if matches!(self.place, Place::Stream(_)) { 1 } else { HAND }
+    }
+
+    /// How long bytes stay in hand. Whoever reads a stream as it comes notices a fifth of a second, and not a fiftieth.
+    fn patience(&self) -> std::time::Duration {
+        let part = self.shared.limits.hand_over;
+        if matches!(self.place, Place::Stream(_)) { part / 10 } else { part }
+    }
+
+    /// What is in hand was there for long enough. Of a stream, nobody waits for what is ahead of the next bytes, and slabs
+    /// are not spent on less than they hold.
+    async fn fell_due(&mut self) -> Result<(), Failure> {
+        if let Place::Stream(stream) = &self.place
+            && !stream.is_edge(self.slabs_at)
+        {
+            self.due = Some(Moment::now() + self.shared.limits.hand_over);
+            return Ok(());
+        }
+        self.hand_over().await
+    }
+
+    /// The driver said something: to end, to end earlier, or that the limits are others.
+    fn woken(&mut self) {
+        self.granted = None;
+        self.toll.anew();
+    }
+
+    /// What is in hand waits for its turn from here on, or has it.
+    fn land(&mut self, stream: &Rc<Stream>) {
+        let (mut at, slabs) = (self.slabs_at, std::mem::take(&mut self.slabs));
+        for slab in slabs {
+            let len = slab.bytes().len() as u64;
+            let port = self.port.clone();
+            stream.land(at, slab, move |told| match told {
+                Ok(upto) => port.say(Input::Taken { upto }),
+                Err(failure) => port.say(Input::Unwritten(failure)),
+            });
+            at += len;
+        }
+        self.report();
+        self.port.say(Input::Landed { lane: self.port.lane, upto: at });
     }
 
     /// Gives what is in hand to a writer, once the hand-over before it is done.
@@ -503,7 +592,14 @@ impl Reader {
             return Ok(());
         }
         self.settle().await?;
-        let Place::Part { part, block_size, total } = &self.place else { return Ok(()) };
+        let (part, block_size, total) = match &self.place {
+            Place::Part { part, block_size, total } => (part, block_size, total),
+            Place::Stream(stream) => {
+                let stream = stream.clone();
+                self.land(&stream);
+                return Ok(());
+            }
+        };
         self.writing = Some(self.shared.writers.hand_over(Handover {
             part: part.clone(),
             offset: self.slabs_at,

@@ -57,9 +57,11 @@ mod publish;
 mod secret;
 mod sink;
 mod start;
+mod stream;
 mod sys;
 #[cfg(all(test, target_os = "linux", not(thence_portable)))]
 mod tests;
+mod toll;
 mod verify;
 mod work;
 mod write;

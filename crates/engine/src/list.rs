@@ -32,6 +32,7 @@ use crate::orders::{Done, Found, Heard, Item, Listing, Looked, Shown, Start, Tic
 use crate::secret::Secret;
 use crate::start::{self, Hint};
 use crate::sys::{self, Dir, DiskError};
+use crate::toll::Rate;
 use crate::verify::{Digester, shown};
 
 /// Directories of a list that are kept open. A list that has more opens them again.
@@ -294,7 +295,7 @@ impl Crew {
             Ok(Found::Nothing { dir, wanted, chosen }) => {
                 let hint = Hint { dir: dir.clone(), known: Vec::new() };
                 // What is limited is paid for lane by lane.
-                if self.shared.bucket.is_some() || self.strains(&request.urls[0]) {
+                if self.shared.rates.limit(&Rate::new(request.limit_rate)) || self.strains(&request.urls[0]) {
                     return self.hand(line, request, Some(hint), None).await;
                 }
                 let mut stop = self.stop.clone();
@@ -354,6 +355,7 @@ impl Crew {
             condition: Condition::None,
             fresh: false,
             shares: true,
+            sparing: false,
         };
         let answer = self.shared.client.get(get).await.map_err(|failure| Some(Box::new(Err(failure))))?;
         let whole = answer.hops.is_empty().then(|| small(wanted, chosen, &answer.head, &self.shared.limits));

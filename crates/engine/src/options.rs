@@ -33,8 +33,11 @@ pub struct Options {
     pub cacert: Option<PathBuf>,
     /// Accept any certificate. Taints the journal (R63).
     pub insecure: bool,
-    /// Body bytes a second over all lanes and downloads; `None` for no limit.
+    /// Bytes a second, read for answers, over all lanes and downloads; `None` for no limit. What holds of each limit: within
+    /// any second it is kept to 5 %, from the second one on; over HTTP/2 as far as pieces of 16 KiB allow.
     pub limit_rate: Option<u64>,
+    /// The same for each host (scheme, name, port), over all downloads.
+    pub limit_host: Option<u64>,
     /// `User-Agent` of every request; `None`: `thence/VERSION`.
     pub user_agent: Option<String>,
 }
@@ -48,7 +51,7 @@ pub enum Target {
         /// The final name.
         name: Option<String>,
     },
-    /// In order to a writer, from one lane; nothing is kept for a later run.
+    /// In order to a writer; nothing is kept for a later run. What comes early waits in memory ([`Limits::window`]).
     Stream(Box<dyn std::io::Write + Send>),
 }
 
@@ -74,6 +77,8 @@ pub struct Request {
     pub trust_overlap: bool,
     /// Store a body with a content coding as sent.
     pub raw: bool,
+    /// Bytes a second of this download, beside those of [`Options`]; `None` for no limit of its own.
+    pub limit_rate: Option<u64>,
     /// What to do when the final name is taken.
     pub exists: Exists,
     /// Mode of the finished file; part and journal are always 0600.
@@ -94,6 +99,7 @@ impl Request {
             strict: false,
             trust_overlap: false,
             raw: false,
+            limit_rate: None,
             exists: Exists::default(),
             mode: 0o644,
         }

@@ -37,9 +37,21 @@ pub struct Done {
 pub(crate) enum Order {
     Start(Box<Start>),
     Command(Ticket, Command),
+    /// Another rate limit, in bytes a second.
+    Limit(Whose, Option<u64>),
     Cancel(Ticket),
     List(Box<Listing>),
     Close(oneshot::Sender<()>),
+}
+
+/// What a rate limit is of.
+pub(crate) enum Whose {
+    /// Everything.
+    All,
+    /// Each host.
+    Hosts,
+    /// One download.
+    One(Ticket),
 }
 
 /// A download to be started.

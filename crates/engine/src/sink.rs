@@ -3,14 +3,14 @@
 use std::io::Write;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use bytes::Bytes;
 use thence_plan::{DiskFault, Failure, WantedDigest};
 use tokio::sync::oneshot;
 
 use crate::verify::Digester;
+use crate::write::Slab;
 
 enum Order {
-    Write(Bytes, oneshot::Sender<Result<(), Failure>>),
+    Write(Vec<Slab>, oneshot::Sender<Result<(), Failure>>),
     Finish(oneshot::Sender<Result<Option<WantedDigest>, Failure>>),
 }
 
@@ -30,10 +30,10 @@ impl Sink {
         Ok(Sink { orders })
     }
 
-    /// Writes all of `bytes`.
-    pub(crate) async fn write(&self, bytes: Bytes) -> Result<(), Failure> {
+    /// Writes all of them, one after the other; each is free again when it is written.
+    pub(crate) async fn write(&self, slabs: Vec<Slab>) -> Result<(), Failure> {
         let (answer, result) = oneshot::channel();
-        self.orders.send(Order::Write(bytes, answer)).map_err(|_| gone())?;
+        self.orders.send(Order::Write(slabs, answer)).map_err(|_| gone())?;
         result.await.map_err(|_| gone())?
     }
 
@@ -48,12 +48,15 @@ impl Sink {
 fn serve(mut writer: Box<dyn Write + Send>, mut digester: Option<Digester>, inbox: &Receiver<Order>) {
     while let Ok(order) = inbox.recv() {
         match order {
-            Order::Write(bytes, answer) => {
-                let result = writer.write_all(&bytes).map_err(|error| failed(&error));
-                if let Some(digester) = &mut digester {
-                    digester.update(&bytes);
-                }
-                let _ = answer.send(result);
+            Order::Write(slabs, answer) => {
+                let written = slabs.into_iter().try_for_each(|slab| {
+                    writer.write_all(slab.bytes())?;
+                    if let Some(digester) = &mut digester {
+                        digester.update(slab.bytes());
+                    }
+                    Ok(())
+                });
+                let _ = answer.send(written.map_err(|error| failed(&error)));
             }
             Order::Finish(answer) => {
                 let flushed = writer.flush().map_err(|error| failed(&error));

@@ -17,6 +17,7 @@ use crate::orders::Done;
 use crate::publish::Finish;
 use crate::secret::{ExposeSecret, Fields, Secret};
 use crate::sink::Sink;
+use crate::stream::Stream;
 use crate::sys::{self, Dir};
 use crate::work::{Aim, Asking, Files};
 
@@ -34,7 +35,7 @@ pub(crate) enum Started {
         asking: Asking,
         aim: Aim,
         files: Option<Files>,
-        sink: Option<Sink>,
+        stream: Option<Stream>,
         /// To be told before anything else.
         notes: Vec<Event>,
     },
@@ -98,13 +99,14 @@ async fn begin(
         kept,
         secret,
     };
-    let (mut files, mut sink, mut notes) = (None, None, Vec::new());
+    let (mut files, mut stream, mut notes) = (None, None, Vec::new());
     match request.target {
         Target::Stream(writer) => {
             spec.stream = true;
             let algorithm = request.checksum.as_ref().map(|c| c.algorithm.as_str());
             let started = Sink::start(writer, algorithm);
-            sink = Some(started.map_err(|e| Error::Option(format!("no thread for the output: {e}")))?);
+            let sink = started.map_err(|e| Error::Option(format!("no thread for the output: {e}")))?;
+            stream = Some(Stream::new(sink, &options.limits));
         }
         Target::File { dir, .. } => {
             let (dir, known) = match hint {
@@ -129,7 +131,7 @@ async fn begin(
         }
     }
     asking.headers = Arc::new(request.headers);
-    Ok(Started::Begin { spec: Box::new(spec), asking, aim, files, sink, notes })
+    Ok(Started::Begin { spec: Box::new(spec), asking, aim, files, stream, notes })
 }
 
 enum Held {

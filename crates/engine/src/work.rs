@@ -16,8 +16,9 @@ use crate::lane::{Control, Got, Place};
 use crate::options::Checksum;
 use crate::orders::{Done, Ticket, Window};
 use crate::secret::{Fields, Secret};
-use crate::sink::Sink;
+use crate::stream::Stream;
 use crate::sys::Dir;
+use crate::toll::Rate;
 use crate::verify::Checker;
 use crate::write::OpenBlock;
 
@@ -89,8 +90,10 @@ pub(crate) struct Work {
     pub(crate) aim: Aim,
     pub(crate) caller: Caller,
     pub(crate) files: Option<Files>,
-    pub(crate) sink: Option<Rc<Sink>>,
+    pub(crate) stream: Option<Rc<Stream>>,
     pub(crate) lanes: BTreeMap<LaneId, Rc<Control>>,
+    /// Its own rate limit.
+    pub(crate) rate: Rc<Rate>,
     /// Hash states of blocks that some lane stopped in.
     pub(crate) open: BTreeMap<u32, OpenBlock>,
     /// Records not yet appended; one append is under way at most.
@@ -105,8 +108,8 @@ pub(crate) struct Work {
 impl Work {
     /// Where a lane's bytes go; `None` before the files are made.
     pub(crate) fn place(&self) -> Option<Place> {
-        if let Some(sink) = &self.sink {
-            return Some(Place::Sink(sink.clone()));
+        if let Some(stream) = &self.stream {
+            return Some(Place::Stream(stream.clone()));
         }
         let files = self.files.as_ref()?;
         Some(Place::Part { part: files.pair.part.clone(), block_size: files.block_size, total: files.total })

@@ -94,6 +94,11 @@ impl Slab {
         count
     }
 
+    /// Whether the bytes of `other` go on where this one's end, `at` from its start, and have room behind them.
+    pub(crate) fn fits_behind(&self, at: u64, other: &Slab) -> bool {
+        self.bytes().len() as u64 == at && other.bytes().len() <= self.room.end - self.full
+    }
+
     /// What is not filled yet, to be read into; say `filled` afterwards. Empty when the slab is full.
     pub(crate) fn room(&mut self) -> &mut [u8] {
         &mut self.memory[self.full..self.room.end]

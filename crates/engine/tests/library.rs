@@ -91,6 +91,25 @@ async fn fetch_saves_the_file_and_a_second_call_finds_it() {
     assert_eq!((origin.requests().len(), names(&dir)), (asked, vec!["other name".to_owned()]));
 }
 
+/// A limit of one download, then one of all, lifted while it waits for its turn: it would take an hour and more.
+#[tokio::test]
+async fn net_12_limits_are_changed_while_a_download_runs() {
+    let ((origin, _file), dir, engine) = (origin(None), place(), engine());
+    let mut request = Request::new(origin.url("/file.bin"), dir.path());
+    request.limit_rate = Some(1_000);
+    let mut download = engine.start(request);
+    in_time(async { while !matches!(download.event().await, Some(Event::Started { .. })) {} }).await;
+    engine.limit_rate(Some(1_000));
+    engine.limit_host(Some(1_000));
+    download.limit_rate(None);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(download.progress().held < LEN as u64 / 2);
+    engine.limit_rate(None);
+    engine.limit_host(None);
+    in_time(download.wait()).await.unwrap();
+    is_whole(&dir.path().join("file.bin"));
+}
+
 #[tokio::test]
 async fn two_downloads_of_one_host_share_an_engine() {
     let ((origin, _file), dir, engine) = (origin(None), place(), engine());

@@ -111,6 +111,7 @@ fn any(input: &mut Bytes<'_>, opened: u32) -> Input {
         10 => Input::Checked { block: u32::from(input.byte() % 16), same: !input.byte().is_multiple_of(4) },
         11 => Input::Compared { lane, same: !input.byte().is_multiple_of(4) },
         12 => Input::Synced(disk(input)),
+        13 if input.byte().is_multiple_of(2) => Input::Landed { lane, upto: input.number() },
         13 => Input::Taken { upto: input.number() },
         14 => Input::Finished(disk(input)),
         _ => Input::Command(match input.byte() % 4 {

@@ -73,6 +73,11 @@ impl Free {
         self.0.first_key_value().map(|(&s, &e)| (s, e))
     }
 
+    /// Where the last interval ends.
+    pub(crate) fn last(&self) -> Option<u64> {
+        self.0.last_key_value().map(|(_, &end)| end)
+    }
+
     pub(crate) fn largest(&self) -> Option<(u64, u64)> {
         self.0.iter().map(|(&s, &e)| (s, e)).max_by_key(|&(s, e)| (e - s, std::cmp::Reverse(s)))
     }

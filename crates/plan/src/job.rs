@@ -4,13 +4,15 @@
 //! happen now. Nothing is remembered as "to do" that the state does not show.
 //!
 //! Rooms: `answer` (heads to verdicts to deeds), `assign` (opening, cutting, handing over), `measure` (speeds, and how
-//! many lanes there may be), `usual` (what a lane does as a rule), `settle` (storing, syncing, checking, finishing),
-//! `pending` (what the disk owes), `trouble` (failures, changes, ends), `audit` (the books, for tests).
+//! many lanes there may be), `usual` (what a lane does as a rule), `order` (streams), `settle` (storing, syncing,
+//! checking, finishing), `pending` (what the disk owes), `trouble` (failures, changes, ends), `audit` (the books, for
+//! tests).
 
 mod answer;
 mod assign;
 mod audit;
 mod measure;
+mod order;
 mod pending;
 mod settle;
 mod trouble;
@@ -101,6 +103,10 @@ pub(crate) struct Job {
     settle: Settle,
     /// Bytes a stream's consumer has taken.
     streamed: u64,
+    /// Bytes beyond those that wait for it.
+    landed: Free,
+    /// Some answer came under another tag: each further request of a stream, which cannot begin anew, is a risk.
+    fickle: bool,
     generations: u32,
     /// The next `Place` moves a pair aside.
     retire: bool,
@@ -142,6 +148,8 @@ impl Job {
             lanes: BTreeMap::new(),
             settle: Settle::default(),
             streamed: 0,
+            landed: Free::default(),
+            fickle: false,
             generations: 0,
             retire: false,
             overlap: false,
@@ -182,7 +190,8 @@ impl Job {
             Input::Checked { block, same } => self.on_checked(block, same, turn),
             Input::Compared { lane, same } => self.on_compared(lane, same, turn),
             Input::Synced(result) => self.on_synced(result, turn),
-            Input::Taken { upto } => self.on_taken(upto, turn),
+            Input::Landed { lane, upto } => self.on_landed(lane, upto, turn),
+            Input::Taken { upto } => self.on_taken(upto),
             Input::Finished(result) => self.on_finished(result, turn),
             Input::Unwritten(failure) => self.fail_on_disk(failure),
             Input::Command(command) => self.on_command(command),
@@ -263,12 +272,12 @@ impl Job {
     }
 
     fn held(&self) -> u64 {
-        if self.spec.stream { self.streamed } else { self.blocks.held() }
+        if self.spec.stream { self.streamed + self.landed.bytes() } else { self.blocks.held() }
     }
 
-    /// Offset after the last byte held or taken.
+    /// Offset after the last byte held, landed or taken.
     fn last_held(&self) -> u64 {
-        if self.spec.stream { self.streamed } else { self.blocks.last_held() }
+        if self.spec.stream { self.landed.last().unwrap_or(self.streamed) } else { self.blocks.last_held() }
     }
 
     fn source(&mut self, id: SourceId) -> &mut Source {
@@ -289,7 +298,7 @@ impl Job {
         // Whoever has begun all its blocks answers so at once: it is not asked again before something changed.
         lane.asked_to_narrow = Some(turn.now);
         // A lane answers with the first block it has not begun, or with its old end.
-        if end < lane.due && end >= lane.stored && end == self.blocks.boundary(end) {
+        if end < lane.due && end >= lane.stored && (self.spec.stream || end == self.blocks.boundary(end)) {
             self.free.give(end, lane.end);
             (lane.end, lane.due) = (end, end);
         }
@@ -300,21 +309,10 @@ impl Job {
         let heir = self.heir_of(id);
         let Some(lane) = self.lanes.get_mut(&id).filter(|lane| lane.is_reading()) else { return };
         let brought = lane.purpose == Purpose::Store && lane.stored == lane.end && lane.reach > lane.end;
-        if brought && heir.is_none() && !self.spec.stream {
+        if brought && heir.is_none() {
             lane.state = State::Rested(turn.now);
         } else {
             self.close(id, turn);
-        }
-    }
-
-    fn on_taken(&mut self, upto: u64, turn: &Turn<'_>) {
-        let at = self.streamed;
-        if let Some(lane) = self.lanes.values_mut().find(|l| l.stores(at)).filter(|_| self.spec.stream) {
-            lane.stored = lane.stored.max(upto).min(lane.end);
-            self.streamed = self.streamed.max(lane.stored);
-        }
-        if self.outgrows(self.streamed, turn) {
-            self.failing.get_or_insert(Error::TooLarge { size: self.streamed });
         }
     }
 

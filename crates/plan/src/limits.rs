@@ -64,6 +64,10 @@ pub struct Limits {
     pub slabs: usize,
     /// Size of a slab, a multiple of 4 KiB. Default 256 KiB, which is also the most that one read of a socket gives.
     pub slab: usize,
+    /// Bytes of a stream (`-o -`) that may wait in memory for those before them. Default 64 MiB: with eight lanes ranges of
+    /// 4 MiB, which take a second at 4 MB/s each, and half of it for lanes that fall behind. Less than 16 KiB counts as
+    /// that; what bodies take of memory is this and a slab.
+    pub window: u64,
     /// Largest file that is begun. Default `None`, any; a body that tells no length is stopped when it is past it (R67).
     pub max_size: Option<u64>,
     /// Largest ratio of a decoded body to its coded bytes (R49). Default 1,000: gzip cannot reach 1,033.
@@ -128,6 +132,7 @@ impl Default for Limits {
             generations: 5,
             slabs: 12 << 20,
             slab: 256 << 10,
+            window: 64 << 20,
             max_size: None,
             decode_ratio: 1_000,
             discard: 16 << 10,

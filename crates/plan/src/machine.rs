@@ -13,6 +13,8 @@
 //!   `Stored` of what the lane took, so the blocks tell exactly how far it got.
 //! - A block has one writer. A lane starts at a block's start or exactly where the last writer stopped;
 //!   the engine keeps the hash state of an open block from lane to lane.
+//! - Of a stream nothing is stored: what a lane took has `Landed`, and is `Taken` once it was its turn. A lane must get
+//!   room for what it owns up to `Limits::window` beyond that; where its bytes are the next ones, always.
 //! - `Narrow` is a question; `Narrowed{end}` answers with the first block not begun (or the lane's old
 //!   end). Only from there may the range be given away.
 
@@ -166,7 +168,15 @@ pub enum Input {
     },
     /// The answer to `Sync`: everything `Stored` before `Sync` was said is on stable storage.
     Synced(Result<(), Failure>),
-    /// A consumer in order (a stream) has taken everything below this offset; instead of `Stored`.
+    /// Of a stream, instead of `Stored`: everything that a lane took below this offset waits for the consumer, or is on its
+    /// way there.
+    Landed {
+        /// The lane.
+        lane: LaneId,
+        /// The offset.
+        upto: u64,
+    },
+    /// A stream's consumer has taken everything below this offset.
     Taken {
         /// The offset.
         upto: u64,
@@ -235,6 +245,11 @@ pub enum Action {
     },
     /// Sync part and journal.
     Sync,
+    /// Of a stream: what waits for the consumer from here on counts no more. It was not given on.
+    Forget {
+        /// The offset.
+        from: u64,
+    },
     /// Walk the finish sequence; the length is final.
     Finish {
         /// Complete length in bytes.
@@ -304,7 +319,7 @@ pub struct JobSpec {
     pub raw: bool,
     /// A digest will prove the whole.
     pub digest: bool,
-    /// No file: bytes go to a consumer in order, one lane, nothing is resumed by a later run.
+    /// No file: bytes go to a consumer in order, and nothing is resumed by a later run.
     pub stream: bool,
     /// What an earlier run left.
     pub held: Option<Held>,

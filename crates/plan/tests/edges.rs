@@ -356,7 +356,7 @@ fn a_stream_that_changed_before_its_first_byte_begins_again() {
     let changed = |taken: u64| {
         let mut desk = job().stream().begun(whole(8 * K).tag(A));
         if taken > 0 {
-            desk.put(Input::Taken { upto: taken });
+            desk.landed(LaneId(0), taken).taken(taken);
         }
         desk.ended(LaneId(0), Err(Failure::Truncated)).later(1_000);
         let lane = desk.opened()[0];
@@ -652,7 +652,7 @@ fn r37_a_close_is_no_end_of_its_own_where_the_length_was_told() {
 #[test]
 fn a_digest_proves_what_goes_on_with_a_stream() {
     let mut desk = job().stream().digest().begun(whole(2 * K));
-    desk.put(Input::Taken { upto: 9 }).ended(LaneId(0), Err(Failure::Truncated)).later(1_000);
+    desk.landed(LaneId(0), 9).ended(LaneId(0), Err(Failure::Truncated)).later(1_000);
     let lane = desk.last_lane().unwrap();
     desk.head(lane, part(9, 2 * K, 2 * K));
     assert_eq!((desk.take(lane).map(|take| take.at), desk.error()), (Some(9), None));

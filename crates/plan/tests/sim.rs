@@ -24,6 +24,8 @@ mod lies;
 mod scenario;
 #[path = "sim/server.rs"]
 mod server;
+#[path = "sim/stream.rs"]
+mod stream;
 #[path = "sim/tags.rs"]
 mod tags;
 #[path = "sim/world.rs"]

@@ -28,7 +28,7 @@ const ORDER: &[(&str, &[&str])] = &[
     ]),
     ("crates/engine", &[
         "error", "secret", "planted", "sys", "journal", "mark", "lock", "file", "write", "verify", "publish", "find", "inspect",
-        "options", "orders", "http", "decode", "sink", "lane", "work", "finish", "start", "group", "ledger", "list", "drive", "download", "engine",
+        "options", "orders", "http", "decode", "sink", "stream", "toll", "lane", "work", "finish", "start", "group", "ledger", "list", "drive", "download", "engine",
     ]),
     ("crates/app", &[
         "printable", "exit", "sys", "say", "netrc", "login", "values", "list", "entries", "flags", "meant",

@@ -24,6 +24,8 @@ pub(crate) struct Body {
     due: Option<u64>,
     ended: bool,
     stall: Stall,
+    /// What its connection had read when it was asked; over HTTP/2, body bytes so far.
+    read: u64,
     home: Home,
 }
 
@@ -40,9 +42,10 @@ pub(super) struct Home {
 }
 
 impl Body {
-    /// The body of an answer with this head.
+    /// The body of an answer with this head; its connection had read so much when it was asked.
     pub(super) fn new(
         connection: Connection,
+        before: u64,
         incoming: Incoming,
         framing: Framing,
         home: Home,
@@ -50,10 +53,22 @@ impl Body {
     ) -> Body {
         let due = incoming.size_hint().exact();
         let Framing(ending) = framing;
-        Body { connection, incoming, ending, due, ended: false, stall: Stall::new(limits.stall), home }
+        let read = if connection.is_http2() { 0 } else { before };
+        Body { connection, incoming, ending, due, ended: false, stall: Stall::new(limits.stall), read, home }
     }
 
-    /// The next bytes, never none; `None` when the message, or a clean close, ended the body. Trailers are
+    /// Bytes that were read for this answer: from the socket, its head and the framing of TLS included. Streams of
+    /// HTTP/2 share their socket, so that only what each got is known.
+    pub(crate) fn wire(&self) -> u64 {
+        if self.connection.is_http2() { self.read } else { self.connection.read() - self.read }
+    }
+
+    /// So many bytes may be read until more are allowed; `u64::MAX` for any number.
+    pub(crate) fn allow(&self, bytes: u64) {
+        self.connection.allow(bytes);
+    }
+
+    /// The next bytes; none when all that was allowed is read, and made no piece; `None` when the message, or a clean close, ended the body. Trailers are
     /// read and dropped (R44). The socket is read for `want` bytes at most, so that what is beyond them costs nothing
     /// if the body is given up there; the head's first read may have brought more, and a TLS record or an HTTP/2 frame.
     ///
@@ -74,8 +89,10 @@ impl Body {
             self.stall.stop();
             return Poll::Ready(data);
         }
-        let silent = self.stall.poll(cx, self.connection.signs_of_life());
-        silent.map(|()| Err(Failure::Stalled(Phase::Body)))
+        if self.stall.poll(cx, self.connection.signs_of_life()).is_ready() {
+            return Poll::Ready(Err(Failure::Stalled(Phase::Body)));
+        }
+        if self.connection.is_spent() { Poll::Ready(Ok(Some(Bytes::new()))) } else { Poll::Pending }
     }
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Failure>> {
@@ -89,6 +106,9 @@ impl Body {
                 && !data.is_empty()
             {
                 self.due = self.due.map(|due| due.saturating_sub(data.len() as u64));
+                if self.connection.is_http2() {
+                    self.read += data.len() as u64;
+                }
                 return Poll::Ready(Ok(Some(data)));
             }
         }
@@ -125,6 +145,7 @@ impl Body {
     /// Gives the connection back for the next request, if the message has ended and the server keeps it open;
     /// else closes it. The last bytes need not have been followed by a `None`.
     pub(crate) fn release(mut self) {
+        self.allow(u64::MAX);
         if !self.ended {
             let _ = self.poll_data(&mut Context::from_waker(Waker::noop()));
         }
@@ -136,6 +157,7 @@ impl Body {
     /// Reads what is left of a small body whose bytes nobody wants, then releases. A large, slow or endless
     /// one (URL-09) costs its connection.
     pub(crate) async fn discard(mut self) {
+        self.allow(u64::MAX);
         let mut left = self.home.worth;
         if self.due.is_some_and(|due| due > left) || self.ending != Ending::Message {
             return;

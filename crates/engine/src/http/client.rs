@@ -174,8 +174,8 @@ impl Shared {
             user_agent: &self.user_agent,
         };
         let request = build(get, &way)?;
-        let interim = Arc::default();
-        let response = connection.ask(request, &interim, &self.limits).await?;
+        let (interim, before) = (Arc::default(), connection.read());
+        let response = connection.ask(request, &interim, get.sparing, &self.limits).await?;
         if way.forwards.is_some() && response.status() == 407 {
             return Err(wants_credentials());
         }
@@ -188,7 +188,7 @@ impl Shared {
             worth: self.limits.discard,
             patience: self.limits.happy_eyeballs,
         };
-        let body = Body::new(connection, incoming, framing, home, &self.limits);
+        let body = Body::new(connection, before, incoming, framing, home, &self.limits);
         Ok((head(&parts), body))
     }
 

@@ -25,6 +25,8 @@ use super::turns::Turns;
 
 /// Bytes of hyper's read buffer over HTTP/1: a slab's size, the most that one read can hand over.
 const READ_BUFFER: usize = 256 << 10;
+/// Bytes of one read for a head, where what comes with it must be paid for: most heads are no longer.
+const LITTLE: u64 = 512;
 /// Window of an HTTP/2 stream and of its connection: enough for a gigabit a second over 100 ms. It holds no memory, for
 /// what nobody waits for is not read.
 const WINDOW: u32 = 16 << 20;
@@ -156,10 +158,12 @@ impl Connection {
         &mut self,
         mut request: Request<Nothing>,
         interim: &Arc<Interim>,
+        sparing: bool,
         limits: &Limits,
     ) -> Result<Response<Incoming>, Failure> {
         interim.clone().watch(&mut request);
-        self.want(u64::MAX);
+        self.want(if sparing { LITTLE } else { u64::MAX });
+        self.meter.allow(u64::MAX);
         let mut answer = self.send(request);
         let mut stall = Stall::new(limits.stall);
         std::future::poll_fn(|cx| {
@@ -188,6 +192,23 @@ impl Connection {
         if !self.is_http2() {
             self.meter.want(bytes);
         }
+    }
+
+    /// So many bytes may be read until more are allowed. Over HTTP/2 a turn is read whatever is allowed.
+    pub(super) fn allow(&self, bytes: u64) {
+        if !self.is_http2() {
+            self.meter.allow(bytes);
+        }
+    }
+
+    /// All that was allowed is read.
+    pub(super) fn is_spent(&self) -> bool {
+        self.meter.is_spent()
+    }
+
+    /// Bytes read from its socket so far.
+    pub(super) fn read(&self) -> u64 {
+        self.meter.read()
     }
 
     /// The next frame of a response's body.

@@ -129,15 +129,20 @@ fn prepare(tcp: &TcpStream, limits: &Limits) -> IoResult<()> {
     SockRef::from(tcp).set_tcp_keepalive(&probes)
 }
 
-/// What a connection read, and the most that its next read may take.
+/// What a connection read, the most that its next read may take, and the most that all of them may.
 pub(super) struct Meter {
     read: AtomicU64,
     want: AtomicUsize,
+    allowed: AtomicU64,
 }
 
 impl Default for Meter {
     fn default() -> Meter {
-        Meter { read: AtomicU64::new(0), want: AtomicUsize::new(usize::MAX) }
+        Meter {
+            read: AtomicU64::new(0),
+            want: AtomicUsize::new(usize::MAX),
+            allowed: AtomicU64::new(u64::MAX),
+        }
     }
 }
 
@@ -151,6 +156,30 @@ impl Meter {
     /// No more than so many bytes are wanted: the rest stays in the kernel, and costs nothing if it is never read.
     pub(super) fn want(&self, bytes: u64) {
         self.want.store(usize::try_from(bytes).unwrap_or(usize::MAX).max(1), Ordering::Relaxed);
+    }
+
+    /// So many bytes are read in all until it is said again; `u64::MAX` for any number. Nobody is woken by it: whoever
+    /// says so asks again.
+    pub(super) fn allow(&self, bytes: u64) {
+        self.allowed.store(bytes, Ordering::Relaxed);
+    }
+
+    /// All that was allowed is read.
+    pub(super) fn is_spent(&self) -> bool {
+        self.allowed.load(Ordering::Relaxed) == 0
+    }
+
+    fn next(&self) -> usize {
+        let allowed = usize::try_from(self.allowed.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
+        self.want.load(Ordering::Relaxed).min(allowed)
+    }
+
+    fn count(&self, bytes: u64) {
+        self.read.fetch_add(bytes, Ordering::Relaxed);
+        let allowed = self.allowed.load(Ordering::Relaxed);
+        if allowed != u64::MAX {
+            self.allow(allowed.saturating_sub(bytes));
+        }
     }
 }
 
@@ -174,7 +203,10 @@ impl AsyncRead for Wire {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<IoResult<()>> {
         let before = buf.filled().len();
-        let want = self.meter.want.load(Ordering::Relaxed);
+        let want = self.meter.next();
+        if want == 0 {
+            return Poll::Pending;
+        }
         let done = if want >= buf.remaining() {
             Pin::new(&mut self.tcp).poll_read(cx, buf)
         } else {
@@ -184,7 +216,7 @@ impl AsyncRead for Wire {
             buf.advance(read);
             done
         };
-        self.meter.read.fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);
+        self.meter.count((buf.filled().len() - before) as u64);
         done
     }
 }

@@ -34,6 +34,8 @@ pub(crate) struct Get {
     pub(crate) fresh: bool,
     /// What comes is small: share a connection with others where the server speaks HTTP/2.
     pub(crate) shares: bool,
+    /// Read little beyond the head: what comes is limited, and 64 lanes read half a megabyte along with their heads.
+    pub(crate) sparing: bool,
 }
 
 /// Fields that decide which bytes come, how they are framed, or what the connection is for. They are ours.
@@ -228,6 +230,7 @@ mod tests {
             condition: Condition::None,
             fresh: false,
             shares: false,
+            sparing: false,
         }
     }
 

@@ -6,7 +6,7 @@ use crate::file::tests::{BLOCK, dir, draft};
 /// Or the next lane would begin inside a block with the hash state of its start, which a writer refuses.
 #[tokio::test]
 async fn a_lane_closed_before_it_heard_its_word_leaves_the_state_it_was_given() {
-    let (dir, control, mut open) = (dir(), Control::new(), OpenBlock::new());
+    let (dir, control, mut open) = (dir(), Control::new(Rate::new(None)), OpenBlock::new());
     let part = place(&draft(dir.path())).unwrap().part;
     open.update(b"five!");
     let at = 2 * u64::from(BLOCK) + 5;

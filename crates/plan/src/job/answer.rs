@@ -1,6 +1,6 @@
 //! From a head to a deed: the judge says what may be believed, this says what is done about it.
 
-use super::{Job, Phase, Turn};
+use super::{Job, Phase, Turn, order};
 use crate::blocks::Blocks;
 use crate::digest::content_digest;
 use crate::event::{Error, Event};
@@ -181,14 +181,15 @@ impl Job {
         if self.lanes.keys().any(|&l| Some(l) != heir) || !self.settle.is_quiet() {
             return;
         }
-        if self.streamed > 0 {
+        if self.edge() > 0 {
             // A lane that was on its way out has given bytes of the old generation to the consumer.
             let url = self.sources[usize::from(self.lead.0)].url.clone();
             self.failing = Some(Error::Changed { url });
             return;
         }
+        self.forget_landed(0, turn);
         let total = self.total();
-        let size = Blocks::size_for(total);
+        let size = if self.spec.stream { order::grain(turn.limits) } else { Blocks::size_for(total) };
         self.blocks = Blocks::new(size, total);
         self.settle = Default::default();
         self.free.clear();
@@ -196,6 +197,7 @@ impl Job {
         if heir.is_none() {
             self.free.give(0, total.unwrap_or(u64::MAX));
         }
+        self.share_out(heir, turn.limits);
         self.phase = Phase::Placing { heir, said: true };
         if self.spec.stream {
             return self.on_placed(Ok(()), turn);
@@ -248,7 +250,7 @@ impl Job {
     fn accept_more(&mut self, id: LaneId, head: &Head, mut offer: Offer, turn: &mut Turn<'_>) {
         let Some(lane) = self.lanes.get(&id) else { return };
         let (source, overlapping) = (lane.source, lane.ask.range.is_none_or(|(a, _)| a < lane.start));
-        let base = if offer.whole { self.blocks.held_until(0) } else { lane.start };
+        let base = if offer.whole { self.held_until_0() } else { lane.start };
         let (lane_start, window) = (lane.start, self.window(source, turn.limits.overlap));
         if source != self.lead {
             return self.accept_mirror(id, offer, turn);
@@ -270,7 +272,10 @@ impl Job {
             Same::Different => self.change_to(id, head, offer, "its length or validators differ", turn),
             // A stream cannot be compared; a digest proves it all the same.
             _ if self.spec.stream && self.spec.digest => self.join(id, offer, false, turn),
-            _ if self.spec.stream && self.streamed > 0 => {
+            Same::Unproven if self.is_ordered() && self.may_doubt(source, turn) => {
+                self.doubt_closed(id, turn)
+            }
+            _ if self.edge() > 0 => {
                 let failure =
                     breach("R21", "the stream broke off, and nothing proves what would go on with it");
                 self.drop_source(source, failure, turn);
@@ -315,6 +320,11 @@ impl Job {
             Same::OtherTag => self.drop_source(source, breach("R20", "the mirror's ETag changed"), turn),
             Same::Unproven => self.refuse(id, breach("R20", "the mirror's validator is missing"), turn),
         }
+    }
+
+    /// Where what is held from byte 0 on ends; of a stream, what the consumer has or is given.
+    fn held_until_0(&self) -> u64 {
+        if self.spec.stream { self.edge() } else { self.blocks.held_until(0) }
     }
 
     fn joins_other_tags(&self) -> bool {
@@ -411,7 +421,7 @@ impl Job {
     /// One response brings the whole file: what is held before the first gap is kept, the rest comes again.
     fn stream_whole(&mut self, id: LaneId, mut answer: Answer, turn: &mut Turn<'_>) {
         let total = self.total();
-        let from = if self.spec.stream { self.streamed } else { self.blocks.held_until(0) };
+        let from = self.held_until_0();
         self.drop_from(from, turn);
         if let Some(lane) = self.lanes.get_mut(&id) {
             (lane.start, lane.stored, lane.read, lane.end) = (from, from, 0, total.unwrap_or(u64::MAX));
@@ -527,6 +537,7 @@ impl Job {
         let Some(lane) = self.lanes.get(&id) else { return };
         let source = lane.source;
         self.close(id, turn);
+        self.fickle = true;
         let doubts = self.source(source).doubts + 1;
         self.source(source).doubts = doubts;
         self.source(source).fresh = true;

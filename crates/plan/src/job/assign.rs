@@ -47,7 +47,7 @@ impl Job {
                 if !self.open_store(source, range, turn) {
                     return;
                 }
-            } else if self.free.is_empty()
+            } else if (self.free.is_empty() || self.is_ordered())
                 && !self.cut(&self.sources[usize::from(source.0)].host(), slots, turn)
             {
                 return self.hand_over(source, LATE, turn);
@@ -77,7 +77,9 @@ impl Job {
                 self.spec.lanes.is_some() || self.lanes.len() < 2 || turn.hosts.wants_all(&lane.host);
             match next {
                 Some((start, stop)) if (start == end && wanted) || (!waits && source.works_once()) => {
-                    let stop = stop.min(self.blocks.boundary(reach));
+                    let all = (start, stop.min(self.blocks.boundary(reach)));
+                    // It waits for the window. What is below it was its own, or is somebody's, so that it is in nobody's way.
+                    let Some((start, stop)) = self.clip(all, turn.limits) else { continue };
                     self.free.take(start, stop);
                     if let Some(lane) = self.lanes.get_mut(&id) {
                         lane.resume((start, stop), turn.now);
@@ -218,6 +220,9 @@ impl Job {
     /// A piece of what is free: the lowest gap for one lane, else a fair share of the largest. The first lane of a run
     /// begins below everything that is missing, so that its message brings all of it.
     fn next_range(&self, id: SourceId, slots: u32, turn: &Turn<'_>) -> Option<(u64, u64)> {
+        if self.is_ordered() {
+            return self.clip(self.free.lowest()?, turn.limits);
+        }
         if self.may_have(turn.limits) == 1 {
             return self.free.lowest();
         }
@@ -263,7 +268,9 @@ impl Job {
         };
         let ranged = !unranged && (end != u64::MAX || start > 0);
         // A link that works once must not give a share in the middle, and refuse the others.
-        let asked = if met || self.may_have(turn.limits) == 1 { Some(end) } else { self.total() };
+        let alone = self.may_have(turn.limits) == 1;
+        let goes_on = self.is_ordered() && alone;
+        let asked = if (met || alone) && !goes_on { Some(end) } else { self.total() };
         let last = asked.filter(|&asked| asked != u64::MAX);
         let range = ranged.then_some((start.saturating_sub(overlap), last));
         self.free.take(start, end);
@@ -315,6 +322,7 @@ impl Job {
             .iter()
             .filter(|(_, l)| l.is_reading() && l.purpose == Purpose::Store && l.end != u64::MAX)
             .filter(|(id, _)| !self.lanes.values().any(|l| l.victim == Some(**id)))
+            .filter(|(_, l)| self.holds_up(l))
             .filter(|(_, l)| l.asked_to_narrow.is_none_or(|at| turn.now >= at + turn.limits.tick))
             .max_by(|a, b| self.time_left(a.1).total_cmp(&self.time_left(b.1)));
         let Some((&id, lane)) = candidate else { return false };
@@ -339,7 +347,8 @@ impl Job {
             }
             Some(_) => keep,
         };
-        let end = self.blocks.boundary(lane.read.max(lane.start) + keep as u64);
+        let most = if self.is_ordered() { self.piece(turn.limits) } else { u64::MAX };
+        let end = self.blocks.boundary(lane.read.max(lane.start) + (keep as u64).min(most));
         let give = lane.end.saturating_sub(end);
         if end >= lane.due || give < self.worth(idle, turn) || (own >= other && keep < worth) {
             return false;
@@ -377,6 +386,7 @@ impl Job {
             let fair = lane.remaining() as f64 / self.usual.rate + self.usual.setup;
             let waited = turn.now.saturating_duration_since(lane.opened).as_secs_f64();
             lane.purpose == Purpose::Store
+                && self.holds_up(lane)
                 && lane.end != u64::MAX
                 && lane.victim.is_none()
                 && !self.lanes.values().any(|l| l.victim == Some(**id))

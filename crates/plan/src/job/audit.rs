@@ -33,6 +33,7 @@ impl Job {
         let mut claims: Vec<(u64, u64, &'static str)> = Vec::new();
         if self.spec.stream {
             claims.push((0, self.streamed, "streamed"));
+            claims.extend(self.landed.iter().map(|(start, end)| (start, end, "landed")));
         }
         for (block, held) in self.blocks.held_blocks() {
             let start = self.blocks.start_of(block);

@@ -16,10 +16,15 @@ const LONG: f64 = 20.0;
 impl Job {
     /// Lanes this job may have open: one where joins need comparing or ranges do not work.
     pub(super) fn may_have(&self, limits: &Limits) -> u32 {
+        if self.is_single() { 1 } else { self.spec.lanes.unwrap_or(limits.auto_lanes).max(1) }
+    }
+
+    /// It takes one lane, whatever is allowed.
+    pub(super) fn is_single(&self) -> bool {
         let ranged = self.sources.iter().any(|s| s.dead.is_none() && s.ranges != Ranges::No);
-        let one = !self.is_strong() || self.coded || self.spec.stream || self.total().is_none() || !ranged;
+        let one = !self.is_strong() || self.coded || self.total().is_none() || !ranged;
         // After two generations that flip, one lane at one address sees one version.
-        if one || self.generations >= 3 { 1 } else { self.spec.lanes.unwrap_or(limits.auto_lanes).max(1) }
+        one || self.generations >= 3 || (self.spec.stream && self.fickle)
     }
 
     /// Lanes that may be opened now at a host.

@@ -292,6 +292,7 @@ impl Job {
                 self.note(Record::Invalid { first: block, count: 1, why }, turn);
             }
         }
+        self.forget_landed(from, turn);
         self.free.clear();
         self.choose_stretches_anew(turn.limits.overlap);
     }
@@ -370,6 +371,9 @@ impl Job {
         }
         if !self.lanes.is_empty() {
             return self.close_all_but(None, turn);
+        }
+        if self.spec.stream && self.streamed != total {
+            return; // The consumer has not taken all of it.
         }
         // What this run stored needs no sync of its own now: the finish sequence syncs the whole part first.
         // Stretches that were to be compared matter no more: nothing was joined to them.

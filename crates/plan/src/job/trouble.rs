@@ -165,7 +165,7 @@ impl Job {
         }
         let url = self.sources[usize::from(self.lead.0)].url.clone();
         self.generations += 1;
-        if self.generations > turn.limits.generations || (self.spec.stream && self.streamed > 0) {
+        if self.generations > turn.limits.generations || self.edge() > 0 {
             self.failing = Some(Error::Changed { url });
             return;
         }
@@ -180,6 +180,7 @@ impl Job {
         self.identity = None;
         self.retire = !self.spec.stream;
         self.overlap = false;
+        self.fickle = false;
         self.coded = false;
         self.told_no_ranges = false;
         self.unproven = false;

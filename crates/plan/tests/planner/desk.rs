@@ -57,6 +57,12 @@ impl Setup {
         self
     }
 
+    /// So many bytes of a stream may wait.
+    pub(crate) fn window(mut self, bytes: u64) -> Setup {
+        self.1.window = bytes;
+        self
+    }
+
     /// No larger file is begun.
     pub(crate) fn largest(mut self, size: u64) -> Setup {
         self.1.max_size = Some(size);
@@ -294,6 +300,14 @@ impl Desk {
 
     pub(crate) fn stored(&mut self, block: u32, upto: u32) -> &mut Desk {
         self.put(Input::Stored { block, upto, hash: 1 })
+    }
+
+    pub(crate) fn landed(&mut self, lane: LaneId, upto: u64) -> &mut Desk {
+        self.put(Input::Landed { lane, upto })
+    }
+
+    pub(crate) fn taken(&mut self, upto: u64) -> &mut Desk {
+        self.put(Input::Taken { upto })
     }
 
     pub(crate) fn stored_whole(&mut self, blocks: Range<u32>) -> &mut Desk {

@@ -216,7 +216,7 @@ impl World {
                 let rates = [before.1, after.1].map(|rate| rate as f64 / MB);
                 self.decisions.push((self.now, lanes, why, rates));
             }
-            Action::Tell(_) | Action::Note(_) => {}
+            Action::Tell(_) | Action::Note(_) | Action::Forget { .. } => {}
             Action::Fail(error) => panic!("{error:?}"),
         }
     }

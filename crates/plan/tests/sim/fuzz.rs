@@ -73,6 +73,7 @@ fn input(dice: &mut Dice, world: &mut Scenario, asks: &[Ask]) -> Input {
         14 => Input::Checked { block: dice.below(4) as u32, same: dice.percent(70) },
         15 => Input::Compared { lane, same: dice.percent(70) },
         16 => Input::Synced(if dice.percent(90) { Ok(()) } else { Err(failure(dice)) }),
+        17 if dice.percent(70) => Input::Landed { lane, upto: number(dice) },
         17 => Input::Taken { upto: number(dice) },
         18 => Input::Finished(if dice.percent(50) { Ok(()) } else { Err(failure(dice)) }),
         _ => Input::Command(match dice.below(5) {

@@ -12,6 +12,7 @@ use super::faults::{Counts, Fault};
 use super::lies::Lie;
 use super::scenario::S;
 use super::server::{Ranges, Site, Validators};
+use super::stream::Consumer;
 use super::tags::{Span, Tags, joined};
 use super::world::{Event, World};
 
@@ -42,7 +43,9 @@ pub struct Job {
     /// Which answer each byte in the part came with.
     answers: Tags,
     /// Bytes written in this generation.
-    written: u64,
+    pub written: u64,
+    /// Of a stream.
+    pub consumer: Consumer,
     /// Something happened after which bytes may be fetched twice.
     pub wasteful: bool,
     whole: bool,
@@ -76,6 +79,7 @@ impl Job {
             known: BTreeSet::new(),
             answers: Tags::default(),
             written: 0,
+            consumer: Consumer::default(),
             wasteful: false,
             whole: false,
             unproven: false,
@@ -103,6 +107,7 @@ impl Job {
         self.began_quiet = quiet;
         self.length_unknown &= self.whole;
         self.runs += 1;
+        self.consumer = Consumer::default();
         self.open.clear();
         self.known.clear();
         if let Some(pair) = &mut self.pair {
@@ -251,12 +256,9 @@ impl World {
         let state = &mut self.jobs[job];
         state.answered(lane, from, upto);
         if state.spec.stream {
-            if state.written != from {
-                return Err(format!("the stream is at {}, and gets {from}", state.written));
-            }
             state.arrival.write(spans);
-            state.written = upto;
-            return self.input(job, Input::Taken { upto });
+            state.written += upto - from;
+            return self.land(job, lane, from, upto);
         }
         let Some(pair) = &mut state.pair else { return Err("bytes without a file".into()) };
         pair.write(spans.to_vec());
@@ -336,6 +338,10 @@ impl World {
     pub fn finish(&mut self, job: usize, total: u64) -> Result<(), String> {
         self.jobs[job].finishing = true;
         self.no_lanes(job)?;
+        let state = &self.jobs[job];
+        if state.spec.stream && state.consumer.taken != total {
+            return Err(format!("finished, and the consumer has {} of {total}", state.consumer.taken));
+        }
         let wait = self.disk_wait();
         if self.walk_fails() {
             self.after(wait, Event::Whole(job, u64::MAX));

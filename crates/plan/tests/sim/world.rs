@@ -38,6 +38,8 @@ pub enum Event {
     Whole(usize, u64),
     Finished(usize),
     Again(usize),
+    /// A stream's consumer takes something.
+    Consumed(usize),
     NewProcess,
     Twist(usize),
 }
@@ -93,7 +95,9 @@ impl World {
     pub fn new(seed: u64, base: Instant, trace: bool) -> World {
         let mut dice = Dice::new(seed);
         let Scenario { sites, jobs, sites_of, faults, lies, twists, disk } = scenario(&mut dice);
-        let limits = Limits::default();
+        // Of streams: what does not even hold a lane's ranges, what does, and what holds most of these files.
+        let window = [256 << 10, 1 << 20, 4 << 20, 64 << 20][(seed / 7 % 4) as usize];
+        let limits = Limits { window, ..Limits::default() };
         let jobs = jobs.into_iter().zip(sites_of).map(|(spec, sites)| Job::new(spec, sites)).collect();
         let mut world = World {
             run: Run::new(limits.clone(), dice.roll()),
@@ -201,6 +205,7 @@ impl World {
             Event::Whole(job, total) => self.on_whole(job, total),
             Event::Finished(job) => self.on_finished(job),
             Event::Again(job) => self.add(job),
+            Event::Consumed(job) => self.on_consumed(job),
             Event::NewProcess => self.kill(false),
             Event::Twist(index) => self.twist(self.twists[index].1.clone()),
         }
@@ -261,6 +266,7 @@ impl World {
                 self.after(wait, Event::Synced(job, mark));
                 Ok(())
             }
+            Action::Forget { from } => self.jobs[job].forget_landed(from),
             Action::Finish { total } => self.finish(job, total),
             Action::Tell(event) => self.told(job, event),
             Action::Fail(error) => self.failed(job, error),

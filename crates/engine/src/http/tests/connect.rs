@@ -114,6 +114,28 @@ async fn a_body_is_read_no_further_than_is_wanted() {
     assert_eq!(read, LEN);
 }
 
+/// A rate limit allows some bytes, and says when more. A head that is read sparingly brings next to nothing along.
+#[tokio::test]
+async fn net_12_no_more_is_read_than_is_allowed() {
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n";
+    let server = Server::saying([head.as_bytes(), &[b'x'; 100_000]].concat(), Then::Keep);
+    let mut body = client().get(Get { sparing: true, ..get(server.url("/")) }).await.unwrap().body;
+    let mut before = body.wire();
+    assert!((head.len() as u64..=512).contains(&before), "{before}");
+    body.allow(0);
+    let first = body.chunk(u64::MAX).await.unwrap().unwrap();
+    assert!(
+        first.len() < 512 && body.chunk(u64::MAX).await.unwrap().unwrap().is_empty(),
+        "more than is allowed"
+    );
+    for allowed in [1, 1_000] {
+        body.allow(allowed);
+        while !body.chunk(u64::MAX).await.unwrap().unwrap().is_empty() {}
+        assert_eq!(body.wire() - before, allowed);
+        before = body.wire();
+    }
+}
+
 #[tokio::test]
 async fn a_dropped_body_closes_its_connection() {
     let server = Server::saying(ok("x"), Then::Keep);

@@ -211,6 +211,7 @@ fn get(url: impl Into<String>) -> Get {
         condition: Condition::None,
         fresh: false,
         shares: false,
+        sparing: false,
     }
 }
 
