@@ -30,7 +30,7 @@ impl Scene {
         let start = Instant::now();
         let mut due = vec![(start, self.head); self.lanes.len()];
         let mut read = vec![vec![0; self.lanes.len()]; SECONDS];
-        let mut begun = 0;
+        let (mut begun, mut steps) = (0, 0);
         loop {
             let lane = (0..due.len()).min_by_key(|&lane| due[lane].0).unwrap();
             let (now, used) = due[lane];
@@ -42,6 +42,8 @@ impl Scene {
                 begun += 1;
             }
             let Some(counts) = read.get_mut(second) else { return read };
+            steps += 1;
+            assert!(steps < 1_000_000, "nothing limits them");
             self.lanes[lane].used(used);
             match self.lanes[lane].pass(now, 256 << 10) {
                 Pass::Upto(bytes) => {
