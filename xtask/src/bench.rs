@@ -7,7 +7,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let place = ["--manifest-path", "bench/Cargo.toml", "--target-dir", "target"];
     // cargo's own `bench` runs criterion, which answers in time a decision and not in downloads.
     if args.iter().any(|arg| arg == "--micro") {
-        return shell::run(cargo(&["bench"]).args(place));
+        return shell::run(cargo(&["bench", "--bench", "micro"]).args(place));
     }
     shell::run(cargo(&["run", "--quiet", "--release"]).args(place).arg("--").args(args))
 }
