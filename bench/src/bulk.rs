@@ -26,6 +26,8 @@ pub(crate) const PACKAGES: &[(&str, &str)] = &[
     ("aria2c", "aria2"),
     ("axel", "axel"),
     ("wget", "wget"),
+    ("wget2", "wget2"),
+    ("lftp", "lftp"),
     ("curl", "curl"),
     ("ip", "iproute2"),
 ];

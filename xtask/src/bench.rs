@@ -3,11 +3,19 @@
 
 use crate::shell::{self, cargo};
 
+const PLACE: [&str; 4] = ["--manifest-path", "bench/Cargo.toml", "--target-dir", "target"];
+
 pub(crate) fn run(args: &[String]) -> Result<(), String> {
-    let place = ["--manifest-path", "bench/Cargo.toml", "--target-dir", "target"];
-    // cargo's own `bench` runs criterion, which answers in time a decision and not in downloads.
     if args.iter().any(|arg| arg == "--micro") {
-        return shell::run(cargo(&["bench", "--bench", "micro"]).args(place));
+        return shell::run(cargo(&["bench", "--bench", "micro"]).args(PLACE));
     }
-    shell::run(cargo(&["run", "--quiet", "--release"]).args(place).arg("--").args(args))
+    shell::run(cargo(&["run", "--quiet", "--release"]).args(PLACE).arg("--").args(args))
+}
+
+/// Its format, its lints, its tests: what `cargo xtask test` does for the other workspace.
+pub(crate) fn check() -> Result<(), String> {
+    shell::run(cargo(&["fmt", "--check"]).args(&PLACE[..2]))?;
+    shell::run(cargo(&["clippy", "--all-targets"]).args(PLACE).args(["--", "--deny", "warnings"]))?;
+    // The tests of the program; criterion's own would run every bench once, which says nothing.
+    shell::run(cargo(&["test", "--bins"]).args(PLACE))
 }

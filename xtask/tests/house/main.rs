@@ -39,7 +39,7 @@ const ORDER: &[(&str, &[&str])] = &[
         "kills", "powercuts", "steps",
     ]),
     ("crates/fuzz", &["input", "sys", "netrc", "fields", "names", "planner", "client", "journal"]),
-    ("xtask", &["options", "shell", "packages", "record", "proof", "rows", "sim", "states", "plant", "mutants", "coverage", "fuzz", "test", "bench", "crash", "powercut", "hostile", "limits", "origin", "picture"]),
+    ("xtask", &["options", "shell", "packages", "record", "proof", "rows", "sim", "states", "plant", "mutants", "coverage", "fuzz", "bench", "test", "crash", "powercut", "hostile", "limits", "origin", "picture"]),
     ("bench", &["files", "link", "flows", "wire", "side", "measure", "server", "scenes", "neighbour", "stage", "programs", "shaped", "trace", "plot", "peers", "report", "bulk"]),
 ];
 
@@ -146,15 +146,23 @@ fn every_dependency_has_its_reason() {
     let manifest = std::fs::read_to_string(root.join("Cargo.toml")).unwrap();
     let reasons = std::fs::read_to_string(root.join("docs/dependencies.md")).unwrap();
     let (_, table) = manifest.split_once("[workspace.dependencies]").unwrap();
-    let lines =
-        table.lines().take_while(|line| !line.starts_with('[')).filter(|line| !line.contains("path ="));
-    let names: Vec<&str> = lines.filter_map(|line| Some(line.split_once(" = ")?.0)).collect();
+    let mut names = wanted(table);
+    let bench = std::fs::read_to_string(root.join("bench/Cargo.toml")).unwrap();
+    for section in ["\n[dependencies]", "\n[dev-dependencies]"] {
+        names.extend(wanted(bench.split_once(section).unwrap().1));
+    }
     let missing = names.iter().filter(|name| !reasons.contains(&format!("`{name}`")));
     none(missing.map(|name| format!("docs/dependencies.md has no line for `{name}`")).collect());
     let cells = reasons.lines().filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
     let told = cells.flat_map(|cell| cell.split([',', ' ', '`'])).filter(|name| !name.is_empty());
     let stale = told.filter(|name| !names.contains(name) && !name.starts_with("thence-"));
     none(stale.map(|name| format!("docs/dependencies.md tells of `{name}`, which is not used")).collect());
+}
+
+/// Crates that are not ours, of a table of dependencies.
+fn wanted(table: &str) -> Vec<&str> {
+    let lines = table.lines().skip(1).take_while(|line| !line.starts_with('['));
+    lines.filter(|line| !line.contains("path =")).filter_map(|line| Some(line.split_once(" = ")?.0)).collect()
 }
 
 #[test]
