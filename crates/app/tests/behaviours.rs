@@ -54,8 +54,9 @@ fn killed_half_way_over_4_lanes() {
 
 fn fresh(liar: &Behaviour, lanes: &str) {
     let scene = scene(liar);
+    let before = scene.bytes();
     scene.liar(liar.id);
-    let outcome = scene.run(&[lanes, "-v"]);
+    let outcome = scene.run(&[lanes, "-v"]).or_as_it_was(&before);
     judge(liar, &scene, outcome);
 }
 
@@ -63,8 +64,9 @@ fn fresh(liar: &Behaviour, lanes: &str) {
 fn resumed(liar: &Behaviour, lanes: &str) {
     let scene = scene(liar);
     scene.hold(LEN / 2, &[lanes]);
+    let before = scene.bytes();
     scene.liar(liar.id);
-    let outcome = scene.run(&[lanes, "-v"]);
+    let outcome = scene.run(&[lanes, "-v"]).or_as_it_was(&before);
     judge(liar, &scene, outcome);
 }
 

@@ -443,6 +443,14 @@ impl Outcome {
         self.bytes(name)
     }
 
+    /// One answer that brought all of it may have come before the file changed: then that is the right version.
+    pub(crate) fn or_as_it_was(mut self, before: &[u8]) -> Self {
+        if self.left.get("file.bin").and_then(Option::as_deref) == Some(before) {
+            self.want = before.to_vec();
+        }
+        self
+    }
+
     /// The right bytes at that name.
     #[track_caller]
     pub(crate) fn bytes(self, name: &str) -> Self {
