@@ -294,10 +294,13 @@ impl Run {
                 }
                 heard = self.list.heard() => match heard {
                     Some(heard) => self.heard(heard),
-                    None if !reading => break,
-                    None => while let Some((raw, trouble)) = self.spoilt.recv().await {
-                        self.failed(&raw, &trouble);
-                    },
+                    None => {
+                        // Nothing more is fetched; what could not be read is still told.
+                        while let Some((raw, trouble)) = self.spoilt.recv().await {
+                            self.failed(&raw, &trouble);
+                        }
+                        break;
+                    }
                 },
                 bad = self.spoilt.recv(), if reading => match bad {
                     Some((raw, trouble)) => self.failed(&raw, &trouble),
