@@ -130,9 +130,14 @@ impl Toll {
         self.paid -= spare;
     }
 
+    /// Nothing limits it now.
+    pub(crate) fn is_free(&self) -> bool {
+        self.gates.iter().all(|gate| gate.0.borrow().is_none())
+    }
+
     /// May `want` bytes be read? First what was read unasked is paid for; with a `want` of 0 that is all.
     pub(crate) fn pass(&mut self, now: Instant, want: u64) -> Pass {
-        if self.gates.iter().all(|gate| gate.0.borrow().is_none()) {
+        if self.is_free() {
             (self.turn, self.paid) = (None, self.used);
             return Pass::Upto(if want == 0 { 0 } else { u64::MAX });
         }
