@@ -49,6 +49,20 @@ pub(crate) fn clear(dir: &Path) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let _gone_already = fs::remove_file(entry.path());
     }
+    sync(dir);
+}
+
+/// Clears a directory and takes it away.
+pub(crate) fn leave(dir: &Path) {
+    clear(dir);
+    let _not_empty = fs::remove_dir(dir);
+    for beside in ["list", "list.thence"] {
+        let _none = fs::remove_file(dir.with_extension(beside));
+    }
+}
+
+/// Brings all of a file system to its disk.
+pub(crate) fn sync(dir: &Path) {
     let _no_disk = fs::File::open(dir).and_then(|dir| Ok(rustix::fs::syncfs(dir)?));
 }
 

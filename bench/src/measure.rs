@@ -35,11 +35,25 @@ pub(crate) fn measure(command: Command, file: &Path, sync: bool) -> Result<Cost,
 
 /// The same, killed after `limit`; and what it said on standard output.
 pub(crate) fn heard(
-    mut command: Command,
+    command: Command,
     sync: Option<&Path>,
     limit: Duration,
 ) -> Result<(Cost, Vec<Line>), String> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    ran(command, Stdio::piped(), sync, limit)
+}
+
+/// The same with nobody to hear what it says: a file that is streamed goes nowhere.
+pub(crate) fn discarded(command: Command, limit: Duration) -> Result<Cost, String> {
+    ran(command, Stdio::null(), None, limit).map(|(cost, _)| cost)
+}
+
+fn ran(
+    mut command: Command,
+    out: Stdio,
+    sync: Option<&Path>,
+    limit: Duration,
+) -> Result<(Cost, Vec<Line>), String> {
+    command.stdin(Stdio::null()).stdout(out).stderr(Stdio::piped());
     // Some machines reach the world by a proxy; a private network has none.
     for name in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
         command.env_remove(name);
@@ -64,6 +78,29 @@ pub(crate) fn heard(
     }
     let lines = lines.and_then(|lines| lines.join().ok()).unwrap_or_default();
     Ok((Cost { wall, cpu: used.rusage.utime + used.rusage.stime, memory: used.rusage.maxrss }, lines))
+}
+
+/// Runs `command` and sends it `signal` after `time`; whether it was still there, and how long it took to end.
+pub(crate) fn stopped(
+    mut command: Command,
+    time: Duration,
+    signal: Signal,
+) -> Result<(bool, Duration), String> {
+    let mut child = quiet(&mut command).spawn().map_err(|error| error.to_string())?;
+    thread::sleep(time);
+    let there = child.try_wait().map_err(|error| error.to_string())?.is_none();
+    let pidfd =
+        pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).map_err(|error| error.to_string())?;
+    let (start, (watch, _)) = (Instant::now(), watch(&child, HANG)?);
+    let _ended_just_now = pidfd_send_signal(&pidfd, signal);
+    child.wait().map_err(|error| error.to_string())?;
+    drop(watch);
+    Ok((there, start.elapsed()))
+}
+
+/// Nobody hears it.
+fn quiet(command: &mut Command) -> &mut Command {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null())
 }
 
 fn lines(out: impl Read + Send + 'static) -> JoinHandle<Vec<Line>> {

@@ -1,4 +1,4 @@
-//! The programs that are compared, each with the settings that serve it best.
+//! The programs that fetch one large file, each with the settings that serve it best.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,26 +8,29 @@ pub(crate) struct Task {
     pub(crate) url: String,
     pub(crate) cacert: PathBuf,
     pub(crate) file: PathBuf,
+    pub(crate) size: u64,
     pub(crate) lanes: u32,
 }
 
 /// A program.
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
-    /// thence itself.
-    pub(crate) ours: bool,
-    /// Can use many connections for one file.
-    pub(crate) many: bool,
+    /// Connections that it can use for one file.
+    pub(crate) most: u32,
+    /// Knows TLS.
+    pub(crate) tls: bool,
     pub(crate) command: fn(&Task, &Path) -> Command,
 }
 
-/// thence first: the others are its peers.
+/// thence first: the others are its peers. `bare` is our own loop (`bare.rs`).
 pub(crate) const ALL: &[Peer] = &[
-    Peer { name: "thence", ours: true, many: true, command: thence },
-    Peer { name: "aria2", ours: false, many: true, command: aria2 },
-    Peer { name: "axel", ours: false, many: true, command: axel },
-    Peer { name: "curl", ours: false, many: false, command: curl },
-    Peer { name: "wget", ours: false, many: false, command: wget },
+    Peer { name: "thence", most: 64, tls: true, command: thence },
+    Peer { name: "aria2", most: 16, tls: true, command: aria2 },
+    Peer { name: "axel", most: 16, tls: true, command: axel },
+    Peer { name: "curl", most: 1, tls: true, command: curl },
+    Peer { name: "wget", most: 1, tls: true, command: wget },
+    Peer { name: "wget2", most: 1, tls: true, command: wget2 },
+    Peer { name: "bare", most: 64, tls: false, command: bare },
 ];
 
 fn thence(task: &Task, binary: &Path) -> Command {
@@ -70,6 +73,22 @@ fn wget(task: &Task, _: &Path) -> Command {
     let mut command = Command::new("wget");
     command.args(["--no-config", "-q", "--ca-certificate"]).arg(&task.cacert);
     command.arg("-O").arg(&task.file).arg(&task.url);
+    command
+}
+
+fn wget2(task: &Task, _: &Path) -> Command {
+    let mut command = Command::new("wget2");
+    command.args(["--no-config", "-q", "--no-http2", "--ca-certificate"]).arg(&task.cacert);
+    command.arg("-O").arg(&task.file).arg(&task.url);
+    command
+}
+
+fn bare(task: &Task, _: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap_or_default());
+    let rest = task.url.trim_start_matches("http://");
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    command.args(["bare", host, &format!("/{path}")]).arg(&task.file);
+    command.args([task.size.to_string(), task.lanes.to_string()]);
     command
 }
 

@@ -40,6 +40,43 @@ pub(crate) fn trace(path: &Path, title: &str, ideal: f64, trace: &Trace) -> Resu
     draw().map_err(|error| format!("{}: {error}", path.display()))
 }
 
+/// How something grows: for each label a line over a logarithmic axis.
+pub(crate) fn growth(path: &Path, title: &str, axes: (&str, &str), lines: &[Growth]) -> Result<(), String> {
+    let draw = || -> Drawn {
+        let root = SVGBackend::new(path, (700, 360)).into_drawing_area();
+        root.fill(&WHITE)?;
+        let points = || lines.iter().flat_map(|line| line.points.iter());
+        let first = points().map(|point| point.0).fold(f64::MAX, f64::min);
+        let last = points().map(|point| point.0).fold(first * 2.0, f64::max);
+        let most = points().map(|point| point.1).fold(0.0, f64::max) * 1.15;
+        let mut chart = ChartBuilder::on(&root)
+            .caption(title, ("sans-serif", 18))
+            .margin(8)
+            .x_label_area_size(36)
+            .y_label_area_size(56)
+            .build_cartesian_2d((first..last).log_scale(), 0.0..most.max(1e-9))?;
+        let mesh = &mut chart.configure_mesh();
+        mesh.light_line_style(TRANSPARENT).x_desc(axes.0).y_desc(axes.1).draw()?;
+        for (number, line) in lines.iter().enumerate() {
+            let colour = [STRONG, SECOND, MARKS[1]][number % 3];
+            let series = LineSeries::new(line.points.iter().copied(), colour.stroke_width(2)).point_size(3);
+            chart
+                .draw_series(series)?
+                .label(line.name)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour));
+        }
+        legend(&mut chart)?;
+        Ok(root.present()?)
+    };
+    draw().map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// A line of such a plot.
+pub(crate) struct Growth {
+    pub(crate) name: &'static str,
+    pub(crate) points: Vec<(f64, f64)>,
+}
+
 fn speed<'a>(area: &Area<'a>, ideal: f64, trace: &Trace) -> Drawn {
     let mega = |points: &[(f64, f64)]| points.iter().map(|&(at, of)| (at, of / 1e6)).collect::<Vec<_>>();
     let most = trace.speed.iter().map(|&(_, of)| of / 1e6).fold(ideal / 1e6, f64::max) * 1.08;

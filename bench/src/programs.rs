@@ -37,6 +37,8 @@ pub(crate) const ALL: &[Program] = &[
         needs: ("aria2c", "aria2"),
         command: |task, _| aria2(task, &["-k1M", "-x16", "-s16", "-j16"]),
     },
+    // Eight files at a time, as many as one would ask of a server that is not one's own.
+    Program { name: "aria2-8", needs: ("aria2c", "aria2"), command: |task, _| aria2(task, &["-j8"]) },
     Program { name: "axel", needs: ("axel", "axel"), command: |task, _| axel(task, "") },
     Program { name: "axel-16", needs: ("axel", "axel"), command: |task, _| axel(task, "-n16") },
     Program { name: "axel-32", needs: ("axel", "axel"), command: |task, _| axel(task, "-n32") },
@@ -50,6 +52,18 @@ pub(crate) const ALL: &[Program] = &[
     },
     Program { name: "lftp", needs: ("lftp", "lftp"), command: |task, _| lftp(task, 5) },
     Program { name: "lftp-16", needs: ("lftp", "lftp"), command: |task, _| lftp(task, 16) },
+];
+
+/// The programs and Debian's packages that all of the bench needs.
+pub(crate) const PACKAGES: &[(&str, &str)] = &[
+    ("nginx", "nginx"),
+    ("aria2c", "aria2"),
+    ("axel", "axel"),
+    ("wget", "wget"),
+    ("wget2", "wget2"),
+    ("lftp", "lftp"),
+    ("curl", "curl"),
+    ("ip", "iproute2"),
 ];
 
 /// The programs of these names.
@@ -145,6 +159,8 @@ fn lftp(task: &Task, lanes: u32) -> Option<Command> {
 /// A list of the URLs beside the directory, a line each.
 fn list(task: &Task, line: impl Fn(&str) -> String) -> PathBuf {
     let path = task.dir.with_extension("list");
+    // What is done of a list stands beside it, and would be done already in the next run.
+    let _none = fs::remove_file(task.dir.with_extension("list.thence"));
     let text: String = task.urls.iter().map(|url| line(url) + "\n").collect();
     fs::write(&path, text).expect("the directory is ours");
     path

@@ -59,7 +59,7 @@ pub(crate) struct Scene {
 const MS: Duration = Duration::from_millis(1);
 
 /// A link of a machine room: 2 ms, and a queue of 50 ms.
-const fn near(rate: u64) -> Net {
+pub(crate) const fn near(rate: u64) -> Net {
     Net { rate, round_trip: MS.saturating_mul(2), queue: MS.saturating_mul(50), loss: 0.0, mtu: 1500 }
 }
 
@@ -83,7 +83,8 @@ const DEEP: Net = Net {
     mtu: 1500,
 };
 
-const BASE: Scene = Scene {
+/// What scenes have in common.
+pub(crate) const BASE: Scene = Scene {
     name: "",
     about: "",
     size: 100_000_000,

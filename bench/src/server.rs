@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use thence_origin::chance::Chance;
 use thence_origin::honest::Answer;
 use thence_origin::real::{Server, Site};
 use thence_origin::{Origin, Reply, Request, Served};
@@ -22,6 +23,8 @@ pub(crate) enum Serving {
     /// By the order of their first request: every sixth falls silent after a megabyte, of the others every fourth brings
     /// 150 KB/s, the rest [`GOOD`].
     Uneven,
+    /// The same rate, and each answer is cut off after 1 to 10 MiB, by chance.
+    Dropping { rate: u64 },
 }
 
 /// Bytes a second of a good connection of [`Serving::Uneven`].
@@ -41,6 +44,7 @@ pub(crate) struct Noted {
     /// Body bytes of answers that were no refusals.
     pub(crate) sent: u64,
     pub(crate) requests: u64,
+    /// 503, or cut off.
     pub(crate) refused: u64,
 }
 
@@ -53,6 +57,7 @@ impl Serving {
         let listener = TcpListener::bind((address, 0)).map_err(|error| format!("{address}: {error}"))?;
         // A run's counter, 8 bytes: the handler outlives every borrow.
         let refused: &'static AtomicU64 = Box::leak(Box::default());
+        let chance = Mutex::new(Chance::new(7));
         let (served, order, busy) = (Served::made(1, size), Order::default(), AtomicUsize::new(0));
         let origin = Origin::start_on(listener, move |request, out| {
             let answer = served.answer(request);
@@ -65,6 +70,10 @@ impl Serving {
                         out.answer(503, "", "too many\n");
                     }
                     busy.fetch_sub(1, Ordering::SeqCst);
+                }
+                Serving::Dropping { rate } => {
+                    let share = chance.lock().expect("nothing panics while it is held").unit();
+                    refused.fetch_add(u64::from(dropping(&answer, rate, share, out)), Ordering::SeqCst);
                 }
                 Serving::Nginx | Serving::Uneven => uneven(&answer, order.place(request), out),
             }
@@ -132,4 +141,19 @@ fn uneven(answer: &Answer, place: usize, out: &mut Reply) {
         return;
     }
     throttled(answer, if place % 4 == 3 { SLOW } else { GOOD }, out);
+}
+
+/// Whether it was cut off.
+fn dropping(answer: &Answer, rate: u64, share: f64, out: &mut Reply) -> bool {
+    let mut answer = answer.clone();
+    out.head(answer.status, &answer.head());
+    let most = answer.span.0 + (1 << 20) + (share * 9.0 * f64::from(1 << 20)) as u64;
+    let cut = most < answer.span.1;
+    answer.rate = Some(rate);
+    answer.span.1 = answer.span.1.min(most);
+    answer.send_body(out);
+    if cut {
+        out.cut();
+    }
+    cut
 }

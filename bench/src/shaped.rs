@@ -10,6 +10,7 @@ use crate::measure::{Cost, Line, heard, middle};
 use crate::programs::{self, Program, Task};
 use crate::scenes::{Other, Scene};
 use crate::stage::{Seen, Stage};
+use crate::verdict::Goal;
 
 /// Times the ideal after which a program is given up, and the least time it has.
 const PATIENCE: u32 = 40;
@@ -19,7 +20,7 @@ const LEAST: Duration = Duration::from_secs(30);
 pub(crate) struct Plan {
     pub(crate) binary: PathBuf,
     pub(crate) runs: usize,
-    /// Empty: those of the scene.
+    /// Names; none: those of the scene.
     pub(crate) programs: Vec<String>,
     pub(crate) trace: bool,
 }
@@ -88,16 +89,14 @@ fn once(
         let start = Instant::now();
         (start, heard(command, sync.as_deref(), limit))
     });
-    let (cost, lines) = came.map_err(|why| {
-        if ours && task.many && why.contains("2") { format!("not built ({why})") } else { why }
-    })?;
+    let (cost, lines) = came?;
     let seen = stage.seen(start, start + cost.wall);
     drop(stage);
     for i in 0..scene.files {
         let name = if task.many { format!("{i}.bin") } else { task.name.to_owned() };
         files::check(&place.join(name), scene.size, seed == 0)?;
     }
-    files::clear(&place);
+    files::leave(&place);
     Ok(Run { cost, seen, start, lines })
 }
 
@@ -204,40 +203,50 @@ pub(crate) fn figures(scene: &Scene, row: &Rows) -> Option<Figures> {
 
 /// What thence reached of what is asked.
 fn verdict(scene: &Scene, rows: &[Rows]) -> String {
+    let goals = goals(scene, rows);
+    if goals.is_empty() {
+        return "\nthence: no figures.\n".to_owned();
+    }
+    let said = |is: f64, most: f64| if is <= most { "reached" } else { "missed" };
+    let words: Vec<String> = goals
+        .iter()
+        .map(|goal| {
+            let aim = goal.aim.map_or(String::new(), |aim| format!(", aim {aim:.2} {}", said(goal.is, aim)));
+            format!("{} {:.2}: must {:.2} {}{aim}", goal.what, goal.is, goal.must, said(goal.is, goal.must))
+        })
+        .collect();
+    format!("\n{}.\n", words.join("; "))
+}
+
+/// The same as figures.
+pub(crate) fn goals(scene: &Scene, rows: &[Rows]) -> Vec<Goal> {
     let of =
         |name: &str| rows.iter().find(|row| row.program.name == name).and_then(|row| figures(scene, row));
-    let Some(ours) = of("thence") else { return "\nthence: no figures.\n".to_owned() };
-    let mut words = Vec::new();
-    let mut judge = |what: &str, is: f64, most: Option<f64>, kind: &str| {
-        let Some(most) = most else { return };
-        let reached = if is <= most { "reached" } else { "missed" };
-        words.push(format!("{kind} {what} {most} {reached} ({is:.2})"));
+    let mut goals = Vec::new();
+    let Some(ours) = of("thence") else { return goals };
+    let mut ask = |what: &str, is: f64, must: f64, aim: Option<f64>| {
+        goals.push(Goal::new(format!("{}: {what}", scene.name), is, must, aim));
     };
-    judge("time/ideal", ours.times, scene.must, "must");
-    judge("time/ideal", ours.times, scene.aim, "aim");
-    judge("refused", ours.refused, scene.refusals.map(|(must, _)| must as f64), "must");
-    judge("refused", ours.refused, scene.refusals.map(|(_, aim)| aim as f64), "aim");
+    if let Some(must) = scene.must {
+        ask("time/ideal", ours.times, must, scene.aim);
+    }
+    if let Some((must, aim)) = scene.refusals {
+        ask("refused", ours.refused, must as f64, Some(aim as f64));
+    }
     match (scene.name, of("curl"), of("aria2-16")) {
         ("gigabit", Some(curl), Some(aria2)) => {
-            for (what, peer) in [("CPU over curl's", curl), ("CPU over aria2's", aria2)] {
-                judge(what, ours.cpu / peer.cpu, Some(0.60), "must");
-                judge(what, ours.cpu / peer.cpu, Some(0.25), "aim");
-            }
+            ask("CPU over curl's", ours.cpu / curl.cpu, 0.60, Some(0.25));
+            ask("CPU over aria2's", ours.cpu / aria2.cpu, 0.60, Some(0.25));
         }
         ("deep", Some(curl), _) => {
-            judge(
-                "other's delay (95 %) over that beside curl",
-                ours.delay.1 / curl.delay.1,
-                Some(1.05),
-                "must",
-            );
+            ask("other's delay (95 %) over that beside curl", ours.delay.1 / curl.delay.1, 1.05, None);
         }
         ("deep-shared", Some(curl), _) => {
             // Half is fair; and a single newcomer does not even get that from a full queue.
             let fair = curl.other.min(scene.ideal_rate as f64);
-            judge("other's fair rate over what it got", fair / ours.other, Some(1.05), "must");
+            ask("other's fair rate over what it got", fair / ours.other, 1.05, None);
         }
         _ => {}
     }
-    format!("\nthence: {}.\n", words.join("; "))
+    goals
 }

@@ -47,10 +47,14 @@ cargo xtask mutants [--of plan|journal] [--shard K/N] [--jobs J] [--record]
 cargo xtask coverage [--of plan|engine|app|all]
                                         which lines the tests run, a file a line; what must be whole is checked
 cargo xtask proof [--check]             makes docs/proof.md of docs/proof.csv; or says whether it is that
-cargo xtask bench [--runs 5] [--size 1G] [--lanes 1,4,16] [--to disk,tmpfs] [--over plain,tls]
-                                        beside aria2, curl, wget and axel; writes docs/bench.md
+cargo xtask bench [--runs 5] [--part bulk,small,shaped,resume,start] [--size 1G[,4G]] [--lanes 1,4,16[,64]] [--to disk,tmpfs]
+            [--over plain,tls]          beside aria2, curl, wget, wget2 and axel, all of it or some parts, as root; writes docs/bench.md
 cargo xtask bench --scene NAME[,NAME]|all [--runs 5] [--programs thence,aria2-16,axel-32,curl|all]
-                                        on a shaped network, as root: time over the ideal, CPU, connections, refusals, waste
+            [--trace]                   on a shaped network, as root: time over the ideal, CPU, connections, refusals, waste;
+                                        trace: draws docs/plots/NAME.svg and prints each decision
+cargo xtask bench --growth [--largest 64G] [--lanes 1,4,16,64,256] [--downloads 1,...,10000] [--lines 1000,...,1000000]
+                                        how cost grows; writes its part of docs/performance.md, with plots
+cargo xtask bench --micro               the planner, the judge, the journal and the hash, by criterion
 cargo xtask hostile [--peers aria2,curl,wget,axel] [--only ID] [--limit 20] [--jobs 2]
                                         against every lying server, fresh and resumed; writes docs/hostile.md
 cargo xtask limits                      what each flood costs in memory; writes the table of docs/limits.md

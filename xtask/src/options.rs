@@ -59,7 +59,8 @@ impl Options {
             "K" => 1 << 10,
             "M" => 1 << 20,
             "G" => 1 << 30,
-            _ => return Err(format!("`--{name} {said}`: a number and K, M or G is wanted")),
+            "T" => 1 << 40,
+            _ => return Err(format!("`--{name} {said}`: a number and K, M, G or T is wanted")),
         };
         let number: u64 = digits.parse().map_err(|_| format!("`--{name} {said}` cannot be read"))?;
         Ok(number * unit)

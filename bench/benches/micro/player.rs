@@ -188,7 +188,8 @@ impl Player {
             Action::Check { block, .. } => self.answers.push_back(Input::Checked { block, same: true }),
             Action::Finish { .. } => self.done = true,
             Action::Fail(error) => panic!("an honest download failed: {error:?}"),
-            Action::Note(_) | Action::Tell(_) => {}
+            // Nothing else is answered in a download to a file.
+            _ => {}
         }
     }
 }

@@ -40,7 +40,7 @@ const ORDER: &[(&str, &[&str])] = &[
     ]),
     ("crates/fuzz", &["input", "sys", "netrc", "fields", "names", "planner", "client", "journal"]),
     ("xtask", &["options", "shell", "packages", "record", "proof", "rows", "sim", "states", "plant", "mutants", "coverage", "fuzz", "bench", "test", "crash", "powercut", "hostile", "limits", "origin", "picture"]),
-    ("bench", &["files", "link", "flows", "wire", "side", "measure", "server", "scenes", "neighbour", "stage", "programs", "shaped", "trace", "plot", "peers", "report", "bulk"]),
+    ("bench", &["bare", "files", "link", "flows", "wire", "side", "measure", "verdict", "machine", "server", "scenes", "neighbour", "stage", "programs", "shaped", "trace", "plot", "peers", "bulk", "small", "resume", "start", "growth", "report"]),
 ];
 
 /// Words that must not appear, and where: unfinished work, and rooms without a name.
