@@ -37,7 +37,7 @@ impl Options {
         }
     }
 
-    /// Whether `--name`, one of [`FLAGS`], was said.
+    /// Whether `--name`, one of `FLAGS`, was said.
     pub fn flag(&self, name: &str) -> bool {
         self.0.borrow_mut().remove(name).is_some()
     }
