@@ -1,4 +1,4 @@
-//! The engine: one thread that plans and talks, two that write, one that syncs and checks.
+//! The engine: one thread that plans and talks, two that write (four once they write past the page cache), one that syncs and checks.
 
 #[cfg(test)]
 mod tests;

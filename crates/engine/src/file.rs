@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use thence_plan::{Begin, DiskFault, Exists, Identity, Limits, Record, WantedDigest};
 
+use crate::direct::Direct;
 use crate::journal::{self, Journal, Replayed, Unreadable};
 use crate::lock::{Lock, lock};
 use crate::mark::Mark;
@@ -40,6 +41,7 @@ pub(crate) struct PartFile {
     entry: Entry,
     file: File,
     id: FileId,
+    direct: Direct,
     /// Its name and its journal's are on stable storage.
     entered: AtomicBool,
     _lock: Lock,
@@ -47,12 +49,19 @@ pub(crate) struct PartFile {
 
 impl PartFile {
     fn new(entry: &Entry, file: File, id: FileId, lock: Lock) -> PartFile {
-        PartFile { entry: entry.clone(), file, id, entered: AtomicBool::new(false), _lock: lock }
+        let (direct, entered) = (Direct::default(), AtomicBool::new(false));
+        PartFile { entry: entry.clone(), file, id, direct, entered, _lock: lock }
     }
 
     /// Writes all of `slices`, one after the other, at `offset`.
     pub(crate) fn write_at(&self, offset: u64, slices: &mut [IoSlice<'_>]) -> Result<(), DiskError> {
-        sys::write_at(&self.file, offset, slices).map_err(|e| self.failed(&e))
+        let to = (&self.entry, &self.file);
+        self.direct.write_at(to, offset, slices).map_err(|e| self.failed(&e))
+    }
+
+    /// How it is written: past the page cache where that is possible and pays.
+    pub(crate) fn direct(&self) -> &Direct {
+        &self.direct
     }
 
     /// Reads at `offset` until `buffer` is full or the part ends; returns how much.
@@ -404,6 +413,9 @@ fn furnish(draft: &Draft, name: &str, part: &Arc<PartFile>) -> Result<Option<Pai
         None
     };
     let pair = Pair { dir: draft.dir.clone(), name: name.to_owned(), part: Arc::clone(part), journal };
+    if draft.digest.is_some() || draft.identity.digest.is_some() {
+        pair.part.direct().turn_off();
+    }
     let total = draft.identity.total.filter(|_| draft.journal);
     let ready = pair.anchor().and_then(|()| total.map_or(Ok(()), |total| allocate(draft, &pair, total)));
     match ready {

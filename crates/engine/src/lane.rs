@@ -246,6 +246,7 @@ enum Event {
     Due,
     Written(Result<Written, DiskError>),
     Granted,
+    Readable(Result<(), Failure>),
     Chunk(Result<Option<Bytes>, Failure>),
 }
 
@@ -359,11 +360,21 @@ impl Reader {
         decoder: &mut Decoder,
         timer: std::pin::Pin<&mut Sleep>,
     ) -> Result<bool, Failure> {
-        match self.next(body, decoder, timer).await {
+        let filling = self.fills(decoder) && body.leave_library();
+        match self.next(body, decoder, filling, timer).await {
             Event::Woken => self.woken(),
             Event::Granted => self.granted = None,
             Event::Due => self.fell_due().await?,
             Event::Written(written) => self.written(written)?,
+            Event::Readable(readable) => {
+                readable?;
+                let ended = self.fill(body).await?;
+                self.toll.used(body.wire());
+                if ended {
+                    decoder.end();
+                }
+                return Ok(ended);
+            }
             Event::Chunk(chunk) => {
                 self.toll.used(body.wire());
                 let Some(bytes) = chunk? else {
@@ -415,6 +426,7 @@ impl Reader {
         &mut self,
         body: &mut Body,
         decoder: &Decoder,
+        filling: bool,
         mut timer: std::pin::Pin<&mut Sleep>,
     ) -> Event {
         let want = if decoder.is_plain() { self.control.end.get().saturating_sub(self.at) } else { u64::MAX };
@@ -428,6 +440,13 @@ impl Reader {
         {
             timer.as_mut().reset(wait);
         }
+        let came = async {
+            if filling {
+                Event::Readable(body.readable().await)
+            } else {
+                Event::Chunk(body.chunk(want).await)
+            }
+        };
         tokio::select! {
             biased;
             () = self.control.wake.notified() => Event::Woken,
@@ -436,7 +455,38 @@ impl Reader {
                 let now = Moment::now();
                 if self.granted.is_some_and(|at| at <= now) { Event::Granted } else { Event::Due }
             }
-            chunk = body.chunk(want), if idle => Event::Chunk(chunk),
+            came = came, if idle => came,
+        }
+    }
+
+    /// The next bytes are for slabs as they come: nothing is undone, compared, proven or withheld.
+    fn fills(&self, decoder: &Decoder) -> bool {
+        let stored = matches!(self.place, Place::Part { .. }) && self.at >= self.from;
+        stored && decoder.is_plain() && self.proof.is_none() && self.toll.is_free()
+    }
+
+    /// Reads from the socket into the slab in hand. True at the end of the message. A slab that got nothing goes back: a
+    /// silent lane must not keep one from the others.
+    async fn fill(&mut self, body: &mut Body) -> Result<bool, Failure> {
+        if !self.has_room().await? {
+            return Ok(false);
+        }
+        let want = self.control.end.get().saturating_sub(self.at);
+        let most = self.room().min(want) as usize;
+        let Some(slab) = self.slabs.last_mut() else { return Err(gone()) };
+        let room = slab.room();
+        let read = body.fill(&mut room[..most], want).await.transpose();
+        match read {
+            Ok(Some(len)) if len > 0 => {
+                slab.filled(len);
+                self.count(len);
+                self.took(len).await?;
+                Ok(false)
+            }
+            read => {
+                self.slabs.pop_if(|slab| slab.bytes().is_empty());
+                Ok(read?.is_some())
+            }
         }
     }
 
@@ -489,16 +539,8 @@ impl Reader {
     /// Copies so many bytes into the slab in hand, which has room for them. The end may come nearer while a slab is
     /// waited for: then the block that it is moved to has another writer.
     async fn put(&mut self, bytes: u64) -> Result<(), Failure> {
-        let size = self.shared.limits.slab as u64;
-        if self.slabs.is_empty() || self.at.is_multiple_of(size) {
-            let Some(slab) = self.slab().await? else { return Ok(()) };
-            if self.at >= self.control.end.get() {
-                return Ok(());
-            }
-            if self.slabs.is_empty() {
-                self.slabs_at = self.at;
-            }
-            self.slabs.push(slab);
+        if !self.has_room().await? {
+            return Ok(());
         }
         let bytes = bytes.min(self.control.end.get().saturating_sub(self.at)) as usize;
         let Some(slab) = self.slabs.last_mut() else { return Err(gone()) };
@@ -508,12 +550,36 @@ impl Reader {
             // Or its memory could not be read into again.
             self.rest = Bytes::new();
         }
-        self.at += put as u64;
+        self.took(put).await
+    }
+
+    /// There is a slab in hand that is not full. False if the end came nearer while one was waited for.
+    async fn has_room(&mut self) -> Result<bool, Failure> {
+        if self.slabs.is_empty() || self.at.is_multiple_of(self.shared.limits.slab as u64) {
+            let Some(mut slab) = self.slab().await? else { return Ok(false) };
+            if self.at >= self.control.end.get() {
+                return Ok(false);
+            }
+            if matches!(self.place, Place::Part { .. }) {
+                slab.begin_at(self.at);
+            }
+            if self.slabs.is_empty() {
+                self.slabs_at = self.at;
+            }
+            self.slabs.push(slab);
+        }
+        Ok(true)
+    }
+
+    /// So many bytes more are in the slab in hand.
+    async fn took(&mut self, len: usize) -> Result<(), Failure> {
+        self.at += len as u64;
         self.control.begun.set(self.at);
         if self.due.is_none() {
             self.due = Some(Moment::now() + self.patience());
         }
-        if self.slabs.len() == self.hand() && self.at.is_multiple_of(size) {
+        let full = self.at.is_multiple_of(self.shared.limits.slab as u64);
+        if self.slabs.len() == self.hand() && full {
             self.hand_over().await?;
         }
         Ok(())

@@ -33,6 +33,7 @@
 //! ```
 
 mod decode;
+mod direct;
 mod download;
 mod drive;
 mod engine;

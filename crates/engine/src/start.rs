@@ -124,6 +124,9 @@ async fn begin(
                     // An earlier run may have been given the digest; it still stands.
                     aim.checksum = aim.checksum.or(work.begin.digest.clone());
                     spec.digest = aim.checksum.is_some();
+                    if spec.digest {
+                        work.pair.part.direct().turn_off();
+                    }
                     let (gone_on, held) = Files::of(*work);
                     (files, spec.held) = (Some(gone_on), Some(held));
                 }

@@ -127,11 +127,15 @@ fn follows_link(error: &io::Error) -> bool {
 
 /// What an open file is.
 pub(crate) fn facts(file: &File) -> io::Result<Facts> {
+    stat(file).map(as_recorded)
+}
+
+fn stat(file: &File) -> io::Result<Facts> {
     #[cfg(all(target_os = "linux", not(thence_portable)))]
     let facts = Facts::of(&rustix::fs::fstat(file)?);
     #[cfg(not(all(target_os = "linux", not(thence_portable))))]
     let facts = Facts::of(&file.metadata()?);
-    Ok(as_recorded(facts))
+    Ok(facts)
 }
 
 /// A state of the disk that a test builds anew has the inodes it was recorded with.
@@ -218,6 +222,14 @@ pub(crate) fn open_regular(entry: &Entry, write: bool) -> Result<Option<(File, F
     };
     let facts = facts(&file).map_err(|e| DiskError::at(entry, &e))?;
     if facts.regular { Ok(Some((file, facts))) } else { Err(strange()) }
+}
+
+/// A second descriptor of `file`, which stands at `entry`, for writes past the page cache of multiples of `page` bytes.
+/// `None` where the file system does not say that it has them, or the name leads elsewhere by now.
+pub(crate) fn open_direct(entry: &Entry, file: &File, page: usize) -> Option<File> {
+    let direct = reach::open_direct(entry).ok()?;
+    let same = stat(&direct).ok()?.id == stat(file).ok()?.id;
+    (same && native::direct_alignment(&direct)? <= page).then_some(direct)
 }
 
 /// Renames, and replaces what stands at `to`: a link itself, never what it leads to.
@@ -445,7 +457,7 @@ mod native {
     use std::io::{self, IoSlice};
     use std::path::Path;
 
-    use rustix::fs::{self, Advice, FallocateFlags, SeekFrom, XattrFlags};
+    use rustix::fs::{self, Advice, AtFlags, FallocateFlags, SeekFrom, StatxFlags, XattrFlags};
     use rustix::io::Errno;
 
     use super::Boot;
@@ -490,6 +502,15 @@ mod native {
         let len = fs::fgetxattr(file, ATTRIBUTE, value.as_mut_slice()).ok()?;
         value.truncate(len);
         Some(value)
+    }
+
+    /// What direct writes want of memory and offsets, in bytes. Kernels before 6.1 and many file systems do not say; those
+    /// that keep sums of their data, or have no disk of their own, would copy it all the same.
+    pub(super) fn direct_alignment(file: &File) -> Option<usize> {
+        let told = fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN).ok()?;
+        let known = StatxFlags::from_bits_retain(told.stx_mask).contains(StatxFlags::DIOALIGN);
+        let most = told.stx_dio_mem_align.max(told.stx_dio_offset_align) as usize;
+        (known && most > 0).then_some(most)
     }
 
     pub(super) fn write_vectored(file: &File, slices: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
@@ -544,6 +565,10 @@ mod native {
     }
 
     pub(crate) fn mark(_file: &File) -> Option<Vec<u8>> {
+        None
+    }
+
+    pub(super) fn direct_alignment(_file: &File) -> Option<usize> {
         None
     }
 

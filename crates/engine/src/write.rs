@@ -7,26 +7,31 @@ mod tests;
 
 use std::io::{self, IoSlice};
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 
 use thence_plan::{Hash, Record};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use twox_hash::xxhash3_128::Hasher;
 
+use crate::direct::PAGE;
 use crate::file::PartFile;
 use crate::journal::Journal;
 use crate::sys::DiskError;
 
-/// Alignment of a slab in memory, in bytes: what direct writes want of every disk.
-const ALIGNMENT: usize = 4096;
+/// Alignment of a slab in memory, in bytes.
+const ALIGNMENT: usize = PAGE;
 
 /// Most slabs of one hand-over: 1 MiB of the usual 256 KiB, where larger writes gain no more.
 pub(crate) const HAND: usize = 4;
 
 /// Threads that hash and write. With two, one can sleep in the kernel's dirty throttling.
 const THREADS: usize = 2;
+
+/// More threads, for direct writes.
+const DIRECT: usize = 2;
 
 /// A bounded pool of slabs; clones share it.
 #[derive(Clone)]
@@ -97,6 +102,14 @@ impl Slab {
     /// Whether the bytes of `other` go on where this one's end, `at` from its start, and have room behind them.
     pub(crate) fn fits_behind(&self, at: u64, other: &Slab) -> bool {
         self.bytes().len() as u64 == at && other.bytes().len() <= self.room.end - self.full
+    }
+
+    /// An empty slab will begin at `offset` of its file: byte for byte it then lies to the pages of memory as to those of
+    /// the disk, which direct writes want.
+    pub(crate) fn begin_at(&mut self, offset: u64) {
+        assert!(self.bytes().is_empty(), "what a slab holds cannot be moved");
+        self.room.start += (offset % ALIGNMENT as u64) as usize;
+        self.full = self.room.start;
     }
 
     /// What is not filled yet, to be read into; say `filled` afterwards. Empty when the slab is full.
@@ -194,37 +207,39 @@ enum Job {
     Append(Arc<Journal>, Vec<Record>, oneshot::Sender<Result<(), DiskError>>),
 }
 
-/// The two writer threads. They end when this is dropped, after what was handed to them.
+/// The writer threads. They end when this is dropped, after what was handed to them.
 ///
 /// An answer that never comes (the receiver fails) means that a writer panicked: nothing is known of what
 /// it was given, as after a failed write.
 ///
 /// A file's data always goes through the same thread: the kernel lets one writer at a time into a file, and a
 /// second one would only spin (a tenth of all CPU with four lanes). Its journal goes through the other one, so
-/// that no record waits behind the data of a slow disk.
+/// that no record waits behind the data of a slow disk. Direct writes wait for the disk and not for each other; they
+/// have threads of their own, from the first of a run on, so that the disk has more than one at a time.
 pub(crate) struct Writers {
     jobs: [Sender<Job>; THREADS],
+    direct: OnceLock<Option<Sender<Job>>>,
 }
 
 impl Writers {
     /// Starts them.
     pub(crate) fn start() -> io::Result<Writers> {
-        Ok(Writers { jobs: [Writers::thread(0)?, Writers::thread(1)?] })
-    }
-
-    fn thread(number: usize) -> io::Result<Sender<Job>> {
-        let (jobs, queue) = mpsc::channel();
-        thread::Builder::new().name(format!("thence-write-{number}")).spawn(move || work(&queue))?;
-        Ok(jobs)
+        let thread = |number| start(&format!("thence-write-{number}"), 1);
+        Ok(Writers { jobs: [thread(0)?, thread(1)?], direct: OnceLock::new() })
     }
 
     /// Hashes and writes. A lane has one hand-over under way, so order within a block is kept.
     pub(crate) fn hand_over(&self, handover: Handover) -> oneshot::Receiver<Result<Written, DiskError>> {
         let (answer, receiver) = oneshot::channel();
-        let thread = self.thread_of(&handover.part);
-        // Refused only if the thread is gone; the answer is then dropped, which says so.
-        _ = self.jobs[thread].send(Job::Write(handover, answer));
+        let own = &self.jobs[self.thread_of(&handover.part)];
+        let jobs = if handover.part.direct().is_on() { self.direct().unwrap_or(own) } else { own };
+        // Refused only if a thread is gone; the answer is then dropped, which says so.
+        _ = jobs.send(Job::Write(handover, answer));
         receiver
+    }
+
+    fn direct(&self) -> Option<&Sender<Job>> {
+        self.direct.get_or_init(|| start("thence-direct", DIRECT).ok()).as_ref()
     }
 
     /// `Journal::append` on the thread that does not write the pair's data. A journal has one append under
@@ -247,8 +262,43 @@ impl Writers {
     }
 }
 
-fn work(queue: &Receiver<Job>) {
-    while let Ok(job) = queue.recv() {
+/// Starts so many threads that do what is sent, each job once.
+fn start(name: &str, threads: usize) -> io::Result<Sender<Job>> {
+    let (jobs, queue) = mpsc::channel();
+    let queue = Arc::new(Queue { jobs: Mutex::new(queue), broken: AtomicBool::new(false) });
+    for _ in 0..threads {
+        let queue = Arc::clone(&queue);
+        thread::Builder::new().name(name.into()).spawn(move || work(&queue))?;
+    }
+    Ok(jobs)
+}
+
+/// What is to be done by one of several threads. A panic in one of them ends all: what it left undone is not known.
+struct Queue {
+    jobs: Mutex<Receiver<Job>>,
+    broken: AtomicBool,
+}
+
+impl Queue {
+    /// The next job; one that comes to a broken queue is dropped, with its answer.
+    fn next(&self) -> Option<Job> {
+        let job = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
+        job.filter(|_| !self.broken.load(Ordering::Acquire))
+    }
+}
+
+/// Breaks the queue of a thread that panics.
+struct Breaks<'a>(&'a Queue);
+
+impl Drop for Breaks<'_> {
+    fn drop(&mut self) {
+        self.0.broken.fetch_or(thread::panicking(), Ordering::AcqRel);
+    }
+}
+
+fn work(queue: &Queue) {
+    let _breaks = Breaks(queue);
+    while let Some(job) = queue.next() {
         // Nobody who waits for the answer is no reason not to write.
         match job {
             Job::Write(handover, answer) => _ = answer.send(write(handover)),

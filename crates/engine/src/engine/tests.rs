@@ -108,3 +108,15 @@ async fn crh_20_a_panic_while_data_is_written_is_a_write_that_failed() {
 async fn crh_20_a_panic_while_the_journal_is_written_is_a_write_that_failed() {
     a_writer_panics(Place::Journal).await;
 }
+
+/// Hand-overs that are due leave slabs that begin anywhere; what is read must end where they do, or the lane would take
+/// a full one for the end of its message.
+#[tokio::test]
+async fn p3_a_slow_body_comes_over_the_connection_it_began_on() {
+    let ((origin, dir, _), engine) = (scene(), Engine::new(Options::default()).unwrap());
+    let (ended, said) = fetched(&engine, &origin, &dir).await;
+    ended.unwrap();
+    assert!(!said.iter().any(|event| matches!(event, Event::Retry { .. })), "{said:?}");
+    assert_eq!(origin.requests().len(), 1);
+    is_whole(&dir);
+}

@@ -1,23 +1,29 @@
 //! The body of an answer, as it comes.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, Version, header};
 use hyper::body::{Body as _, Incoming};
 use thence_plan::{Ending, Failure, Limits, Phase};
+use tokio::io::{AsyncRead, ReadBuf};
 
 use super::connection::Connection;
 use super::deadline::Stall;
 use super::fault;
+use super::pipe::Pipe;
 use super::pool::{Key, Pool};
 
 /// A body; it owns its connection, and dropping it closes that.
 pub(crate) struct Body {
     connection: Connection,
-    incoming: Incoming,
+    content: Content,
+    /// Read, and not given out yet.
+    ahead: Bytes,
+    /// What follows that.
+    broken: Option<Failure>,
     /// How the body is framed.
     ending: Ending,
     /// Bytes that Content-Length still promises.
@@ -29,12 +35,32 @@ pub(crate) struct Body {
     home: Home,
 }
 
+/// Where a body comes from.
+enum Content {
+    /// From the library.
+    Library(Incoming),
+    /// From the connection itself: a body of known length that is not coded for transfer is nothing but its bytes.
+    Pipe {
+        stream: Pipe,
+        /// The last read found nothing.
+        drained: bool,
+    },
+}
+
+/// Bytes still to come for which the library is left out. For fewer it is not worth making its buffers anew.
+const WORTH: u64 = 256 << 10;
+
+/// Bytes of a chunk that is read without the library.
+const CHUNK: usize = 64 << 10;
+
 /// Where a body's connection goes when it is done with.
 pub(super) struct Home {
     /// The pool.
     pub(super) pool: Pool,
     /// Its place there.
     pub(super) key: Key,
+    /// The server keeps the connection, as far as its head tells.
+    pub(super) keeps: bool,
     /// Bytes that are read to keep it (`Limits::discard`).
     pub(super) worth: u64,
     /// Longest wait for them: about what a new connection costs.
@@ -54,7 +80,123 @@ impl Body {
         let due = incoming.size_hint().exact();
         let Framing(ending) = framing;
         let read = if connection.is_http2() { 0 } else { before };
-        Body { connection, incoming, ending, due, ended: false, stall: Stall::new(limits.stall), read, home }
+        Body {
+            connection,
+            content: Content::Library(incoming),
+            ahead: Bytes::new(),
+            broken: None,
+            ending,
+            due,
+            ended: false,
+            stall: Stall::new(limits.stall),
+            read,
+            home,
+        }
+    }
+
+    /// Leaves the library out for what is still to come, if the body is a large one whose length is its whole framing.
+    /// True when it may be read by `readable` and `fill` from now on.
+    pub(crate) fn leave_library(&mut self) -> bool {
+        let Content::Library(incoming) = &mut self.content else { return true };
+        let large = self.due.is_some_and(|due| due >= WORTH);
+        if !large || self.ended || self.ending != Ending::Message || self.broken.is_some() {
+            return false;
+        }
+        // What it has read already comes first. It reads no further, for nobody moves it.
+        let mut ahead = BytesMut::from(std::mem::take(&mut self.ahead));
+        while let Poll::Ready(frame) =
+            Pin::new(&mut *incoming).poll_frame(&mut Context::from_waker(Waker::noop()))
+        {
+            match frame.map(|frame| frame.map(|frame| frame.into_data())) {
+                Some(Ok(Ok(data))) => ahead.extend_from_slice(&data),
+                Some(Err(error)) => self.broken = Some(fault::body(&error)),
+                Some(Ok(Err(_))) | None => self.broken = Some(Failure::Truncated),
+            }
+            if self.broken.is_some() {
+                break;
+            }
+        }
+        let apart = if self.broken.is_none() { self.connection.take_apart() } else { None };
+        if let Some((stream, rest)) = apart {
+            ahead.extend_from_slice(&rest);
+            self.content = Content::Pipe { stream, drained: false };
+        }
+        self.ahead = ahead.freeze();
+        matches!(self.content, Content::Pipe { .. })
+    }
+
+    /// Waits until `fill` may find something. As `chunk`, it may be dropped and called again.
+    ///
+    /// # Errors
+    ///
+    /// `Stalled` after `Limits::stall` without a byte.
+    pub(crate) async fn readable(&mut self) -> Result<(), Failure> {
+        std::future::poll_fn(|cx| {
+            if let Content::Pipe { stream, drained: drained @ true } = &mut self.content
+                && self.ahead.is_empty()
+            {
+                if stream.poll_arrival(cx).is_pending() {
+                    let silent = self.stall.poll(cx, self.connection.signs_of_life());
+                    return silent.map(|()| Err(Failure::Stalled(Phase::Body)));
+                }
+                *drained = false;
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+
+    /// Reads into `room`, which must not be empty; how much, 0 at the end of the message, and `None` if there is nothing
+    /// now. The socket is read for `want` bytes at most, as in `chunk`.
+    ///
+    /// # Errors
+    ///
+    /// Those of `chunk`.
+    pub(crate) async fn fill(&mut self, room: &mut [u8], want: u64) -> Option<Result<usize, Failure>> {
+        self.connection.want(want);
+        let read = std::future::poll_fn(|cx| match self.poll_fill(cx, room) {
+            Poll::Ready(read) => Poll::Ready(Some(read)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await;
+        match &read {
+            Some(_) => self.stall.stop(),
+            None => {
+                if let Content::Pipe { drained, .. } = &mut self.content {
+                    *drained = true;
+                }
+            }
+        }
+        read
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<Result<usize, Failure>> {
+        let len = if self.ahead.is_empty() {
+            if let Some(failure) = self.broken.take() {
+                return Poll::Ready(Err(failure));
+            }
+            let most = usize::try_from(self.due.unwrap_or(0)).unwrap_or(usize::MAX).min(room.len());
+            let Content::Pipe { stream, .. } = &mut self.content else {
+                return Poll::Ready(Err(Failure::Defect("a body was read past the library".into())));
+            };
+            if self.due == Some(0) {
+                self.ended = true;
+                return Poll::Ready(Ok(0));
+            }
+            assert!(most > 0, "a read without room would look like the end of the message");
+            let mut buffer = ReadBuf::new(&mut room[..most]);
+            match ready!(Pin::new(stream).poll_read(cx, &mut buffer)) {
+                Ok(()) if buffer.filled().is_empty() => return Poll::Ready(Err(Failure::Truncated)),
+                Ok(()) => buffer.filled().len(),
+                Err(error) => return Poll::Ready(Err(fault::broken(&error))),
+            }
+        } else {
+            let len = self.ahead.len().min(room.len());
+            self.ahead.split_to(len).copy_to_slice(&mut room[..len]);
+            len
+        };
+        self.due = self.due.map(|due| due.saturating_sub(len as u64));
+        Poll::Ready(Ok(len))
     }
 
     /// Bytes that were read for this answer: from the socket, its head and the framing of TLS included. Streams of
@@ -96,8 +238,18 @@ impl Body {
     }
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Failure>> {
+        if !self.ahead.is_empty() {
+            return Poll::Ready(Ok(Some(self.given())));
+        }
+        if let Some(failure) = self.broken.take() {
+            return Poll::Ready(Err(failure));
+        }
+        if let Content::Pipe { .. } = self.content {
+            return self.poll_piece(cx);
+        }
         while !self.ended {
-            let frame = match ready!(self.connection.poll_frame(cx, &mut self.incoming)) {
+            let Content::Library(incoming) = &mut self.content else { break };
+            let frame = match ready!(self.connection.poll_frame(cx, incoming)) {
                 Some(Ok(frame)) => frame,
                 Some(Err(error)) => return Poll::Ready(Err(fault::body(&error))),
                 None => return Poll::Ready(self.end()),
@@ -115,10 +267,29 @@ impl Body {
         Poll::Ready(Ok(None))
     }
 
+    /// What was read ahead.
+    fn given(&mut self) -> Bytes {
+        let bytes = std::mem::take(&mut self.ahead);
+        self.due = self.due.map(|due| due.saturating_sub(bytes.len() as u64));
+        bytes
+    }
+
+    /// A chunk without the library.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Failure>> {
+        let mut piece = BytesMut::zeroed(CHUNK);
+        let len = ready!(self.poll_fill(cx, &mut piece))?;
+        piece.truncate(len);
+        Poll::Ready(Ok((len > 0).then(|| piece.freeze())))
+    }
+
     /// hyper says that there is no more. Over HTTP/2 it says so too when the server gave the stream up with
     /// RST_STREAM(NO_ERROR), whatever was promised; only END_STREAM is an end (R48).
     fn end(&mut self) -> Result<Option<Bytes>, Failure> {
-        let cut = self.connection.is_http2() && !self.incoming.is_end_stream();
+        let whole = match &self.content {
+            Content::Library(incoming) => incoming.is_end_stream(),
+            Content::Pipe { .. } => true,
+        };
+        let cut = self.connection.is_http2() && !whole;
         if cut || self.due.is_some_and(|due| due > 0) {
             return Err(Failure::Truncated);
         }
@@ -149,9 +320,16 @@ impl Body {
         if !self.ended {
             let _ = self.poll_data(&mut Context::from_waker(Waker::noop()));
         }
-        if self.ended && self.ending == Ending::Message {
-            self.home.pool.put(self.home.key, self.connection);
+        if !self.ended || self.ending != Ending::Message {
+            return;
         }
+        if let Content::Pipe { stream, .. } = self.content {
+            if !self.home.keeps {
+                return;
+            }
+            self.connection.put_together(stream);
+        }
+        self.home.pool.put(self.home.key, self.connection);
     }
 
     /// Reads what is left of a small body whose bytes nobody wants, then releases. A large, slow or endless

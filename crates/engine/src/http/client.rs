@@ -15,6 +15,7 @@ use super::body::{Body, Framing, Home};
 use super::connection::{Connection, Interim, field_size};
 use super::deadline::Deadline;
 use super::fault;
+use super::pipe::Pipe;
 use super::pool::{Key, Pool};
 use super::proxy::{Proxies, Route, wants_credentials};
 use super::request::{Get, Way, build};
@@ -148,7 +149,7 @@ impl Shared {
             }
             Shaken::Stream(stream, false) => {
                 server.made(None);
-                Connection::http1(stream, meter, &self.limits).await.map(Some)
+                Connection::http1(Pipe::Tls(stream), meter, &self.limits).await.map(Some)
             }
             Shaken::OtherProtocol => {
                 Err(Failure::Tls(format!("{} speaks neither HTTP/1.1 nor HTTP/2", key.target)))
@@ -182,9 +183,11 @@ impl Shared {
         chain.count(response.headers(), &interim, &self.limits)?;
         let (parts, incoming) = response.into_parts();
         let framing = Framing::of(parts.version, parts.status, &parts.headers);
+        let keeps = keeps(parts.version, &parts.headers);
         let home = Home {
             pool: self.pool.clone(),
             key: key.clone(),
+            keeps,
             worth: self.limits.discard,
             patience: self.limits.happy_eyeballs,
         };
@@ -198,7 +201,7 @@ impl Shared {
         if !key.target.https {
             let wire = route.open(&key.target, &self.limits, deadline).await?;
             let meter = wire.meter();
-            return Connection::http1(wire, meter, &self.limits).await;
+            return Connection::http1(Pipe::Plain(wire), meter, &self.limits).await;
         }
         let http2 = self.http2_only.knows(key);
         let offers = if http2 { [Offer::Http2, Offer::Http1] } else { [Offer::Http1, Offer::Http2] };
@@ -231,7 +234,9 @@ impl Shared {
             Ok(match config.shake(wire, &key.target, offer).await? {
                 Shaken::OtherProtocol => None,
                 Shaken::Stream(stream, true) => Some(Connection::http2(stream, meter, &self.limits).await?),
-                Shaken::Stream(stream, false) => Some(Connection::http1(stream, meter, &self.limits).await?),
+                Shaken::Stream(stream, false) => {
+                    Some(Connection::http1(Pipe::Tls(stream), meter, &self.limits).await?)
+                }
             })
         };
         deadline.within(Phase::Tls, shaking).await
@@ -304,6 +309,13 @@ fn bare(url: &str) -> Result<Url, Failure> {
     let _ = url.set_password(None);
     url.set_fragment(None);
     Ok(url)
+}
+
+/// The server keeps the connection for another request. hyper decides that for itself; this is for bodies that it does
+/// not read. Whatever is not said in the usual words costs a connection.
+fn keeps(version: Version, fields: &HeaderMap) -> bool {
+    let usual = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"keep-alive");
+    version == Version::HTTP_11 && fields.get_all(header::CONNECTION).iter().all(usual)
 }
 
 /// Where a redirect leads (RFC 9110 s15.4): GET stays GET for all five. A 3xx without `Location` is left to

@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use super::deadline::Stall;
 use super::dial::Meter;
 use super::fault;
+use super::pipe::Pipe;
 use super::turns::Turns;
 
 /// Bytes of hyper's read buffer over HTTP/1: a slab's size, the most that one read can hand over.
@@ -35,7 +36,7 @@ const SMALL_WINDOW: u32 = 256 << 10;
 
 type Nothing = Empty<Bytes>;
 type Answered = Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>> + Send>>;
-type Moving = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
+type Http1 = http1::Connection<TokioIo<Pipe>, Nothing>;
 
 /// An open connection.
 pub(super) struct Connection {
@@ -46,8 +47,13 @@ pub(super) struct Connection {
     meter: Arc<Meter>,
 }
 
+enum Moving {
+    Http1(Box<Http1>),
+    Http2(Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>),
+}
+
 enum Sender {
-    Http1(http1::SendRequest<Nothing>),
+    Http1(http1::SendRequest<Nothing>, http1::Builder),
     Http2(Http2),
     /// One of many on a connection.
     Stream(Stream),
@@ -90,13 +96,43 @@ struct Http2 {
 impl Connection {
     /// HTTP/1.1 over `io`. HTTP/0.9, folded lines and spaces before colons stay refused (R42, R47), which are
     /// hyper's defaults.
-    pub(super) async fn http1<T>(io: T, meter: Arc<Meter>, limits: &Limits) -> Result<Connection, Failure>
-    where
-        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let shaken = http1_builder(limits).handshake(TokioIo::new(io)).await;
+    pub(super) async fn http1(
+        stream: Pipe,
+        meter: Arc<Meter>,
+        limits: &Limits,
+    ) -> Result<Connection, Failure> {
+        let builder = http1_builder(limits);
+        let shaken = builder.handshake(TokioIo::new(stream)).await;
         let (sender, moving) = shaken.map_err(|error| fault::head(&error))?;
-        Ok(Connection { sender: Sender::Http1(sender), moving: Some(Box::pin(moving)), meter })
+        let (sender, moving) = (Sender::Http1(sender, builder), Moving::Http1(Box::new(moving)));
+        Ok(Connection { sender, moving: Some(moving), meter })
+    }
+
+    /// Takes the stream from the library, with the bytes that it has read and given to nobody; for a body that is read by
+    /// its length. `None` where that cannot be: over HTTP/2, when the connection is closed, or while a request is still
+    /// being sent.
+    pub(super) fn take_apart(&mut self) -> Option<(Pipe, Bytes)> {
+        if self.meter.unsent() || self.is_http2() {
+            return None;
+        }
+        match self.moving.take()? {
+            Moving::Http1(moving) => {
+                let parts = moving.into_parts();
+                Some((parts.io.into_inner(), parts.read_buf))
+            }
+            Moving::Http2(_) => None,
+        }
+    }
+
+    /// Gives a stream that was taken back to the library, between two messages.
+    pub(super) fn put_together(&mut self, stream: Pipe) {
+        let Sender::Http1(sender, builder) = &mut self.sender else { return };
+        let shaking = pin!(builder.handshake(TokioIo::new(stream)));
+        // HTTP/1 shakes no hands: the library only makes its buffers, and is done at once.
+        if let Poll::Ready(Ok((anew, moving))) = shaking.poll(&mut Context::from_waker(Waker::noop())) {
+            *sender = anew;
+            self.moving = Some(Moving::Http1(Box::new(moving)));
+        }
     }
 
     /// HTTP/2 over `io`, one lane to a connection. Windows are fixed: an adaptive one pings, and servers drop
@@ -115,7 +151,7 @@ impl Connection {
             .await;
         let (sender, moving) = shaken.map_err(|error| fault::head(&error))?;
         let sender = Sender::Http2(Http2 { sender, turns, tasks });
-        Ok(Connection { sender, moving: Some(Box::pin(moving)), meter })
+        Ok(Connection { sender, moving: Some(Moving::Http2(Box::pin(moving))), meter })
     }
 
     /// HTTP/2 over `io`, for many at once.
@@ -181,7 +217,7 @@ impl Connection {
 
     fn send(&mut self, request: Request<Nothing>) -> Answered {
         match &mut self.sender {
-            Sender::Http1(sender) => Box::pin(sender.send_request(request)),
+            Sender::Http1(sender, _) => Box::pin(sender.send_request(request)),
             Sender::Http2(http2) => Box::pin(http2.sender.send_request(request)),
             Sender::Stream(stream) => Box::pin(stream.sender.send_request(request)),
         }
@@ -239,16 +275,19 @@ impl Connection {
 
     fn lets_read(&self, waker: &Waker) {
         match &self.sender {
-            Sender::Http1(_) => {}
+            Sender::Http1(..) => {}
             Sender::Http2(http2) => http2.turns.wait(waker),
             Sender::Stream(stream) => stream.trunk.turns.wait(waker),
         }
     }
 
     fn poll_moving(&mut self, cx: &mut Context<'_>) {
-        if let Some(moving) = &mut self.moving
-            && moving.as_mut().poll(cx).is_ready()
-        {
+        let over = match &mut self.moving {
+            Some(Moving::Http1(moving)) => Pin::new(&mut **moving).poll(cx).is_ready(),
+            Some(Moving::Http2(moving)) => moving.as_mut().poll(cx).is_ready(),
+            None => false,
+        };
+        if over {
             // Its error, if any, is told to the request or body that it hit.
             self.moving = None;
         }
@@ -266,7 +305,7 @@ impl Connection {
         self.lets_read(Waker::noop());
         self.moving.is_some()
             && match &self.sender {
-                Sender::Http1(sender) => sender.is_ready(),
+                Sender::Http1(sender, _) => sender.is_ready(),
                 Sender::Http2(http2) => http2.sender.is_ready(),
                 // It is nobody's to keep.
                 Sender::Stream(_) => false,

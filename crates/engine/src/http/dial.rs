@@ -8,7 +8,7 @@ use std::io::{Error as IoError, ErrorKind, Result as IoResult};
 use std::net::{SocketAddr, UdpSocket};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -134,6 +134,8 @@ pub(super) struct Meter {
     read: AtomicU64,
     want: AtomicUsize,
     allowed: AtomicU64,
+    /// The last write found no room: part of a request may still be to be sent.
+    unsent: AtomicBool,
 }
 
 impl Default for Meter {
@@ -142,6 +144,7 @@ impl Default for Meter {
             read: AtomicU64::new(0),
             want: AtomicUsize::new(usize::MAX),
             allowed: AtomicU64::new(u64::MAX),
+            unsent: AtomicBool::new(false),
         }
     }
 }
@@ -151,6 +154,11 @@ impl Meter {
     /// the same.
     pub(super) fn read(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
+    }
+
+    /// A request, or a part of it, may still be to be sent.
+    pub(super) fn unsent(&self) -> bool {
+        self.unsent.load(Ordering::Relaxed)
     }
 
     /// No more than so many bytes are wanted: the rest stays in the kernel, and costs nothing if it is never read.
@@ -194,6 +202,11 @@ impl Wire {
     pub(super) fn meter(&self) -> Arc<Meter> {
         self.meter.clone()
     }
+
+    /// Ready when there may be something to read, an end or an error included.
+    pub(super) fn poll_arrival(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.tcp.poll_read_ready(cx).map(|_shows_at_the_read| ())
+    }
 }
 
 impl AsyncRead for Wire {
@@ -223,7 +236,9 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<IoResult<usize>> {
-        Pin::new(&mut self.tcp).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.tcp).poll_write(cx, bytes);
+        self.meter.unsent.store(written.is_pending(), Ordering::Relaxed);
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<IoResult<()>> {

@@ -10,6 +10,7 @@ mod connection;
 mod deadline;
 mod dial;
 mod fault;
+mod pipe;
 mod pool;
 mod proxy;
 mod request;

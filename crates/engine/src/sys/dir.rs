@@ -261,6 +261,10 @@ pub(super) mod reach {
         open_at(entry, if write { OFlags::RDWR } else { OFlags::RDONLY }, Mode::empty())
     }
 
+    pub(crate) fn open_direct(entry: &Entry) -> io::Result<File> {
+        open_at(entry, OFlags::WRONLY | OFlags::DIRECT, Mode::empty())
+    }
+
     fn open_at(entry: &Entry, flags: OFlags, mode: Mode) -> io::Result<File> {
         let (dir, name) = (&entry.dir.0.handle, name(entry));
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -373,6 +377,10 @@ pub(super) mod reach {
 
     pub(crate) fn open(entry: &Entry, write: bool) -> io::Result<File> {
         no_follow(OpenOptions::new().read(true).write(write)).open(&entry.path)
+    }
+
+    pub(crate) fn open_direct(_entry: &Entry) -> io::Result<File> {
+        Err(ErrorKind::Unsupported.into())
     }
 
     fn no_follow(options: &mut OpenOptions) -> &mut OpenOptions {

@@ -24,6 +24,7 @@ fn slabs(pool: &Pool, from: u64, to: u64) -> Vec<Slab> {
     let mut slabs = Vec::new();
     while !rest.is_empty() {
         let mut slab = pool.try_take().expect("the pool is large enough");
+        slab.begin_at(to - rest.len() as u64);
         rest = &rest[slab.put(rest)..];
         slabs.push(slab);
     }

@@ -3,6 +3,7 @@
 //! A server here is a thread that reads request heads and sends back exactly the bytes it was told.
 
 mod connect;
+mod filled;
 mod framing;
 mod proxy;
 mod redirect;
