@@ -468,7 +468,7 @@ impl Reader {
     /// Reads from the socket into the slab in hand. True at the end of the message. A slab that got nothing goes back: a
     /// silent lane must not keep one from the others.
     async fn fill(&mut self, body: &mut Body) -> Result<bool, Failure> {
-        if !self.has_room().await? {
+        if self.at >= self.control.end.get() || !self.has_room().await? {
             return Ok(false);
         }
         let want = self.control.end.get().saturating_sub(self.at);
