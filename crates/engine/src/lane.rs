@@ -270,6 +270,8 @@ struct Reader {
     allowed: u64,
     /// When the rate limits are to be asked again: until then nothing is used, nor read.
     granted: Option<Moment>,
+    /// Until when the planner thinks that they keep it.
+    held: Instant,
     /// Filled slabs, and the offset of their first byte.
     slabs: Vec<Slab>,
     slabs_at: u64,
@@ -303,6 +305,7 @@ impl Reader {
             toll,
             allowed: u64::MAX,
             granted: None,
+            held: Instant::now(),
             slabs: Vec::with_capacity(HAND),
             slabs_at: 0,
             due: None,
@@ -401,9 +404,21 @@ impl Reader {
         let now = if self.toll.is_free() { self.reported } else { Instant::now() };
         match self.toll.pass(now, want) {
             Pass::Upto(bytes) => self.allowed = bytes,
-            Pass::At(at) => self.granted = Some(at.into()),
+            Pass::At(at) => {
+                self.granted = Some(at.into());
+                self.tell_held(at);
+            }
         }
         self.granted.is_none()
+    }
+
+    /// The planner is to take nobody for slow who waits for a limit of ours. At 1 GB/s a lane waits thousands of times a
+    /// second, so that it hears of it no more often than of what was read.
+    fn tell_held(&mut self, until: Instant) {
+        if until >= self.held + self.shared.limits.report {
+            self.held = until;
+            self.port.say(Input::Held { lane: self.port.lane, until });
+        }
     }
 
     /// At its end, while the message brings more: the lane rests until it hears whether that is wanted. False if not.
@@ -635,6 +650,12 @@ impl Reader {
     fn woken(&mut self) {
         self.granted = None;
         self.toll.anew();
+        let now = Instant::now();
+        if self.held > now {
+            // The planner was told of a wait that may be over.
+            self.held = now;
+            self.port.say(Input::Held { lane: self.port.lane, until: now });
+        }
     }
 
     /// What is in hand waits for its turn from here on, or has it.

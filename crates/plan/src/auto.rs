@@ -55,6 +55,8 @@ pub(crate) struct Now {
     pub(crate) open: u32,
     /// Lanes it allows, as far as is known.
     pub(crate) limit: u32,
+    /// A rate limit of ours keeps some of them waiting.
+    pub(crate) held: bool,
 }
 
 /// A decision, and what it rests on.
@@ -171,6 +173,10 @@ impl Auto {
         if !self.close_window(now, limits) {
             return None;
         }
+        if now.held {
+            self.stand_still();
+            return None;
+        }
         self.age += 1;
         let decision = match self.trial.take() {
             Some(trial) => self.judge(trial, now, limits),
@@ -178,6 +184,12 @@ impl Auto {
         }?;
         (self.wanted, self.age) = (decision.wanted, 0);
         Some(decision)
+    }
+
+    /// What comes is what a rate limit of ours lets through: it says nothing of lanes, and those there are suffice.
+    fn stand_still(&mut self) {
+        self.wanted = self.trial.take().map_or(self.wanted, |trial| trial.reached.max(1));
+        (self.age, self.given_up) = (0, None);
     }
 
     /// True once a window is full. One is as long as two round trips or about, so that what comes in bursts, one in each,

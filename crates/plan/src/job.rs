@@ -183,6 +183,7 @@ impl Job {
             Input::Returned(held) => self.on_returned(*held, turn),
             Input::Head { lane, hops, head } => self.on_head(lane, &hops, &head, turn),
             Input::Bytes { lane, at, len } => self.on_bytes(lane, at, len, turn),
+            Input::Held { lane, until } => self.on_held(lane, until),
             Input::Reached { lane } => self.on_reached(lane, turn),
             Input::Narrowed { lane, end } => self.on_narrowed(lane, end, turn),
             Input::Ended { lane, result } => self.on_ended(lane, result, turn),
@@ -289,6 +290,12 @@ impl Job {
         if let Some(lane) = self.lanes.get_mut(&lane) {
             turn.hosts.got(&lane.host, len);
             lane.got(at, len);
+        }
+    }
+
+    fn on_held(&mut self, lane: LaneId, until: Instant) {
+        if let Some(lane) = self.lanes.get_mut(&lane) {
+            lane.held = Some(until);
         }
     }
 

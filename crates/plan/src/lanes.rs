@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::digest::WantedDigest;
+use crate::limits::Limits;
 use crate::machine::{Ask, SourceId};
 use crate::response::Coding;
 
@@ -82,6 +83,8 @@ pub(crate) struct Lane {
     pub(crate) narrowing: bool,
     /// When `Narrow` was last answered.
     pub(crate) asked_to_narrow: Option<Instant>,
+    /// Until when a rate limit of ours keeps it from reading.
+    pub(crate) held: Option<Instant>,
     /// The late lane this one takes over from.
     pub(crate) victim: Option<crate::machine::LaneId>,
     pub(crate) opened: Instant,
@@ -120,6 +123,7 @@ impl Lane {
             total: None,
             narrowing: false,
             asked_to_narrow: None,
+            held: None,
             victim: None,
             opened: now,
             begun: now,
@@ -139,6 +143,12 @@ impl Lane {
 
     pub(crate) fn is_reading(&self) -> bool {
         self.state == State::Reading
+    }
+
+    /// A rate limit of ours made it wait within the last two ticks: however slow it is, its source is fast enough, and
+    /// another lane would wait as well (NET-12).
+    pub(crate) fn is_held(&self, now: Instant, limits: &Limits) -> bool {
+        self.held.is_some_and(|until| now < until + limits.tick * 2)
     }
 
     /// Its source gives it a body.

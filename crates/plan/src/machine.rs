@@ -18,6 +18,8 @@
 //! - `Narrow` is a question; `Narrowed{end}` answers with the first block not begun (or the lane's old
 //!   end). Only from there may the range be given away.
 
+use std::time::Instant;
+
 use crate::digest::WantedDigest;
 use crate::event::{Error, Event};
 use crate::failure::Failure;
@@ -122,6 +124,13 @@ pub enum Input {
         at: u64,
         /// How many since the last such input.
         len: u64,
+    },
+    /// A rate limit of ours keeps a lane from reading: its source is fast enough. Said again while it lasts.
+    Held {
+        /// The lane.
+        lane: LaneId,
+        /// Until then, as far as is known.
+        until: Instant,
     },
     /// A lane has brought its range, and its message goes on. Everything before is `Stored`; it reads no byte more
     /// until `Take` or `Close`.

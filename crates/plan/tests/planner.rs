@@ -108,12 +108,27 @@ fn a_late_lane_that_comes_home_needs_no_heir() {
     assert_eq!(desk.finish(), Some(4 * K));
 }
 
+#[test]
+fn net_12_who_waits_for_a_limit_of_ours_is_not_late() {
+    assert!(two_lanes_one_slow(true).asks().is_empty());
+}
+
 /// Lane 1 is done, lane 0 crawls in its second block: a third lane is asked to take over.
 fn two_lanes_one_late() -> Desk {
+    two_lanes_one_slow(false)
+}
+
+fn two_lanes_one_slow(limited: bool) -> Desk {
     let mut desk = job().lanes(2).begun(part(0, 4 * K, 4 * K).tag(A));
     desk.put(Input::Narrowed { lane: L0, end: 2 * K });
     desk.head(L1, part(2 * K, 4 * K, 4 * K).tag(A)).stored(0, K as u32);
+    let limit = |desk: &mut Desk| {
+        if limited {
+            desk.limited(L0, 500);
+        }
+    };
     for step in 1..=4 {
+        limit(&mut desk);
         desk.read(L0, K + step, 1).read(L1, 2 * K + step * K / 2, K / 2).later(500);
     }
     desk.stored(2, K as u32).stored(3, K as u32).ended(L1, Ok(Ending::Range));
@@ -124,6 +139,7 @@ fn two_lanes_one_late() -> Desk {
         if !desk.asks().is_empty() {
             break;
         }
+        limit(&mut desk);
         desk.read(L0, K + 9, 1).later(500);
     }
     desk

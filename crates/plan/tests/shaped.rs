@@ -83,3 +83,17 @@ fn a_narrow_line_with_a_deep_queue_is_left_to_one_lane() {
     assert!(ratio(&outcome, 50.0, 2.5, 0.02) < 1.05);
     assert!(outcome.mean < 1.5 && outcome.most == 2);
 }
+
+#[test]
+fn net_12_no_lane_is_added_that_our_own_limit_would_keep_waiting() {
+    let limited = Net { limit: 5.0 * MB, ..net(50.0 * MB, 0.002) };
+    assert_eq!(
+        auto(std::slice::from_ref(&limited), 50.0).connections,
+        1,
+        "one lane brings all that is let through"
+    );
+    let manner = |_| Manner { rate: 2.0 * MB, stalls: f64::MAX };
+    let outcome = auto(&[Net { manner, ..limited }], 50.0);
+    assert!(ratio(&outcome, 50.0, 5.0, 0.002) < 1.10);
+    assert!(outcome.most <= 8, "three would do");
+}

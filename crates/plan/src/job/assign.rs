@@ -322,7 +322,7 @@ impl Job {
             .iter()
             .filter(|(_, l)| l.is_reading() && l.purpose == Purpose::Store && l.end != u64::MAX)
             .filter(|(id, _)| !self.lanes.values().any(|l| l.victim == Some(**id)))
-            .filter(|(_, l)| self.holds_up(l))
+            .filter(|(_, l)| self.holds_up(l) && !l.is_held(turn.now, turn.limits))
             .filter(|(_, l)| l.asked_to_narrow.is_none_or(|at| turn.now >= at + turn.limits.tick))
             .max_by(|a, b| self.time_left(a.1).total_cmp(&self.time_left(b.1)));
         let Some((&id, lane)) = candidate else { return false };
@@ -389,6 +389,7 @@ impl Job {
                 && self.holds_up(lane)
                 && lane.end != u64::MAX
                 && lane.victim.is_none()
+                && !lane.is_held(turn.now, turn.limits)
                 && !self.lanes.values().any(|l| l.victim == Some(**id))
                 && match lane.is_reading() {
                     true => waited > patience && self.time_left(lane) > times * fair + 2.0 * tick,

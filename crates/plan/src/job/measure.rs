@@ -76,7 +76,8 @@ impl Job {
         hosts.sort_unstable();
         hosts.dedup();
         for host in hosts {
-            let Some(decision) = turn.hosts.look(&host, turn.now, turn.limits) else { continue };
+            let held = self.lanes.values().any(|l| l.host == host && l.is_held(turn.now, turn.limits));
+            let Some(decision) = turn.hosts.look(&host, held, turn.now, turn.limits) else { continue };
             let whole = |(lanes, rate): (u32, f64)| (lanes, rate as u64);
             let (before, after) = (whole(decision.before), whole(decision.after));
             let (lanes, why) = (decision.wanted, decision.why);

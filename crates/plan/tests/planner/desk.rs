@@ -298,6 +298,12 @@ impl Desk {
         self.put(Input::Bytes { lane, at, len })
     }
 
+    /// A rate limit of ours keeps it from reading for so long.
+    pub(crate) fn limited(&mut self, lane: LaneId, millis: u64) -> &mut Desk {
+        let until = self.now + Duration::from_millis(millis);
+        self.put(Input::Held { lane, until })
+    }
+
     pub(crate) fn stored(&mut self, block: u32, upto: u32) -> &mut Desk {
         self.put(Input::Stored { block, upto, hash: 1 })
     }

@@ -37,13 +37,15 @@ pub(super) struct Net {
     pub(super) manner: fn(usize) -> Manner,
     /// More connections than this are refused with 503.
     pub(super) most: usize,
+    /// Bytes a second that we let through.
+    pub(super) limit: f64,
 }
 
 /// A host that does nothing odd.
 pub(super) fn net(link: f64, round_trip: f64) -> Net {
     let queue = (link * round_trip).max(200_000.0);
     let manner = |_| Manner { rate: f64::MAX, stalls: f64::MAX };
-    Net { link, round_trip, queue, loss: 0.0, manner, most: usize::MAX }
+    Net { link, round_trip, queue, loss: 0.0, manner, most: usize::MAX, limit: f64::MAX }
 }
 
 /// What came of a download.
@@ -302,9 +304,10 @@ impl World {
             manner => (lane.cwnd / trip).min(manner.rate),
         };
         let total: f64 = readers.iter().map(|lane| wish(lane)).sum();
-        let share = (net.link / total).min(1.0);
+        let share = (net.link.min(net.limit) / total).min(1.0);
+        let held = total.min(net.link) > net.limit;
         let waiting = (total * trip - net.link * trip).max(0.0);
-        let dropping = waiting > net.queue;
+        let dropping = waiting > net.queue && !held;
         for lane in &mut readers {
             let bytes = (wish(lane) * share * STEP).min(lane.end as f64 - lane.at).max(0.0);
             lane.at += bytes;
@@ -325,6 +328,17 @@ impl World {
                 lane.cwnd = (lane.cwnd / 2.0).max(2.0 * MSS);
                 lane.slow_start = false;
             }
+        }
+        if held {
+            self.hold(host);
+        }
+    }
+
+    fn hold(&mut self, host: usize) {
+        let until = self.at() + Duration::from_secs_f64(STEP);
+        let of_host = self.lanes.iter().filter(|(_, l)| l.host == host && l.take.is_some() && !l.rested);
+        for lane in of_host.map(|(&id, _)| id).collect::<Vec<_>>() {
+            self.tell(Input::Held { lane, until });
         }
     }
 

@@ -29,7 +29,7 @@ pub fn fuzz(seed: u64, base: Instant, inputs: u32, trace: bool) -> Result<(), St
     for _ in 0..inputs {
         drain(&mut run, now, &mut asks, trace)?;
         let id = if dice.percent(3) { JobId(dice.below(9) as u32) } else { dice.pick(&ids) };
-        let input = input(&mut dice, &mut world, &asks);
+        let input = input(now, &mut dice, &mut world, &asks);
         now += Duration::from_millis(dice.pick(&[0, 0, 1, 300, 40_000]));
         let said = format!("{id:?} {input:?}");
         if trace {
@@ -59,7 +59,7 @@ fn drain(run: &mut Run, now: Instant, asks: &mut Vec<Ask>, trace: bool) -> Resul
     Err("the drain has no end".into())
 }
 
-fn input(dice: &mut Dice, world: &mut Scenario, asks: &[Ask]) -> Input {
+fn input(now: Instant, dice: &mut Dice, world: &mut Scenario, asks: &[Ask]) -> Input {
     let recent = (asks.len() as u64).saturating_sub(dice.below(6)) as u32;
     let lane = LaneId(if dice.percent(10) { dice.below(1 << 20) as u32 } else { recent });
     match dice.below(20) {
@@ -67,6 +67,7 @@ fn input(dice: &mut Dice, world: &mut Scenario, asks: &[Ask]) -> Input {
         0 => Input::Placed(if dice.percent(90) { Ok(()) } else { Err(failure(dice)) }),
         1..=5 => head(dice, world, lane, asks),
         6 => Input::Bytes { lane, at: number(dice), len: number(dice) },
+        7 if dice.percent(20) => Input::Held { lane, until: now + Duration::from_millis(dice.below(10_000)) },
         7 => Input::Narrowed { lane, end: number(dice) },
         8 | 9 => Input::Ended { lane, result: ending(dice) },
         10..=13 => Input::Stored { block: dice.below(6) as u32, upto: size(dice), hash: number(dice).into() },

@@ -262,6 +262,9 @@ impl World {
         self.lanes.insert(id, lane);
         self.ledger.read(upto - from);
         self.input(job, Input::Bytes { lane: id, at: upto, len: upto - from })?;
+        if self.dice.percent(2) {
+            self.input(job, Input::Held { lane: id, until: self.instant() })?;
+        }
         if let Some(same) = compared {
             if same && take.from == 0 {
                 self.jobs[job].answered(id, 0, take.at);
