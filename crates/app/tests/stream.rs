@@ -20,6 +20,25 @@ fn a_stream_is_the_file_in_order() {
     assert!(outcome.stdout == scene.bytes() && outcome.left.is_empty());
 }
 
+/// A chunked body has no length of its own: the range that it is said to be ends it.
+#[test]
+fn nothing_is_written_of_what_comes_after_the_end_of_a_range() {
+    let scene = Scene::new();
+    let served = scene.file.now();
+    scene.serve(move |request, out| {
+        let mut answer = served.answer(request);
+        answer.remove("Content-Length").set("Transfer-Encoding", "chunked");
+        let mut bytes = served.body.bytes(answer.span.0, answer.span.1);
+        bytes.resize(bytes.len() + 1_000, 0);
+        out.head(answer.status, &answer.head()).chunk(bytes).last_chunk();
+    });
+    for lanes in ["-x1", "-x4"] {
+        let outcome = scene.run(&[lanes, "-o", "-"]);
+        outcome.code(0);
+        assert!(outcome.stdout == scene.bytes());
+    }
+}
+
 #[test]
 fn a_streams_checksum_is_checked() {
     let scene = Scene::new();
