@@ -41,6 +41,7 @@ pub(crate) struct PartFile {
     entry: Entry,
     file: File,
     id: FileId,
+    in_memory: bool,
     direct: Direct,
     /// Its name and its journal's are on stable storage.
     entered: AtomicBool,
@@ -50,13 +51,19 @@ pub(crate) struct PartFile {
 impl PartFile {
     fn new(entry: &Entry, file: File, id: FileId, lock: Lock) -> PartFile {
         let (direct, entered) = (Direct::default(), AtomicBool::new(false));
-        PartFile { entry: entry.clone(), file, id, direct, entered, _lock: lock }
+        let in_memory = sys::in_memory(&file);
+        PartFile { entry: entry.clone(), file, id, in_memory, direct, entered, _lock: lock }
     }
 
     /// Writes all of `slices`, one after the other, at `offset`.
     pub(crate) fn write_at(&self, offset: u64, slices: &mut [IoSlice<'_>]) -> Result<(), DiskError> {
         let to = (&self.entry, &self.file);
         self.direct.write_at(to, offset, slices).map_err(|e| self.failed(&e))
+    }
+
+    /// No disk is waited for when it is written.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        self.in_memory
     }
 
     /// How it is written: past the page cache where that is possible and pays.

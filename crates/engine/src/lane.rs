@@ -711,7 +711,8 @@ impl Reader {
 
     fn written(&mut self, written: Result<Written, DiskError>) -> Result<(), Failure> {
         self.writing = None;
-        let written = written?;
+        // What follows a write that failed has no place: the state of its block is lost.
+        let written = written.inspect_err(|_| self.slabs.clear())?;
         self.report();
         if let Some(last) = written.stored.last() {
             self.control.reach(last.block, &written.open);

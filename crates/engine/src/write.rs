@@ -7,6 +7,7 @@ mod tests;
 
 use std::io::{self, IoSlice};
 use std::ops::Range;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -216,21 +217,32 @@ enum Job {
 /// second one would only spin (a tenth of all CPU with four lanes). Its journal goes through the other one, so
 /// that no record waits behind the data of a slow disk. Direct writes wait for the disk and not for each other; they
 /// have threads of their own, from the first of a run on, so that the disk has more than one at a time.
+///
+/// A file in memory is written at once, by whoever hands over: no disk is waited for, and bytes that have just been read
+/// are still in this processor's cache and not in another's.
 pub(crate) struct Writers {
     jobs: [Sender<Job>; THREADS],
     direct: OnceLock<Option<Sender<Job>>>,
+    /// Something here has panicked.
+    broken: Arc<AtomicBool>,
 }
 
 impl Writers {
     /// Starts them.
     pub(crate) fn start() -> io::Result<Writers> {
-        let thread = |number| start(&format!("thence-write-{number}"), 1);
-        Ok(Writers { jobs: [thread(0)?, thread(1)?], direct: OnceLock::new() })
+        let broken = Arc::default();
+        let thread = |number| start(&format!("thence-write-{number}"), 1, &broken);
+        let jobs = [thread(0)?, thread(1)?];
+        Ok(Writers { jobs, direct: OnceLock::new(), broken })
     }
 
     /// Hashes and writes. A lane has one hand-over under way, so order within a block is kept.
     pub(crate) fn hand_over(&self, handover: Handover) -> oneshot::Receiver<Result<Written, DiskError>> {
         let (answer, receiver) = oneshot::channel();
+        if handover.part.is_in_memory() {
+            self.write_here(handover, answer);
+            return receiver;
+        }
         let own = &self.jobs[self.thread_of(&handover.part)];
         let jobs = if handover.part.direct().is_on() { self.direct().unwrap_or(own) } else { own };
         // Refused only if a thread is gone; the answer is then dropped, which says so.
@@ -238,8 +250,20 @@ impl Writers {
         receiver
     }
 
+    /// A panic ends writing, as in a thread, and not who called.
+    fn write_here(&self, handover: Handover, answer: oneshot::Sender<Result<Written, DiskError>>) {
+        if self.broken.load(Ordering::Acquire) {
+            return;
+        }
+        match panic::catch_unwind(AssertUnwindSafe(|| write(handover))) {
+            // Nobody who waits for the answer is no reason not to write.
+            Ok(done) => _ = answer.send(done),
+            Err(_) => self.broken.store(true, Ordering::Release),
+        }
+    }
+
     fn direct(&self) -> Option<&Sender<Job>> {
-        self.direct.get_or_init(|| start("thence-direct", DIRECT).ok()).as_ref()
+        self.direct.get_or_init(|| start("thence-direct", DIRECT, &self.broken).ok()).as_ref()
     }
 
     /// `Journal::append` on the thread that does not write the pair's data. A journal has one append under
@@ -263,9 +287,9 @@ impl Writers {
 }
 
 /// Starts so many threads that do what is sent, each job once.
-fn start(name: &str, threads: usize) -> io::Result<Sender<Job>> {
+fn start(name: &str, threads: usize, broken: &Arc<AtomicBool>) -> io::Result<Sender<Job>> {
     let (jobs, queue) = mpsc::channel();
-    let queue = Arc::new(Queue { jobs: Mutex::new(queue), broken: AtomicBool::new(false) });
+    let queue = Arc::new(Queue { jobs: Mutex::new(queue), broken: Arc::clone(broken) });
     for _ in 0..threads {
         let queue = Arc::clone(&queue);
         thread::Builder::new().name(name.into()).spawn(move || work(&queue))?;
@@ -273,10 +297,10 @@ fn start(name: &str, threads: usize) -> io::Result<Sender<Job>> {
     Ok(jobs)
 }
 
-/// What is to be done by one of several threads. A panic in one of them ends all: what it left undone is not known.
+/// What is to be done by one of several threads. A panic in one writer ends all: what it left undone is not known.
 struct Queue {
     jobs: Mutex<Receiver<Job>>,
-    broken: AtomicBool,
+    broken: Arc<AtomicBool>,
 }
 
 impl Queue {

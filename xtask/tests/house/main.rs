@@ -71,6 +71,7 @@ const IMPURE: &[&str] = &[
 /// Libraries that one place alone knows, so that another can take their stead: word and places.
 const WALLS: &[(&str, &[&str])] = &[
     ("rustix::", &["crates/engine/src/sys", "crates/app/src/sys.rs", "crates/origin/", "xtask/", "bench/"]),
+    ("libc::", &["crates/engine/src/http/dial.rs"]),
     ("hyper::", &["crates/engine/src/http/"]),
     ("secrecy::", &["crates/engine/src/secret.rs"]),
     ("rustls::", &["crates/engine/src/http/", "crates/origin/"]),

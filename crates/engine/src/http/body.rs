@@ -15,6 +15,7 @@ use super::deadline::Stall;
 use super::fault;
 use super::pipe::Pipe;
 use super::pool::{Key, Pool};
+use super::wake::Wake;
 
 /// A body; it owns its connection, and dropping it closes that.
 pub(crate) struct Body {
@@ -44,6 +45,7 @@ enum Content {
         stream: Pipe,
         /// The last read found nothing.
         drained: bool,
+        wake: Wake,
     },
 }
 
@@ -119,7 +121,8 @@ impl Body {
         let apart = if self.broken.is_none() { self.connection.take_apart() } else { None };
         if let Some((stream, rest)) = apart {
             ahead.extend_from_slice(&rest);
-            self.content = Content::Pipe { stream, drained: false };
+            let wake = Wake::new(stream.wire());
+            self.content = Content::Pipe { stream, drained: false, wake };
         }
         self.ahead = ahead.freeze();
         matches!(self.content, Content::Pipe { .. })
@@ -132,10 +135,10 @@ impl Body {
     /// `Stalled` after `Limits::stall` without a byte.
     pub(crate) async fn readable(&mut self) -> Result<(), Failure> {
         std::future::poll_fn(|cx| {
-            if let Content::Pipe { stream, drained: drained @ true } = &mut self.content
+            if let Content::Pipe { stream, drained: drained @ true, wake } = &mut self.content
                 && self.ahead.is_empty()
             {
-                if stream.poll_arrival(cx).is_pending() {
+                if wake.poll(cx, stream.wire(), self.due.unwrap_or(0)).is_pending() {
                     let silent = self.stall.poll(cx, self.connection.signs_of_life());
                     return silent.map(|()| Err(Failure::Stalled(Phase::Body)));
                 }
@@ -244,7 +247,8 @@ impl Body {
         if let Some(failure) = self.broken.take() {
             return Poll::Ready(Err(failure));
         }
-        if let Content::Pipe { .. } = self.content {
+        if let Content::Pipe { stream, wake, .. } = &mut self.content {
+            wake.at_once(stream.wire());
             return self.poll_piece(cx);
         }
         while !self.ended {
@@ -323,10 +327,11 @@ impl Body {
         if !self.ended || self.ending != Ending::Message {
             return;
         }
-        if let Content::Pipe { stream, .. } = self.content {
+        if let Content::Pipe { stream, mut wake, .. } = self.content {
             if !self.home.keeps {
                 return;
             }
+            wake.at_once(stream.wire());
             self.connection.put_together(stream);
         }
         self.home.pool.put(self.home.key, self.connection);

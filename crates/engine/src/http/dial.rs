@@ -6,6 +6,8 @@
 
 use std::io::{Error as IoError, ErrorKind, Result as IoResult};
 use std::net::{SocketAddr, UdpSocket};
+#[cfg(target_os = "linux")]
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -207,6 +209,32 @@ impl Wire {
     pub(super) fn poll_arrival(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.tcp.poll_read_ready(cx).map(|_shows_at_the_read| ())
     }
+
+    /// Bytes read so far.
+    pub(super) fn read(&self) -> u64 {
+        self.meter.read()
+    }
+
+    /// Fewer bytes than so many are no arrival, unless they are the last or the socket can hold no more. If more than
+    /// that lie there already, they have arrived now (since Linux 4.18). Elsewhere than on Linux every byte is one.
+    #[cfg(target_os = "linux")]
+    #[allow(unsafe_code, reason = "nothing that we use wraps this option")]
+    pub(super) fn wake_at(&self, bytes: u32) {
+        let value = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+        // SAFETY: the socket is open as long as `self` is, and the kernel reads no more than the value, of the size it has.
+        let _every_byte_then = unsafe {
+            libc::setsockopt(
+                self.tcp.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_RCVLOWAT,
+                (&raw const value).cast(),
+                size_of_val(&value) as libc::socklen_t,
+            )
+        };
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn wake_at(&self, _bytes: u32) {}
 }
 
 impl AsyncRead for Wire {

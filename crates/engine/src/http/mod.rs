@@ -20,6 +20,7 @@ mod target;
 mod tests;
 mod tls;
 mod turns;
+mod wake;
 
 pub(crate) use body::Body;
 pub(crate) use client::{Answer, Client, USER_AGENT};

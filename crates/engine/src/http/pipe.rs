@@ -19,11 +19,11 @@ pub(super) enum Pipe {
 }
 
 impl Pipe {
-    /// Ready when the socket may have something. TLS may hold back what came before: read until there is nothing first.
-    pub(super) fn poll_arrival(&self, cx: &mut Context<'_>) -> Poll<()> {
+    /// What it comes over. TLS may hold back what came before: read until there is nothing before you wait for more.
+    pub(super) fn wire(&self) -> &Wire {
         match self {
-            Pipe::Plain(wire) => wire.poll_arrival(cx),
-            Pipe::Tls(tls) => tls.get_ref().0.poll_arrival(cx),
+            Pipe::Plain(wire) => wire,
+            Pipe::Tls(tls) => tls.get_ref().0,
         }
     }
 }

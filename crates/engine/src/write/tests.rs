@@ -2,7 +2,7 @@ use super::*;
 
 use std::time::Duration;
 
-use crate::file::tests::{BLOCK, dir, draft};
+use crate::file::tests::{BLOCK, dir, draft, in_memory};
 use crate::file::{Pair, place};
 use crate::verify::tests::hash;
 
@@ -144,4 +144,31 @@ fn writers_finish_what_they_were_given_before_they_end() {
     drop(writers);
     assert!(answers.into_iter().all(|answer| answer.blocking_recv().unwrap().is_ok()));
     appended.blocking_recv().unwrap().unwrap();
+}
+
+/// Where there is no tmpfs there is nothing to test.
+#[test]
+fn a_file_in_memory_is_written_before_hand_over_returns() {
+    let dir = in_memory();
+    let (pair, writers) = (place(&draft(dir.path())).unwrap(), Writers::start().unwrap());
+    let can_be = dir.path().starts_with("/dev/shm") && !cfg!(thence_portable);
+    assert_eq!(pair.part.is_in_memory(), can_be);
+    if !can_be {
+        return;
+    }
+    let pool = Pool::new(4 * SLAB, SLAB);
+    let mut answer = writers.hand_over(handover(&pair, &pool, 0, 100_000, OpenBlock::new()));
+    let written = answer.try_recv().expect("an answer is there").unwrap();
+    let mut got = vec![0; 100_000];
+    assert_eq!(pair.part.read_at(0, &mut got).unwrap(), 100_000);
+    assert!(got == bytes(0, 100_000) && written.open.upto() == 100_000);
+
+    crate::planted::plant(crate::planted::Place::Data, pair.part.entry().path(), 0);
+    let open = || OpenBlock { hasher: written.open.hasher.clone(), upto: 100_000 };
+    for what in ["panics", "comes after a panic"] {
+        let mut answer = writers.hand_over(handover(&pair, &pool, 100_000, 200_000, open()));
+        assert!(answer.try_recv().is_err(), "{what}");
+    }
+    pair.part.read_at(100_000, &mut got).unwrap();
+    assert!(got != bytes(100_000, 200_000), "it was written after a panic");
 }

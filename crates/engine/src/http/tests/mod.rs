@@ -2,6 +2,7 @@
 //!
 //! A server here is a thread that reads request heads and sends back exactly the bytes it was told.
 
+mod bursts;
 mod connect;
 mod filled;
 mod framing;

@@ -50,7 +50,7 @@ impl Authority {
     }
 
     /// A server's configuration with a certificate for `name`, changed by `change`.
-    fn config(&self, name: &str, change: impl Fn(&mut CertificateParams)) -> Arc<ServerConfig> {
+    pub(super) fn config(&self, name: &str, change: impl Fn(&mut CertificateParams)) -> Arc<ServerConfig> {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         change(&mut params);
@@ -74,7 +74,7 @@ fn server_config(certificate: rcgen::Certificate, key: &KeyPair) -> Arc<ServerCo
     Arc::new(builder.with_single_cert(vec![certificate.der().clone()], key).unwrap())
 }
 
-fn tls(config: Arc<ServerConfig>) -> impl Fn(TcpStream) -> Stream + Send + Sync {
+pub(super) fn tls(config: Arc<ServerConfig>) -> impl Fn(TcpStream) -> Stream + Send + Sync {
     move |tcp| {
         let connection = rustls::ServerConnection::new(config.clone()).unwrap();
         Stream::Tls(Box::new(rustls::StreamOwned::new(connection, tcp)))
