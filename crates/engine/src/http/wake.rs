@@ -4,7 +4,7 @@
 //! is given up within two looks, whatever the peer does: from then on the first byte wakes, and so does what lies there.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -26,13 +26,13 @@ pub(super) struct Wake {
     /// When that was found, and what the connection had read by then.
     looked: Instant,
     read: u64,
-    look: Option<Pin<Box<Sleep>>>,
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Wake {
     /// At the first byte, until bytes are seen to come fast.
     pub(super) fn new(wire: &Wire) -> Wake {
-        Wake { least: 1, fast: false, looked: Instant::now(), read: wire.read(), look: None }
+        Wake { least: 1, fast: false, looked: Instant::now(), read: wire.read(), timer: None }
     }
 
     /// Ready when there may be something to read, an end or an error included. At least `due` bytes are to come.
@@ -40,11 +40,15 @@ impl Wake {
         if wire.poll_arrival(cx).is_ready() {
             return Poll::Ready(());
         }
-        let looked = self.poll_look(cx, wire);
+        self.look(wire);
+        // Only a piece that is waited for is looked after: who is slow is woken by what comes, and by nothing else.
+        while self.fast && self.poll_next_look(cx).is_ready() {
+            self.look(wire);
+        }
         // TLS may have read a part of those.
         let least = if self.fast && due >= 2 * u64::from(PIECE) { PIECE } else { 1 };
         self.tell(wire, least);
-        looked
+        Poll::Pending
     }
 
     /// From now on the first byte wakes: what comes next is not waited for here.
@@ -52,19 +56,24 @@ impl Wake {
         self.tell(wire, 1);
     }
 
-    /// Never ready.
-    fn poll_look(&mut self, cx: &mut Context<'_>, wire: &Wire) -> Poll<()> {
-        loop {
-            let next = self.looked + LOOK;
-            let look = self.look.get_or_insert_with(|| Box::pin(sleep_until(next)));
-            if look.deadline() != next {
-                look.as_mut().reset(next);
-            }
-            ready!(look.as_mut().poll(cx));
-            let (now, read) = (Instant::now(), wire.read());
-            self.fast = is_fast(read - self.read, now - self.looked);
-            (self.looked, self.read) = (now, read);
+    fn poll_next_look(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let next = self.looked + LOOK;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(next)));
+        if timer.deadline() != next {
+            timer.as_mut().reset(next);
         }
+        timer.as_mut().poll(cx)
+    }
+
+    /// Whether pieces came since the last look, if that is long enough ago.
+    fn look(&mut self, wire: &Wire) {
+        let now = Instant::now();
+        if now < self.looked + LOOK {
+            return;
+        }
+        let read = wire.read();
+        self.fast = is_fast(read - self.read, now - self.looked);
+        (self.looked, self.read) = (now, read);
     }
 
     fn tell(&mut self, wire: &Wire, least: u32) {
@@ -145,6 +154,18 @@ mod tests {
         peer.write_all(&[0; 1]).unwrap();
         let soon = timeout(2 * LOOK, poll_fn(|cx| wake.poll(cx, &wire, ENDLESS))).await;
         assert!(soon.is_ok() && wake.least == 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_peer_wakes_nobody() {
+        let (wire, _peer, mut wake) = fast().await;
+        let mut polls = 0;
+        let counted = poll_fn(|cx| {
+            polls += 1;
+            wake.poll(cx, &wire, ENDLESS)
+        });
+        assert!(timeout(LOOK * 100, counted).await.is_err());
+        assert!(polls <= 5, "{polls} polls in a hundred looks");
     }
 
     #[tokio::test(start_paused = true)]
