@@ -217,6 +217,7 @@ pub(crate) fn event(id: usize, of: &str, part: Option<&Path>, event: &Event) -> 
 
 fn decided(host: &str, lanes: u32, why: Why, before: (u32, u64), after: (u32, u64)) -> Body<'static> {
     let why = match why {
+        Why::Far => "far",
         Why::Steady => "steady",
         Why::Paid => "paid",
         Why::Shared => "shared",

@@ -27,6 +27,7 @@ fn decided(host: &str, lanes: u32, why: Why, before: (u32, u64), after: (u32, u6
     };
     let host = reason(host);
     match why {
+        Why::Far => format!("{host}: a small file over a long way: {} begun at once", are(lanes)),
         Why::Steady => format!("{host}: {}, steady: {} tried", brings(before), are(lanes)),
         Why::Paid if lanes > after.0 => {
             format!("{host}: {}, {}: {} tried", brings(after), instead(before), are(lanes))

@@ -2,9 +2,11 @@
 //!
 //! One lane first. While the total is steady another is tried; lanes that bring more are kept and three times as
 //! many are tried next, lanes that bring nothing are not replaced when their range ends. Everything is judged by
-//! what came from the host in short windows of time; what one lane does says nothing. It knows no ranges, and opens
-//! and closes nothing: it says how many are wanted.
+//! what came from the host in short windows of time; what one lane does says nothing. Only a file of a few MiB over a
+//! long way, which would be over before anything is known, gets several lanes from the beginning. It knows no ranges,
+//! and opens and closes nothing: it says how many are wanted.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::event::Why;
@@ -44,6 +46,15 @@ const REST: u32 = 40;
 
 /// Longest rest, in ticks.
 const REST_MAX: u32 = 600;
+
+/// From a request to its head over a new connection: two round trips, or three. Over a way this long a lane takes a second
+/// to find out what it can bring, and one lost packet halves that for many seconds: a file of a few MiB is over before it
+/// is known how many lanes pay. A longer time than the second is that of a full queue, in which others wait as well.
+const LONG_WAY: Range<Duration> = Duration::from_millis(80)..Duration::from_millis(800);
+
+/// Lanes that begin at once over a long way, beside the first: each brings an eighth of the file while it still starts
+/// slowly, and together they ask no more of the line than one lane that had as long to grow.
+const AT_ONCE: u32 = 8;
 
 /// What is known of a host at a moment.
 #[derive(Clone, Copy, Debug)]
@@ -102,6 +113,8 @@ pub(crate) struct Auto {
     best: f64,
     /// The time from the first request to its head, over a new connection, and the shortest.
     setup: Option<(Duration, Duration)>,
+    /// Several lanes begin at once, so many of them yet; until the total grows no more.
+    opening: Option<u32>,
 }
 
 impl Default for Auto {
@@ -118,6 +131,7 @@ impl Default for Auto {
             again: None,
             best: 0.0,
             setup: None,
+            opening: None,
         }
     }
 }
@@ -144,10 +158,33 @@ impl Auto {
         self.setup = Some((first, shortest.min(setup)));
     }
 
+    /// A first lane begins to bring a file of a few MiB: over a long way others begin at once, before it is known whether
+    /// they pay.
+    pub(crate) fn begin_at_once(&mut self) -> Option<Decision> {
+        let untried = self.wanted == 1 && self.trial.is_none() && self.again.is_none();
+        if !untried || !self.setup.is_some_and(|(first, _)| LONG_WAY.contains(&first)) {
+            return None;
+        }
+        (self.wanted, self.opening) = (1 + AT_ONCE, Some(AT_ONCE));
+        let alone = (1, 0.0);
+        Some(Decision { wanted: self.wanted, why: Why::Far, before: alone, after: alone })
+    }
+
+    /// Lanes that begin at once: so many yet. They are left alone while the total grows: who ends first takes nothing from
+    /// the others, who would have it before a new lane had begun.
+    pub(crate) fn at_once(&self) -> Option<u32> {
+        self.opening
+    }
+
+    /// A lane was opened.
+    pub(crate) fn opened(&mut self) {
+        self.opening = self.opening.map(|yet| yet.saturating_sub(1));
+    }
+
     /// The host refuses more than `limit`: what is tried beyond that is over.
     pub(crate) fn refused(&mut self, limit: u32, now: Instant, limits: &Limits) {
         self.wanted = self.wanted.min(limit.max(1));
-        (self.trial, self.given_up) = (None, None);
+        (self.trial, self.given_up, self.opening) = (None, None, None);
         self.put_off(now, limits);
     }
 
@@ -158,6 +195,10 @@ impl Auto {
             // What was under trial cannot be judged.
             self.wanted = self.trial.take().map_or(self.wanted, |trial| trial.from.max(1));
             (self.began, self.age) = (None, 0);
+        }
+        if serving > 1 {
+            // Who was to begin at once is on its way.
+            self.opening = self.opening.map(|_| 0);
         }
         let more = self.trial.is_some_and(|trial| serving > trial.reached);
         if self.began.is_none() || more {
@@ -170,6 +211,10 @@ impl Auto {
 
     /// Looks at the total; a decision at most once a window.
     pub(crate) fn look(&mut self, now: Now, limits: &Limits) -> Option<Decision> {
+        if self.opening == Some(0) && now.open * 4 <= AT_ONCE * 3 {
+            // A quarter has ended: who has far to go is late.
+            self.opening = None;
+        }
         if !self.close_window(now, limits) {
             return None;
         }
@@ -178,6 +223,12 @@ impl Auto {
             return None;
         }
         self.age += 1;
+        if self.opening.is_some() {
+            if self.age >= PATIENCE.0 && !self.grows(limits) {
+                self.opening = None;
+            }
+            return None;
+        }
         let decision = match self.trial.take() {
             Some(trial) => self.judge(trial, now, limits),
             None => self.regret(now).or_else(|| self.consider(now, limits)),
@@ -189,7 +240,7 @@ impl Auto {
     /// What comes is what a rate limit of ours lets through: it says nothing of lanes, and those there are suffice.
     fn stand_still(&mut self) {
         self.wanted = self.trial.take().map_or(self.wanted, |trial| trial.reached.max(1));
-        (self.age, self.given_up) = (0, None);
+        (self.age, self.given_up, self.opening) = (0, None, None);
     }
 
     /// True once a window is full. One is as long as two round trips or about, so that what comes in bursts, one in each,

@@ -104,6 +104,8 @@ pub enum Event {
 /// Why a host gets another number of lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
+    /// The way is long and the file small: several begin at once.
+    Far,
     /// What comes is steady: more are tried.
     Steady,
     /// Those that were tried brought as much as the others: more are tried.

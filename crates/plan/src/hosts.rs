@@ -53,7 +53,9 @@ pub(crate) struct Hosts(BTreeMap<String, Host>);
 impl Hosts {
     /// Counts a lane in. Every `opened` is paired with one `closed`.
     pub(crate) fn opened(&mut self, host: &str) {
-        self.0.entry(host.to_owned()).or_default().open += 1;
+        let host = self.0.entry(host.to_owned()).or_default();
+        host.open += 1;
+        host.auto.opened();
     }
 
     /// A lane is gone; `served` if it had begun to read.
@@ -75,6 +77,11 @@ impl Hosts {
         if host.guessed {
             host.limit = host.limit.max(host.serving);
         }
+    }
+
+    /// A lane begins to bring a file of a few MiB, alone: over a long way others begin at once.
+    pub(crate) fn begin_at_once(&mut self, host: &str) -> Option<Decision> {
+        self.0.get_mut(host).filter(|host| host.open == 1)?.auto.begin_at_once()
     }
 
     /// A head came from it this long after it was asked for.
@@ -107,10 +114,16 @@ impl Hosts {
         self.0.get(host).is_none_or(|host| host.open <= host.auto.wanted())
     }
 
+    /// Several lanes begin at once.
+    pub(crate) fn is_opening(&self, host: &str) -> bool {
+        self.0.get(host).is_some_and(|host| host.auto.at_once().is_some_and(|yet| yet > 0))
+    }
+
     /// Lanes that would pay beside those that are open.
     pub(crate) fn room(&self, host: &str) -> u32 {
-        let host = self.0.get(host);
-        host.map_or(1, |host| host.auto.wanted().saturating_sub(host.open))
+        let Some(host) = self.0.get(host) else { return 1 };
+        let room = host.auto.wanted().saturating_sub(host.open);
+        host.auto.at_once().map_or(room, |yet| room.min(yet))
     }
 
     /// Some lane gets its bytes from it.

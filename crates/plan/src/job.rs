@@ -483,6 +483,9 @@ impl Job {
         let Answer { from, compare, codings, digest, .. } = answer;
         let take = Take { from, at, compare, end, codings, digest };
         turn.say(Action::Take(id, take));
+        if let Some(lane) = self.lanes.get(&id) {
+            self.begin_at_once(lane, turn);
+        }
     }
 
     /// The job is dropped: its lanes count no longer.

@@ -7,6 +7,7 @@
 mod net;
 
 use net::{MB, Manner, Net, Outcome, fetch, net};
+use thence_plan::Why;
 
 fn auto(nets: &[Net], megabytes: f64) -> Outcome {
     let outcome = fetch(nets.to_vec(), megabytes * MB, None);
@@ -48,6 +49,31 @@ fn loss_is_answered_with_many_lanes() {
     let lossy = Net { loss: 0.001, ..net(25.0 * MB, 0.1) };
     let outcome = auto(&[lossy], 100.0);
     assert!(ratio(&outcome, 100.0, 25.0, 0.1) < 1.60);
+}
+
+#[test]
+fn a_few_mib_over_a_long_way_come_over_several_lanes_from_the_beginning() {
+    let lossy = Net { loss: 0.001, ..net(25.0 * MB, 0.1) };
+    let outcome = auto(&[lossy], 10.0);
+    assert!(ratio(&outcome, 10.0, 25.0, 0.1) < 2.6);
+    let outcome = auto(&[net(25.0 * MB, 0.1)], 10.0);
+    assert!(ratio(&outcome, 10.0, 25.0, 0.1) < 1.8);
+    assert!(outcome.connections == 9 && outcome.wire < 1.001, "nobody is helped who needs no help");
+    assert_eq!(outcome.decisions[0].2, Why::Far);
+}
+
+#[test]
+fn what_is_over_as_soon_is_left_to_one_lane() {
+    let short = auto(&[net(25.0 * MB, 0.1)], 1.0);
+    assert_eq!(short.connections, 1);
+    let near = auto(&[net(25.0 * MB, 0.02)], 5.0);
+    assert_eq!(near.most, 1);
+}
+
+#[test]
+fn a_full_queue_is_not_taken_for_a_long_way() {
+    let outcome = auto(&[net(2.5 * MB, 0.5)], 10.0);
+    assert!(outcome.most <= 2);
 }
 
 #[test]

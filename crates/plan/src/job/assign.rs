@@ -332,6 +332,9 @@ impl Job {
         } else {
             other
         };
+        let opening = self.spec.lanes.is_none() && turn.hosts.is_opening(host);
+        // What comes beyond its end is lost, and the more the later it ends.
+        let own = if opening { 0.0 } else { own };
         let left = lane.remaining() as f64;
         let worth = self.worth(1.0, turn) as f64;
         // One lane that has much more to do than the others is cut into as many pieces as there are idle slots, if each
@@ -340,6 +343,7 @@ impl Job {
         let idle = (left / fair - 1.0).floor().clamp(1.0, f64::from(slots));
         let keep = left * own / (own + idle * other);
         let keep = match self.spec.lanes {
+            None if opening => 1.0,
             // Lanes that are tried get no more than they can bring while they are judged.
             None => {
                 let piece = (self.longest(host, turn) as f64).max(worth) + self.blocks.size() as f64;

@@ -1,8 +1,11 @@
 //! How fast lanes are, how many there may be, and how much each is given at a time.
 
+use std::ops::RangeInclusive;
+
 use super::{Job, Turn};
+use crate::auto::Decision;
 use crate::event::{Event, Why};
-use crate::lanes::Purpose;
+use crate::lanes::{Lane, Purpose};
 use crate::limits::Limits;
 use crate::machine::{Action, LaneId};
 use crate::source::Ranges;
@@ -12,6 +15,10 @@ const TRIED: u32 = 7;
 
 /// A lane that brings nothing and has more to do than this, in ticks, is sent off.
 const LONG: f64 = 20.0;
+
+/// What is over a long way brought by several lanes from the beginning: less is there as soon over one, and of more there is
+/// time to find out how many pay.
+const A_FEW_MIB: RangeInclusive<u64> = 4 << 20..=16 << 20;
 
 impl Job {
     /// Lanes this job may have open: one where joins need comparing or ranges do not work.
@@ -78,13 +85,22 @@ impl Job {
         for host in hosts {
             let held = self.lanes.values().any(|l| l.host == host && l.is_held(turn.now, turn.limits));
             let Some(decision) = turn.hosts.look(&host, held, turn.now, turn.limits) else { continue };
-            let whole = |(lanes, rate): (u32, f64)| (lanes, rate as u64);
-            let (before, after) = (whole(decision.before), whole(decision.after));
-            let (lanes, why) = (decision.wanted, decision.why);
-            if why == Why::Useless && before.0 == 1 {
-                self.send_off(&host, before.0.abs_diff(after.0), turn);
+            if decision.why == Why::Useless && decision.before.0 == 1 {
+                self.send_off(&host, decision.before.0.abs_diff(decision.after.0), turn);
             }
-            turn.tell(Event::Lanes { host, lanes, why, before, after });
+            turn.tell(told(host, decision));
+        }
+    }
+
+    /// A first lane begins to read: over a long way others begin beside it, if it has a few MiB to bring.
+    pub(super) fn begin_at_once(&self, lane: &Lane, turn: &mut Turn<'_>) {
+        let free = self.spec.lanes.is_none() && self.may_have(turn.limits) > 1 && !self.is_ordered();
+        if free
+            && lane.purpose == Purpose::Store
+            && A_FEW_MIB.contains(&lane.remaining())
+            && let Some(decision) = turn.hosts.begin_at_once(&lane.host)
+        {
+            turn.tell(told(lane.host.clone(), decision));
         }
     }
 
@@ -108,4 +124,10 @@ impl Job {
             }
         }
     }
+}
+
+/// A decision, as it is told.
+fn told(host: String, Decision { wanted, why, before, after }: Decision) -> Event {
+    let whole = |(lanes, rate): (u32, f64)| (lanes, rate as u64);
+    Event::Lanes { host, lanes: wanted, why, before: whole(before), after: whole(after) }
 }
