@@ -113,6 +113,8 @@ pub(crate) struct Auto {
     best: f64,
     /// The time from the first request to its head, over a new connection, and the shortest.
     setup: Option<(Duration, Duration)>,
+    /// Packets were lost while the first lanes started: what others brought while they started, fewer will not bring later.
+    lossy: bool,
     /// Several lanes begin at once, so many of them yet; until the total grows no more.
     opening: Option<u32>,
 }
@@ -131,6 +133,7 @@ impl Default for Auto {
             again: None,
             best: 0.0,
             setup: None,
+            lossy: false,
             opening: None,
         }
     }
@@ -162,7 +165,7 @@ impl Auto {
     /// they pay.
     pub(crate) fn begin_at_once(&mut self) -> Option<Decision> {
         let untried = self.wanted == 1 && self.trial.is_none() && self.again.is_none();
-        if !untried || !self.setup.is_some_and(|(first, _)| LONG_WAY.contains(&first)) {
+        if !untried || !self.is_far() {
             return None;
         }
         (self.wanted, self.opening) = (1 + AT_ONCE, Some(AT_ONCE));
@@ -277,6 +280,16 @@ impl Auto {
         grew(0) || (self.round_trips() > limits.tick && grew(1))
     }
 
+    /// Over a long way what starts doubles in each round trip until the line is full. If it falls instead, packets were
+    /// lost on the way: each lane will be slow for long, and few fill the line.
+    fn has_lost(&self) -> bool {
+        self.is_far() && self.rates[0] < FALLEN * self.rates[1]
+    }
+
+    fn is_far(&self) -> bool {
+        self.setup.is_some_and(|(first, _)| LONG_WAY.contains(&first))
+    }
+
     /// Two round trips or about.
     fn round_trips(&self) -> Duration {
         self.setup.map_or(Duration::ZERO, |(first, shortest)| first.min(shortest * 2))
@@ -303,11 +316,16 @@ impl Auto {
             self.wanted = self.wanted.max(now.serving);
             self.best = self.best.max(self.mean(2));
         }
+        let from = now.serving;
+        if self.again.is_none() && from >= self.wanted && self.has_lost() {
+            self.lossy = true;
+            return self.try_many(from, now, limits);
+        }
         if self.age < 2 || self.grows(limits) || now.open > now.serving {
             return None;
         }
-        let from = now.serving;
         if self.mean(2) < FALLEN * self.best && from >= self.wanted {
+            self.lossy = false;
             return self.try_many(from, now, limits);
         }
         // Fewer than are wanted: there is nothing left for more. More: those that are not wanted have not ended.
@@ -322,7 +340,8 @@ impl Auto {
     /// Less comes than did, or now more, now less: whether lanes lose packets, or have less to share, many more show.
     fn try_many(&mut self, from: u32, now: Now, limits: &Limits) -> Option<Decision> {
         self.rest = REST; // What was learnt is of another time.
-        let wanted = room(from.saturating_mul(STEP), from, now, limits)?;
+        let step = if self.lossy { STEP * STEP } else { STEP };
+        let wanted = room(from.saturating_mul(step), from, now, limits)?;
         Some(self.try_more(wanted, from, self.mean(2), Why::Fallen))
     }
 
@@ -361,11 +380,11 @@ impl Auto {
         self.put_off(now.at, limits);
         let rate = self.mean(WINDOWS);
         let after = (reached, rate);
-        if reached > from && gain(rate) >= NOISE {
+        if reached > from && (self.lossy || gain(rate) >= NOISE) {
             // They share what there is: as many as bring it, and some to spare.
             self.best = rate;
             let enough = (f64::from(from.max(1)) * (1.0 + gain(rate)) * 1.5).ceil() as u32;
-            let wanted = if self.spread() > UNSTEADY { reached } else { enough.min(reached) };
+            let wanted = if self.lossy || self.spread() > UNSTEADY { reached } else { enough.min(reached) };
             return Some(Decision { wanted, why: Why::Shared, before, after });
         }
         if reached > from && from == 1 && self.spread() > UNSTEADY {

@@ -87,6 +87,8 @@ pub(crate) struct Lane {
     pub(crate) held: Option<Instant>,
     /// The late lane this one takes over from.
     pub(crate) victim: Option<crate::machine::LaneId>,
+    /// How often its range was handed over, or was to be.
+    pub(crate) handed: u32,
     pub(crate) opened: Instant,
     /// When it began to read.
     pub(crate) begun: Instant,
@@ -125,6 +127,7 @@ impl Lane {
             asked_to_narrow: None,
             held: None,
             victim: None,
+            handed: 0,
             opened: now,
             begun: now,
             setup: None,

@@ -84,11 +84,10 @@ fn the_slow_lane_at_the_frontier_is_handed_over_and_no_other() {
     for block in 1..8 {
         bring(&mut desk, LaneId(block as u32), block);
     }
-    for _ in 0..20 {
-        desk.read(L0, 10, 1).later(500);
-    }
+    assert!(
+        (0..20).any(|_| desk.read(L0, 10, 1).later(500).asks().iter().any(|ask| ask.0 == Some((0, Some(K)))))
+    );
     let heir = desk.last_lane().unwrap();
-    assert_eq!(desk.last_ask().unwrap().0, Some((0, Some(K))));
     desk.head(heir, part(0, K, 16 * K).tag(A));
     assert!(desk.closes(L0));
     desk.landed(L0, 10).ended(L0, Ok(Ending::Closed));

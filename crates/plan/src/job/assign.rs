@@ -8,6 +8,7 @@ use crate::failure::Failure;
 use crate::hosts::host_of;
 use crate::identity::Condition;
 use crate::lanes::{Lane, Purpose, State};
+use crate::limits::Limits;
 use crate::machine::{Action, Ask, LaneId, SourceId};
 use crate::source::Ranges;
 
@@ -385,7 +386,7 @@ impl Job {
             return;
         }
         let tick = turn.limits.tick.as_secs_f64();
-        let patience = 3.0 * tick + 3.0 * self.usual.setup;
+        let patience = self.patience(turn.limits);
         let late = self.lanes.iter().filter(|(id, lane)| {
             let fair = lane.remaining() as f64 / self.usual.rate + self.usual.setup;
             let waited = turn.now.saturating_duration_since(lane.opened).as_secs_f64();
@@ -404,11 +405,33 @@ impl Job {
             .max_by(|a, b| self.time_left(a.1).total_cmp(&self.time_left(b.1)))
             .map(|(&id, l)| (id, l.clone()));
         let Some((victim, lane)) = worst else { return };
-        self.source(source).fresh = true;
+        // The connection that was used last was fast until just now. Where that did not help, a new one is tried.
+        self.source(source).fresh = lane.handed > 0;
         let range = Some((lane.stored, Some(lane.end)));
         let heir = self.open(source, (lane.stored, lane.end), range, turn);
+        let handed = lane.handed + 1;
         if let Some(heir) = self.lanes.get_mut(&heir) {
-            heir.victim = Some(victim);
+            (heir.victim, heir.handed) = (Some(victim), handed);
         }
+        if let Some(lane) = self.lanes.get_mut(&victim) {
+            lane.handed = handed;
+        }
+    }
+
+    /// A used connection may have died without a word: an heir that gets no answer over it makes room for another.
+    pub(super) fn end_silent_heirs(&mut self, turn: &mut Turn<'_>) {
+        let patience = self.patience(turn.limits) + LATE * self.usual.setup;
+        let silent = self.lanes.iter().filter(|(_, lane)| {
+            let waited = turn.now.saturating_duration_since(lane.opened).as_secs_f64();
+            lane.victim.is_some() && lane.is_asking() && !lane.ask.fresh && waited > patience
+        });
+        for id in silent.map(|(&id, _)| id).collect::<Vec<_>>() {
+            self.close(id, turn);
+        }
+    }
+
+    /// Seconds that a lane is given before it is found late.
+    fn patience(&self, limits: &Limits) -> f64 {
+        3.0 * limits.tick.as_secs_f64() + 3.0 * self.usual.setup
     }
 }

@@ -66,6 +66,7 @@ impl Job {
             lane.measure(turn.now);
             rates.push(lane.rate());
         }
+        self.end_silent_heirs(turn);
         rates.sort_by(f64::total_cmp);
         if let Some(&median) = rates.get(rates.len() / 2)
             && median > 0.0

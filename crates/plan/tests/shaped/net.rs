@@ -90,7 +90,8 @@ pub(super) struct World {
     now: f64,
     size: u64,
     lanes: BTreeMap<LaneId, Lane>,
-    idle: Vec<(usize, f64, usize)>,
+    /// Host, window, number and what it brought of connections that are not used.
+    idle: Vec<(usize, f64, usize, f64)>,
     opened: Vec<usize>,
     refused: usize,
     wire: f64,
@@ -224,13 +225,13 @@ impl World {
     }
 
     fn open(&mut self, id: LaneId, host: usize, asked: (u64, u64), fresh: bool) {
-        let idle = self.idle.iter().position(|idle| idle.0 == host && !fresh);
+        let idle = self.idle.iter().rposition(|idle| idle.0 == host && !fresh);
         let trip = self.nets[host].round_trip.max(0.001);
-        let (trips, cwnd, number) = match idle.map(|i| self.idle.swap_remove(i)) {
-            Some((_, cwnd, number)) => (1.0, cwnd, number),
+        let (trips, cwnd, number, brought) = match idle.map(|i| self.idle.remove(i)) {
+            Some((_, cwnd, number, brought)) => (1.0, cwnd, number, brought),
             None => {
                 self.opened[host] += 1;
-                (2.0, 10.0 * MSS, self.opened[host] - 1)
+                (2.0, 10.0 * MSS, self.opened[host] - 1, 0.0)
             }
         };
         let lane = Lane {
@@ -248,7 +249,7 @@ impl World {
             stored: asked.0,
             reported: (self.now, 0.0),
             handed: self.now,
-            brought: 0.0,
+            brought,
             rested: false,
         };
         self.lanes.insert(id, lane);
@@ -393,7 +394,7 @@ impl World {
         self.store(id);
         let Some(lane) = self.lanes.remove(&id) else { return };
         if ending == Ending::Range {
-            self.idle.push((lane.host, lane.cwnd, lane.number));
+            self.idle.push((lane.host, lane.cwnd, lane.number, lane.brought));
         }
         self.tell(Input::Ended { lane: id, result: Ok(ending) });
     }
