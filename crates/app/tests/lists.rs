@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use harness::{Outcome, Scene, until};
@@ -329,11 +330,13 @@ fn crh_01_a_list_killed_at_random_instants_loses_nothing_and_leaves_nothing() {
 fn a_list_stopped_in_order_goes_on() {
     let scene = scene();
     plain(&scene, 400);
-    let slow = |request: &Request, out: &mut Reply| {
-        out.pause(Duration::from_millis(20));
-        serve(request, out);
-    };
-    scene.serve(slow);
+    let seen = AtomicUsize::new(0);
+    scene.serve(move |request, out| {
+        if seen.fetch_add(1, Ordering::SeqCst) < 60 {
+            return serve(request, out);
+        }
+        out.stall();
+    });
     let running = scene.start_bare(&["-i", "l", "-j", "4"]);
     until("some are there", || scene.requests().len() > 50);
     running.signal(rustix::process::Signal::INT);

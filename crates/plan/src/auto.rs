@@ -36,6 +36,10 @@ const UNSTEADY: f64 = 0.25;
 /// After lanes that paid this many times as many are tried: 1, 2, 8, 32, and then as many as there may be.
 const STEP: u32 = 4;
 
+/// Lanes that are tried at once where the first one has lost packets. Half as many leave a line empty that a thousandth of
+/// the packets is lost on; twice as many are no sooner there, and what is under way to each is lost when it is cut.
+const LOSSY: u32 = 32;
+
 /// Windows that new lanes are given before they are found to bring nothing (a lane that starts slowly doubles in each),
 /// and at most, while the total still grows.
 const PATIENCE: (u32, u32) = (5, 15);
@@ -43,6 +47,10 @@ const PATIENCE: (u32, u32) = (5, 15);
 /// The first rest after a step that did not pay, in ticks; doubled each time. A lane that starts beside another on a full
 /// line makes both lose packets, which costs the line more than a round trip.
 const REST: u32 = 40;
+
+/// What is over as soon as this does not ask over a long way whether another lane would pay: if the line is full, the
+/// question itself costs it seconds there.
+const FAR: Duration = Duration::from_secs(5);
 
 /// Longest rest, in ticks.
 const REST_MAX: u32 = 600;
@@ -68,6 +76,8 @@ pub(crate) struct Now {
     pub(crate) limit: u32,
     /// A rate limit of ours keeps some of them waiting.
     pub(crate) held: bool,
+    /// Bytes that are yet to come.
+    pub(crate) left: f64,
 }
 
 /// A decision, and what it rests on.
@@ -147,7 +157,7 @@ impl Auto {
 
     /// Several lanes are known to bring more than one.
     pub(crate) fn pays(&self) -> bool {
-        self.trial.map_or(self.wanted, |trial| trial.from) > 1
+        self.lossy || self.trial.map_or(self.wanted, |trial| trial.from) > 1
     }
 
     /// Body bytes came.
@@ -280,8 +290,8 @@ impl Auto {
         grew(0) || (self.round_trips() > limits.tick && grew(1))
     }
 
-    /// Over a long way what starts doubles in each round trip until the line is full. If it falls instead, packets were
-    /// lost on the way: each lane will be slow for long, and few fill the line.
+    /// Over a long way what starts doubles in each round trip until the line is full, and stays so. If it falls instead,
+    /// packets were lost on the way: each lane will be slow for long, and few fill the line.
     fn has_lost(&self) -> bool {
         self.is_far() && self.rates[0] < FALLEN * self.rates[1]
     }
@@ -332,6 +342,9 @@ impl Auto {
         if from != self.wanted || self.again.is_some_and(|at| now.at < at) {
             return None;
         }
+        if self.is_far() && now.left < self.mean(2) * FAR.as_secs_f64() {
+            return None;
+        }
         // A small step: whoever shares the line should not suffer for a question.
         let wanted = room(from.saturating_add(from.div_ceil(4)), from, now, limits)?;
         Some(self.try_more(wanted, from, self.mean(2), Why::Steady))
@@ -340,8 +353,8 @@ impl Auto {
     /// Less comes than did, or now more, now less: whether lanes lose packets, or have less to share, many more show.
     fn try_many(&mut self, from: u32, now: Now, limits: &Limits) -> Option<Decision> {
         self.rest = REST; // What was learnt is of another time.
-        let step = if self.lossy { STEP * STEP } else { STEP };
-        let wanted = room(from.saturating_mul(step), from, now, limits)?;
+        let least = if self.lossy { LOSSY } else { 0 };
+        let wanted = room(from.saturating_mul(STEP).max(least), from, now, limits)?;
         Some(self.try_more(wanted, from, self.mean(2), Why::Fallen))
     }
 
@@ -361,7 +374,7 @@ impl Auto {
         let gain = |rate: f64| rate / base.max(1.0) - 1.0;
         let share = f64::from(reached - from) / f64::from(from.max(1));
         let before = (from, base);
-        if reached > from && gain(self.rates[0]) >= FREE * share {
+        if reached > from && !self.lossy && gain(self.rates[0]) >= FREE * share {
             return Some(self.pay(trial, now, limits));
         }
         if reached == from && now.open <= from && trial.age > 1 {

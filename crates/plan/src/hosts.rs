@@ -97,10 +97,16 @@ impl Hosts {
     }
 
     /// Whether it is time to try another number of lanes, or to judge those that were tried.
-    /// `held`: a rate limit of ours keeps some of them waiting.
-    pub(crate) fn look(&mut self, host: &str, held: bool, now: Instant, limits: &Limits) -> Option<Decision> {
+    /// `held`: a rate limit of ours keeps some of them waiting; `left`: bytes that are yet to come.
+    pub(crate) fn look(
+        &mut self,
+        host: &str,
+        (held, left): (bool, f64),
+        now: Instant,
+        limits: &Limits,
+    ) -> Option<Decision> {
         let host = self.0.get_mut(host)?;
-        let now = Now { at: now, serving: host.serving, open: host.open, limit: host.limit, held };
+        let now = Now { at: now, serving: host.serving, open: host.open, limit: host.limit, held, left };
         host.auto.look(now, limits)
     }
 

@@ -243,7 +243,9 @@ impl Job {
             let hosts = [host_of(s.asked_at()), s.host()];
             hosts.iter().filter_map(|host| turn.hosts.held_until(host)).max()
         });
-        let tick = (self.lanes.values().any(Lane::is_serving) && self.may_have(turn.limits) > 1)
+        // A lane may wait for an answer while others have shown how soon one comes.
+        let ticks = |lane: &Lane| lane.is_serving() || (lane.is_asking() && self.usual.compares());
+        let tick = (self.lanes.values().any(ticks) && self.may_have(turn.limits) > 1)
             .then(|| self.measured + turn.limits.tick);
         let sync = self.settle.due(turn.limits);
         retries.chain(holds).chain(tick).chain(sync).filter(|&at| at > self.looked).min()

@@ -243,9 +243,13 @@ impl Job {
 
     /// What each lane would have to do if all had as much to do, with `slots` more lanes, in bytes.
     fn fair(&self, slots: u32) -> f64 {
+        (self.left() as f64 / f64::from(self.lanes.len() as u32 + slots)).max(1.0)
+    }
+
+    /// Bytes that are yet to be read, as far as is known.
+    pub(super) fn left(&self) -> u64 {
         let owned: u64 = self.lanes.values().filter(|l| l.end != u64::MAX).map(Lane::remaining).sum();
-        let all = owned.saturating_add(self.free.bytes());
-        (all as f64 / f64::from(self.lanes.len() as u32 + slots)).max(1.0)
+        owned.saturating_add(self.free.bytes())
     }
 
     /// Opens a lane for a free range. False if something must be read back first, to be compared.

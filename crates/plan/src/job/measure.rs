@@ -83,9 +83,12 @@ impl Job {
         let mut hosts: Vec<String> = self.lanes.values().map(|lane| lane.host.clone()).collect();
         hosts.sort_unstable();
         hosts.dedup();
+        let left = self.left() as f64;
         for host in hosts {
             let held = self.lanes.values().any(|l| l.host == host && l.is_held(turn.now, turn.limits));
-            let Some(decision) = turn.hosts.look(&host, held, turn.now, turn.limits) else { continue };
+            let Some(decision) = turn.hosts.look(&host, (held, left), turn.now, turn.limits) else {
+                continue;
+            };
             if decision.why == Why::Useless && decision.before.0 == 1 {
                 self.send_off(&host, decision.before.0.abs_diff(decision.after.0), turn);
             }

@@ -260,7 +260,7 @@ impl World {
         self.run.wake(self.at());
         self.drain();
         let ready: Vec<LaneId> =
-            self.lanes.iter().filter(|(_, l)| !l.headed && l.ready <= self.now).map(|(&id, _)| id).collect();
+            self.lanes.iter().filter(|(_, l)| self.is_ready(l)).map(|(&id, _)| id).collect();
         for id in ready {
             self.answer(id);
         }
@@ -274,6 +274,12 @@ impl World {
         for id in ids {
             self.report(id);
         }
+    }
+
+    /// A connection that has stalled brings no head either.
+    fn is_ready(&self, lane: &Lane) -> bool {
+        let manner = (self.nets[lane.host].manner)(lane.number);
+        !lane.headed && lane.ready <= self.now && lane.brought < manner.stalls
     }
 
     fn answer(&mut self, id: LaneId) {
