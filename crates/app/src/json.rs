@@ -8,6 +8,7 @@ use thence::{Done, Event, PartReport, Progress, VerifyReport, Why};
 use crate::exit::{Trouble, code_of, what_of};
 use crate::printable::{is_unsafe, reason, url};
 use crate::progress::Count;
+use crate::words::http;
 
 /// Raised when a field changes its meaning or goes; new events and new fields do not raise it.
 const VERSION: u32 = 1;
@@ -55,6 +56,10 @@ enum Body<'a> {
     },
     Stalled {
         url: String,
+    },
+    Answered {
+        host: String,
+        http: &'static str,
     },
     Narrowed {
         host: String,
@@ -193,6 +198,9 @@ pub(crate) fn event(id: usize, of: &str, part: Option<&Path>, event: &Event) -> 
             ("retry", Body::Retry { url: url(from), class, what, after_seconds: after.as_secs_f64() })
         }
         Event::Stalled { url: from } => ("stalled", Body::Stalled { url: url(from) }),
+        Event::Answered { host, version } => {
+            ("answered", Body::Answered { host: reason(host), http: http(*version) })
+        }
         Event::Narrowed { host, lanes } => ("narrowed", Body::Narrowed { host: reason(host), lanes: *lanes }),
         Event::Lanes { host, lanes, why, before, after } => {
             ("lanes", decided(host, *lanes, *why, *before, *after))
@@ -346,6 +354,7 @@ mod tests {
             Event::OtherHeader { name: "cookie".into() },
             Event::Retry { url: url.clone(), failure: failure.clone(), after: Duration::from_secs(1) },
             Event::Stalled { url: url.clone() },
+            Event::Answered { host: "https://h".into(), version: thence::HttpVersion::Http2 },
             Event::Narrowed { host: "https://h".into(), lanes: 1 },
             Event::Lanes {
                 host: "https://h".into(),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use thence::{Done, Event, Why};
+use thence::{Done, Event, HttpVersion, Why};
 
 use crate::exit::what_of;
 use crate::meant::MANY_LANES;
@@ -43,6 +43,15 @@ fn decided(host: &str, lanes: u32, why: Why, before: (u32, u64), after: (u32, u6
     }
 }
 
+/// The number of a version of HTTP.
+pub(crate) fn http(version: HttpVersion) -> &'static str {
+    match version {
+        HttpVersion::Http10 => "1.0",
+        HttpVersion::Http11 => "1.1",
+        HttpVersion::Http2 => "2",
+    }
+}
+
 fn are(lanes: u32) -> String {
     if lanes == 1 { "1 is".into() } else { format!("{lanes} are") }
 }
@@ -78,6 +87,9 @@ pub(crate) fn event(event: &Event) -> Option<(Weight, String)> {
         }
         Event::Stalled { url: from } => {
             return Some((Verbose, format!("{}: a connection fell silent and is replaced", url(from))));
+        }
+        Event::Answered { host, version } => {
+            return Some((Verbose, format!("{} answers in HTTP/{}", reason(host), http(*version))));
         }
         Event::Narrowed { host, lanes } => {
             return Some((Verbose, format!("{} allows {lanes} at a time", reason(host))));

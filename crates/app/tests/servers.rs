@@ -189,7 +189,7 @@ fn http_1_0_with_a_length_is_whole_and_without_one_says_so() {
         out.raw(format!("HTTP/1.0 200 OK\r\n{length}\r\n")).body(&large()[..300_000]).close();
     });
     let trial = thence();
-    trial.run(&[&origin.url("/known")]).with(0);
+    trial.run(&["-v", &origin.url("/known")]).with(0).saying("answers in HTTP/1.0");
     holds(&trial, "known", &large()[..300_000]);
     trial.run(&[&origin.url("/open")]).with(0).saying("length unknown");
     same(&trial.bytes("open"), &large()[..300_000]);
@@ -228,8 +228,10 @@ fn small_files_of_a_list_share_a_connection_where_http_2_is_spoken_and_large_one
         let mut urls: Vec<String> = (0..200).map(|n| server.tls_url(&format!("/says/{n}"))).collect();
         urls.insert(100, server.tls_url("/large"));
         std::fs::write(trial.path("l"), urls.join("\n")).unwrap();
-        let ended = trial.run(&["-i", "l", "--cacert", &ground.cacert()]);
+        let ended = trial.run(&["-v", "-i", "l", "--cacert", &ground.cacert()]);
         assert_eq!(ended.code, Some(0), "{}", ended.said);
+        assert_eq!(ended.said.matches("answers in HTTP/2").count(), 1, "{}", ended.said);
+        assert_eq!(ended.said.matches("answers in HTTP/1.1").count(), 1, "the large one: {}", ended.said);
         same(&trial.bytes("large"), large());
         let said = (0..200).map(|n| String::from_utf8(trial.bytes(&n.to_string())).unwrap());
         let mut said: Vec<String> = said.collect();

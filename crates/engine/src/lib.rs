@@ -76,4 +76,6 @@ pub use list::{Feed, List, safe_name};
 pub use options::{Checksum, Options, Proxy, Request, Target};
 pub use orders::{Done, Heard, Item};
 pub use secret::{ExposeSecret, Secret};
-pub use thence_plan::{Breach, DiskFault, Event, Exists, Failure, Limits, Phase, Progress, Why, mask};
+pub use thence_plan::{
+    Breach, DiskFault, Event, Exists, Failure, HttpVersion, Limits, Phase, Progress, Why, mask,
+};

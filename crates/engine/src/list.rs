@@ -16,7 +16,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use thence_plan::{
-    Condition, Crowd, Failure, HttpVersion, Limits, Name, SMALL_ASKED, choose_name, origin_of, refuses, small,
+    Condition, Crowd, Event, Failure, HttpVersion, Limits, Name, SMALL_ASKED, choose_name, origin_of,
+    refuses, small,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -37,6 +38,9 @@ use crate::verify::{Digester, shown};
 
 /// Directories of a list that are kept open. A list that has more opens them again.
 const DIRECTORIES: usize = 64;
+
+/// Hosts of a list whose first answer is told: a list of crawled pages may have one on each line.
+const HOSTS: usize = 64;
 
 /// Files that are handed to their group at once, and how long the first of them waits for the others.
 const TOGETHER: usize = 32;
@@ -123,6 +127,7 @@ pub(crate) async fn run(listing: Listing, shared: Rc<Shared>, handed: mpsc::Unbo
         waiting: tokio::sync::Mutex::new(waiting),
         outbox: RefCell::default(),
         at_work: Cell::new(0),
+        spoken: RefCell::default(),
         shared,
         group,
         news,
@@ -252,6 +257,8 @@ struct Crew {
     /// Files that are about to go to the group.
     outbox: RefCell<Vec<Whole>>,
     at_work: Cell<u32>,
+    /// Hosts that have answered.
+    spoken: RefCell<Vec<String>>,
     news: mpsc::UnboundedSender<Vec<Heard>>,
     shown: Arc<Shown>,
     handed: mpsc::UnboundedSender<Handed>,
@@ -358,6 +365,7 @@ impl Crew {
             sparing: false,
         };
         let answer = self.shared.client.get(get).await.map_err(|failure| Some(Box::new(Err(failure))))?;
+        self.spoke(line, url, answer.head.version);
         let whole = answer.hops.is_empty().then(|| small(wanted, chosen, &answer.head, &self.shared.limits));
         let Some(whole) = whole.flatten() else {
             // A large one is not brought by a connection that small ones share.
@@ -395,6 +403,20 @@ impl Crew {
             digest,
         });
         Ok(())
+    }
+
+    /// Tells of the first answer of each of the first hosts.
+    fn spoke(&self, line: u64, url: &str, version: HttpVersion) {
+        let mut spoken = self.spoken.borrow_mut();
+        if spoken.len() >= HOSTS || spoken.iter().any(|host| url.starts_with(host.as_str())) {
+            return;
+        }
+        if let Some(host) = origin_of(url)
+            && !spoken.contains(&host)
+        {
+            spoken.push(host.clone());
+            let _ = self.news.send(vec![Heard::Event(line, Event::Answered { host, version })]);
+        }
     }
 
     /// Hands a file to the group, with those that came just before and after.

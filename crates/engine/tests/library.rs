@@ -64,9 +64,15 @@ async fn held(download: &mut Download) -> u64 {
 /// What the next download of the same found.
 async fn found(origin: &Origin, dir: &TempDir) -> u64 {
     let (_engine, mut download) = begin(engine(), origin, dir);
-    let Some(Event::Started { held, .. }) = in_time(download.event()).await else {
-        panic!("it did not start")
-    };
+    let held = in_time(async {
+        loop {
+            match download.event().await {
+                Some(Event::Started { held, .. }) => break held,
+                other => assert!(other.is_some(), "it did not start"),
+            }
+        }
+    });
+    let held = held.await;
     in_time(download.wait()).await.unwrap();
     is_whole(&dir.path().join("file.bin"));
     assert_eq!(names(dir), ["file.bin"]);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::failure::Failure;
+use crate::head::HttpVersion;
 
 /// Something a person or program may want to know. URLs in events are masked by whoever prints them (LOG-02).
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +42,13 @@ pub enum Event {
     Stalled {
         /// The URL asked.
         url: String,
+    },
+    /// A host gave its first answer.
+    Answered {
+        /// The host's origin.
+        host: String,
+        /// In which HTTP: large files and lists of small ones may come in different ones.
+        version: HttpVersion,
     },
     /// A host refuses; it gets at most this many lanes from now on (R34).
     Narrowed {

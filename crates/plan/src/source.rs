@@ -97,9 +97,9 @@ impl Source {
         }
     }
 
-    /// A head came from this host.
-    pub(crate) fn answered_from(&mut self, host: &str) {
-        self.seen = Some(host.to_owned());
+    /// A head came from this host; true if none did just before.
+    pub(crate) fn answered_from(&mut self, host: &str) -> bool {
+        self.seen.replace(host.to_owned()).is_none_or(|before| before != host)
     }
 
     /// Its bytes may be joined without being compared each time.

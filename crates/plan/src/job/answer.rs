@@ -47,7 +47,9 @@ impl Job {
         lane.host = host.clone();
         let asked = Asked { range: lane.ask.range, condition: lane.ask.condition.clone() };
         let (source, purpose) = (lane.source, lane.purpose);
-        self.source(source).answered_from(&host);
+        if self.source(source).answered_from(&host) {
+            turn.tell(Event::Answered { host: host.clone(), version: head.version });
+        }
         let held = self.identity_for(source);
         let target = hops.last().cloned();
         let verdict = judge(&asked, held.as_ref(), head);
