@@ -67,12 +67,13 @@ async fn found(origin: &Origin, dir: &TempDir) -> u64 {
     let held = in_time(async {
         loop {
             match download.event().await {
+                Some(Event::Answered { .. }) => {}
                 Some(Event::Started { held, .. }) => break held,
-                other => assert!(other.is_some(), "it did not start"),
+                other => panic!("it did not start: {other:?}"),
             }
         }
-    });
-    let held = held.await;
+    })
+    .await;
     in_time(download.wait()).await.unwrap();
     is_whole(&dir.path().join("file.bin"));
     assert_eq!(names(dir), ["file.bin"]);

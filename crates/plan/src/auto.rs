@@ -3,8 +3,9 @@
 //! One lane first. While the total is steady another is tried; lanes that bring more are kept and three times as
 //! many are tried next, lanes that bring nothing are not replaced when their range ends. Everything is judged by
 //! what came from the host in short windows of time; what one lane does says nothing. Only a file of a few MiB over a
-//! long way, which would be over before anything is known, gets several lanes from the beginning. It knows no ranges,
-//! and opens and closes nothing: it says how many are wanted.
+//! long way, which would be over before anything is known, gets several lanes from the beginning; and where the first lane
+//! over such a way loses packets, many are tried at once. It knows no ranges, and opens and closes nothing: it says how
+//! many are wanted.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -48,10 +49,6 @@ const PATIENCE: (u32, u32) = (5, 15);
 /// line makes both lose packets, which costs the line more than a round trip.
 const REST: u32 = 40;
 
-/// What is over as soon as this does not ask over a long way whether another lane would pay: if the line is full, the
-/// question itself costs it seconds there.
-const FAR: Duration = Duration::from_secs(5);
-
 /// Longest rest, in ticks.
 const REST_MAX: u32 = 600;
 
@@ -59,6 +56,10 @@ const REST_MAX: u32 = 600;
 /// to find out what it can bring, and one lost packet halves that for many seconds: a file of a few MiB is over before it
 /// is known how many lanes pay. A longer time than the second is that of a full queue, in which others wait as well.
 const LONG_WAY: Range<Duration> = Duration::from_millis(80)..Duration::from_millis(800);
+
+/// What is over as soon as this does not ask over a long way whether another lane would pay: if the line is full, the
+/// question itself costs it seconds there.
+const FAR: Duration = Duration::from_secs(5);
 
 /// Lanes that begin at once over a long way, beside the first: each brings an eighth of the file while it still starts
 /// slowly, and together they ask no more of the line than one lane that had as long to grow.

@@ -3,16 +3,8 @@
 #[path = "planner/desk.rs"]
 mod desk;
 
-use desk::{Desk, K, job, part};
-use thence_plan::{Action, Condition, Ending, Failure, Input, LaneId};
-
-const A: &str = "\"a\"";
-const L0: LaneId = LaneId(0);
-const L1: LaneId = LaneId(1);
-
-fn if_range(tag: &str) -> Condition {
-    Condition::IfRange(tag.to_owned())
-}
+use desk::{A, Desk, K, L0, L1, if_range, job, part};
+use thence_plan::{Action, Ending, Failure, Input};
 
 #[test]
 fn a_late_lane_is_closed_when_its_heir_has_a_head() {

@@ -5,20 +5,13 @@ mod desk;
 
 use std::time::Duration;
 
-use desk::{Desk, K, date, held, job, page, part, whole};
+use desk::{A, Desk, K, L0, L1, date, held, if_range, job, page, part, whole};
 use thence_plan::{
     Action, Command, Condition, DiskFault, Ending, Error, Event, Failure, Input, LaneId, SourceId,
 };
 
-const A: &str = "\"a\"";
 const B: &str = "\"b\"";
-const L0: LaneId = LaneId(0);
-const L1: LaneId = LaneId(1);
 const L2: LaneId = LaneId(2);
-
-fn if_range(tag: &str) -> Condition {
-    Condition::IfRange(tag.to_owned())
-}
 
 // ---- Asking ----
 

@@ -3,11 +3,8 @@
 #[path = "planner/desk.rs"]
 mod desk;
 
-use desk::{Desk, K, job, part, whole};
+use desk::{A, Desk, K, L0, job, part, whole};
 use thence_plan::{Action, Ending, Error, Event, Failure, LaneId};
-
-const A: &str = "\"a\"";
-const L0: LaneId = LaneId(0);
 
 /// Sixteen blocks over four lanes with a window of eight: pieces of one block.
 fn stream() -> Desk {
@@ -84,10 +81,9 @@ fn the_slow_lane_at_the_frontier_is_handed_over_and_no_other() {
     for block in 1..8 {
         bring(&mut desk, LaneId(block as u32), block);
     }
-    assert!(
-        (0..20).any(|_| desk.read(L0, 10, 1).later(500).asks().iter().any(|ask| ask.0 == Some((0, Some(K)))))
-    );
+    assert!((0..20).any(|_| !desk.read(L0, 10, 1).later(500).asks().is_empty()));
     let heir = desk.last_lane().unwrap();
+    assert_eq!(desk.last_ask().unwrap().0, Some((0, Some(K))));
     desk.head(heir, part(0, K, 16 * K).tag(A));
     assert!(desk.closes(L0));
     desk.landed(L0, 10).ended(L0, Ok(Ending::Closed));

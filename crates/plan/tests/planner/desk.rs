@@ -10,6 +10,16 @@ use thence_plan::{
     HttpVersion, Identity, Input, JobId, JobSpec, LaneId, Limits, Output, Run, SourceId, Take,
 };
 
+/// A strong tag.
+pub(crate) const A: &str = "\"a\"";
+
+pub(crate) const L0: LaneId = LaneId(0);
+pub(crate) const L1: LaneId = LaneId(1);
+
+pub(crate) fn if_range(tag: &str) -> Condition {
+    Condition::IfRange(tag.to_owned())
+}
+
 /// A block.
 pub(crate) const K: u64 = 256 << 10;
 
