@@ -23,7 +23,6 @@ pub(crate) fn play(binary: &Path, runs: usize, dir: &Path, goals: &mut Vec<Goal>
     files::serve(&served.join("tiny.bin"), LEN).map_err(|error| format!("tiny.bin: {error}"))?;
     let authority = Authority::new();
     let server = Server::nginx(&Site::new(&served).tls(authority.leaf(Kind::Good)));
-    let place = files::place("tmpfs", dir)?.ok_or("no tmpfs")?;
     let mut text = format!(
         "\n# Starting and size\n\nOne file of {LEN} bytes to tmpfs; medians of {} runs.\n\n",
         runs * TIMES
@@ -32,6 +31,7 @@ pub(crate) fn play(binary: &Path, runs: usize, dir: &Path, goals: &mut Vec<Goal>
     for (over, url, must, aim) in
         [("http", server.url("/tiny.bin"), 5.0, None), ("https", server.tls_url("/tiny.bin"), 12.0, None)]
     {
+        let place = files::place("tmpfs", dir)?.ok_or("no tmpfs")?;
         let rows = each(binary, runs * TIMES, &place, &url, &authority.cacert())?;
         for (name, cost) in &rows {
             let ms = |time: Duration| time.as_secs_f64() * 1e3;
