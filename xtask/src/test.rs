@@ -10,6 +10,7 @@ use crate::{bench, packages, sim};
 type Step = (&'static str, fn() -> Result<(), String>);
 
 const STEPS: &[Step] = &[
+    ("signals", signals),
     ("format", || shell::run(&mut cargo(&["fmt", "--all", "--check"]))),
     ("dependencies", dependencies),
     ("packages", || packages::need(packages::TEST)),
@@ -39,6 +40,19 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     }
     println!("\nall {} steps passed in {:.0} s", STEPS.len(), start.elapsed().as_secs_f64());
     Ok(())
+}
+
+/// Programs that are started by one that ignores SIGINT ignore it too, and tests interrupt theirs.
+fn signals() -> Result<(), String> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    if ignored & 0b10 == 0 {
+        return Ok(());
+    }
+    Err("SIGINT is ignored here, as a shell has it for what it starts in the background; run this in the foreground, or \
+         with `env --default-signal=INT`"
+        .to_owned())
 }
 
 /// Licences, sources and bans of deny.toml.

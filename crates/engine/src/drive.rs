@@ -107,7 +107,7 @@ impl Driver {
         let shared = Shared {
             client: Client::new(&options)?,
             pool: Pool::new(limits.slabs, limits.slab),
-            writers: Writers::start().map_err(thread)?,
+            writers: Writers::default(),
             disk: Disk::start().map_err(thread)?,
             rates: Rates::new(options.limit_rate, options.limit_host),
             limits: limits.clone(),

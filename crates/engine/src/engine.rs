@@ -1,4 +1,5 @@
-//! The engine: one thread that plans and talks, two that write (four once they write past the page cache), one that syncs and checks.
+//! The engine: one thread that plans and talks, one that syncs and checks, and from the first write to a disk on two that
+//! write (four once they write past the page cache).
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,8 @@
 //! their directories are synced, and only then is anyone told (P7). A crash before the names leaves nothing at all, for
 //! files without a name go with whoever has them open; one after them leaves whole files (P2).
 //!
-//! Two threads: one writes while the other syncs. Where the system has no such files, each goes the way of every other
+//! Two threads: one writes while the other syncs. What lies in memory is written by whoever brings it, whose processor has the
+//! bytes at hand, as everywhere (`write`). Where the system has no such files, each goes the way of every other
 //! download: a part, a sync, a rename.
 
 #[cfg(test)]
@@ -61,7 +62,8 @@ pub(crate) type End = (u64, Result<Done, Error>);
 
 /// The threads. They end when this is dropped, after what they were given has its names.
 pub(crate) struct Group {
-    files: Sender<Vec<Whole>>,
+    files: Sender<Vec<Fresh>>,
+    limits: Limits,
     room: Arc<Semaphore>,
     /// A file takes this much of it at least, so that no more are open than may be, and this much at most.
     takes: RangeInclusive<u32>,
@@ -86,7 +88,12 @@ impl Group {
         })?;
         let most = u32::try_from(limits.group_bytes).unwrap_or(u32::MAX).max(1);
         let least = u32::try_from(limits.group_files).map_or(1, |files| most / files.max(1)).max(1);
-        Ok(Group { files, room: Arc::new(Semaphore::new(most as usize)), takes: least..=most })
+        Ok(Group {
+            files,
+            limits: limits.clone(),
+            room: Arc::new(Semaphore::new(most as usize)),
+            takes: least..=most,
+        })
     }
 
     /// Room for a file of so many bytes. Waits while as many as `Limits` allows are on their way to their names.
@@ -98,8 +105,32 @@ impl Group {
 
     /// Takes files on their way. A few at a time: to wake a thread costs as much as to write a small file.
     pub(crate) fn put(&self, wholes: Vec<Whole>) {
+        let mut place: Option<(Dir, bool)> = None;
+        let fresh = |whole: Whole| {
+            let in_memory = match &place {
+                Some((dir, in_memory)) if dir.is(&whole.dir) => *in_memory,
+                _ => place.insert((whole.dir.clone(), whole.dir.in_memory())).1,
+            };
+            if in_memory { Fresh::Written(write(whole, &self.limits)) } else { Fresh::Whole(whole) }
+        };
+        let fresh = wholes.into_iter().map(fresh).collect();
         // The thread ends only after this is dropped.
-        _ = self.files.send(wholes);
+        _ = self.files.send(fresh);
+    }
+}
+
+/// What comes to the thread that writes.
+enum Fresh {
+    Whole(Whole),
+    Written(Result<Written, Box<End>>),
+}
+
+impl Fresh {
+    fn written(self, limits: &Limits) -> Result<Written, Box<End>> {
+        match self {
+            Fresh::Whole(whole) => write(whole, limits),
+            Fresh::Written(written) => written,
+        }
     }
 }
 
@@ -111,7 +142,7 @@ struct Written {
 
 /// Writes what comes, and hands it over when there is enough of it, or it has waited long enough.
 fn gather(
-    inbox: &Receiver<Vec<Whole>>,
+    inbox: &Receiver<Vec<Fresh>>,
     batches: &SyncSender<Vec<Written>>,
     tell: &Arc<dyn Fn(Vec<End>) + Send + Sync>,
     limits: &Limits,
@@ -125,19 +156,21 @@ fn gather(
         };
         let over = matches!(next, Err(RecvTimeoutError::Disconnected));
         let due = match next {
-            Ok(wholes) => {
+            Ok(fresh) => {
                 if written.is_empty() {
                     since = Instant::now();
                 }
-                for whole in wholes {
-                    bytes += whole.bytes.len();
-                    match write(whole, limits) {
-                        Ok(one) => written.push(one),
+                for one in fresh {
+                    match one.written(limits) {
+                        Ok(one) => {
+                            bytes += one.whole.done.bytes;
+                            written.push(one);
+                        }
                         Err(end) => tell(vec![*end]),
                     }
                 }
                 // Half of what there is room for: while that is synced, the other half comes.
-                written.len() * 2 >= limits.group_files || bytes * 2 >= limits.group_bytes
+                written.len() * 2 >= limits.group_files || bytes * 2 >= limits.group_bytes as u64
             }
             Err(_) => true,
         };
@@ -155,7 +188,7 @@ fn gather(
 
 /// Writes a file that has no name; where there is none such, all of its way to its name.
 fn write(mut whole: Whole, limits: &Limits) -> Result<Written, Box<End>> {
-    let file = match sys::create_nameless(&whole.dir) {
+    let file = match sys::create_nameless(&whole.dir, whole.mode) {
         Ok(file) => file,
         Err(e) if e.kind() == ErrorKind::Unsupported => {
             return Err(Box::new((whole.line, by_part(&whole, limits).map_err(Error::from))));
@@ -163,12 +196,20 @@ fn write(mut whole: Whole, limits: &Limits) -> Result<Written, Box<End>> {
         Err(e) => return Err(Box::new((whole.line, Err(DiskError::at(&whole.dir, &e).into())))),
     };
     let bytes = std::mem::take(&mut whole.bytes);
-    let dressed = sys::write_at(&file, 0, &mut [IoSlice::new(&bytes)])
-        .and_then(|()| sys::dress(&file, whole.mode, None));
-    if let Err(e) = dressed {
-        return Err(Box::new((whole.line, Err(DiskError::at(whole.dir.entry(&whole.name), &e).into()))));
+    let dressed = sys::write_at(&file, 0, &mut [IoSlice::new(&bytes)]).and_then(|()| {
+        let facts = sys::facts(&file)?;
+        // The umask or the directory left other bits.
+        if facts.mode != whole.mode & 0o7777 {
+            sys::dress(&file, whole.mode, None)?;
+        }
+        Ok(facts)
+    });
+    match dressed {
+        Ok(facts) => Mark::file(&file, &facts, &whole.url, &whole.identity, whole.digest.as_ref()),
+        Err(e) => {
+            return Err(Box::new((whole.line, Err(DiskError::at(whole.dir.entry(&whole.name), &e).into()))));
+        }
     }
-    Mark::file(&file, &whole.url, &whole.identity, whole.digest.as_ref());
     Ok(Written { whole, file })
 }
 

@@ -352,7 +352,7 @@ impl Crew {
         wanted: Name,
         chosen: bool,
     ) -> Result<(), Option<Box<Got>>> {
-        let url = &request.urls[0];
+        let (url, since) = (&request.urls[0], Instant::now());
         let get = Get {
             url: url.clone(),
             given_for: url.clone(),
@@ -382,8 +382,11 @@ impl Crew {
             }
         };
         self.shown.wire.fetch_add(whole.total, Ordering::Relaxed);
-        let full = self.at_work.get() >= self.crowd.borrow().allowed();
-        self.crowd.borrow_mut().ended(Instant::now(), whole.total, full);
+        let allowed = self.crowd.borrow().allowed();
+        let full = self.at_work.get() >= allowed;
+        self.crowd.borrow_mut().ended(Instant::now(), since.elapsed(), whole.total, full);
+        // All that are allowed now come at once, and not one with each file that ends.
+        (allowed..self.crowd.borrow().allowed()).for_each(|_| self.grow());
         self.put(Whole {
             line,
             dir,

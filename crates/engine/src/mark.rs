@@ -9,7 +9,7 @@ use std::fs::File;
 
 use thence_plan::{Identity, WantedDigest};
 
-use crate::sys;
+use crate::sys::{self, Facts};
 
 /// First line: the format's version.
 const HEAD: &str = "thence 1";
@@ -46,9 +46,15 @@ impl Mark {
         sys::set_mark(file, format!("{HEAD}\npart {}\n", source_of(url)).as_bytes()).is_ok()
     }
 
-    /// Marks a file that is about to be finished. A file system that refuses is none of the file's faults.
-    pub(crate) fn file(file: &File, url: &str, identity: &Identity, digest: Option<&WantedDigest>) {
-        let Ok(facts) = sys::facts(file) else { return };
+    /// Marks a file that is about to be finished and of which these are the facts. A file system that refuses is none of
+    /// the file's faults.
+    pub(crate) fn file(
+        file: &File,
+        facts: &Facts,
+        url: &str,
+        identity: &Identity,
+        digest: Option<&WantedDigest>,
+    ) {
         let mut text = format!("{HEAD}\nfile {} {} {}\n", source_of(url), facts.size, facts.mtime);
         if let Some(etag) = &identity.etag {
             text += &format!("etag {}{}\n", if etag.weak { "W/" } else { "" }, etag.tag);

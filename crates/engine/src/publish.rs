@@ -112,7 +112,7 @@ impl<'a> Walk<'a> {
         let Finish { mode, mtime, url, identity, digest, .. } = self.finish;
         let file = self.pair.part.file();
         sys::dress(file, *mode, *mtime).map_err(|e| self.failed(&e))?;
-        Mark::file(file, url, identity, digest.as_ref());
+        Mark::file(file, &self.pair.part.facts()?, url, identity, digest.as_ref());
         Ok(())
     }
 

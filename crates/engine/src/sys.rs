@@ -184,10 +184,10 @@ pub(crate) fn create_new(entry: &Entry) -> io::Result<File> {
     watched(Change::Create(entry), || reach::create(entry))
 }
 
-/// Makes a file that has no name yet: a crash leaves nothing of it. `Unsupported` where the system or the file system
-/// has no such files.
-pub(crate) fn create_nameless(dir: &Dir) -> io::Result<File> {
-    let file = watched(Change::CreateNameless(dir), || reach::create_nameless(dir));
+/// Makes a file that has no name yet: a crash leaves nothing of it. Its permission bits are those of `mode` that the
+/// process's umask and the directory leave. `Unsupported` where the system or the file system has no such files.
+pub(crate) fn create_nameless(dir: &Dir, mode: u32) -> io::Result<File> {
+    let file = watched(Change::CreateNameless(dir), || reach::create_nameless(dir, mode));
     #[cfg(test)]
     let file = file.inspect(watch::nameless);
     file

@@ -208,7 +208,18 @@ enum Job {
     Append(Arc<Journal>, Vec<Record>, oneshot::Sender<Result<(), DiskError>>),
 }
 
-/// The writer threads. They end when this is dropped, after what was handed to them.
+impl Job {
+    /// Nobody who waits for the answer is no reason not to do it.
+    fn run(self) {
+        match self {
+            Job::Write(handover, answer) => _ = answer.send(write(handover)),
+            Job::Append(journal, records, answer) => _ = answer.send(journal.append(&records)),
+        }
+    }
+}
+
+/// The writer threads. They start when there is something for them, and end when this is dropped, after what was handed
+/// to them.
 ///
 /// An answer that never comes (the receiver fails) means that a writer panicked: nothing is known of what
 /// it was given, as after a failed write.
@@ -219,51 +230,30 @@ enum Job {
 /// have threads of their own, from the first of a run on, so that the disk has more than one at a time.
 ///
 /// A file in memory is written at once, by whoever hands over: no disk is waited for, and bytes that have just been read
-/// are still in this processor's cache and not in another's.
+/// are still in this processor's cache and not in another's. So is every file where the system gives no more threads.
+#[derive(Default)]
 pub(crate) struct Writers {
-    jobs: [Sender<Job>; THREADS],
-    direct: OnceLock<Option<Sender<Job>>>,
+    ordered: [Threads; THREADS],
+    direct: Threads,
     /// Something here has panicked.
     broken: Arc<AtomicBool>,
 }
 
-impl Writers {
-    /// Starts them.
-    pub(crate) fn start() -> io::Result<Writers> {
-        let broken = Arc::default();
-        let thread = |number| start(&format!("thence-write-{number}"), 1, &broken);
-        let jobs = [thread(0)?, thread(1)?];
-        Ok(Writers { jobs, direct: OnceLock::new(), broken })
-    }
+/// Threads that take jobs; `None` inside where the system gave none.
+type Threads = OnceLock<Option<Sender<Job>>>;
 
+impl Writers {
     /// Hashes and writes. A lane has one hand-over under way, so order within a block is kept.
     pub(crate) fn hand_over(&self, handover: Handover) -> oneshot::Receiver<Result<Written, DiskError>> {
         let (answer, receiver) = oneshot::channel();
-        if handover.part.is_in_memory() {
-            self.write_here(handover, answer);
-            return receiver;
-        }
-        let own = &self.jobs[self.thread_of(&handover.part)];
-        let jobs = if handover.part.direct().is_on() { self.direct().unwrap_or(own) } else { own };
-        // Refused only if a thread is gone; the answer is then dropped, which says so.
-        _ = jobs.send(Job::Write(handover, answer));
+        let jobs = if handover.part.is_in_memory() {
+            None
+        } else {
+            let direct = if handover.part.direct().is_on() { self.direct() } else { None };
+            direct.or_else(|| self.ordered(self.thread_of(&handover.part)))
+        };
+        self.give(jobs, Job::Write(handover, answer));
         receiver
-    }
-
-    /// A panic ends writing, as in a thread, and not who called.
-    fn write_here(&self, handover: Handover, answer: oneshot::Sender<Result<Written, DiskError>>) {
-        if self.broken.load(Ordering::Acquire) {
-            return;
-        }
-        match panic::catch_unwind(AssertUnwindSafe(|| write(handover))) {
-            // Nobody who waits for the answer is no reason not to write.
-            Ok(done) => _ = answer.send(done),
-            Err(_) => self.broken.store(true, Ordering::Release),
-        }
-    }
-
-    fn direct(&self) -> Option<&Sender<Job>> {
-        self.direct.get_or_init(|| start("thence-direct", DIRECT, &self.broken).ok()).as_ref()
     }
 
     /// `Journal::append` on the thread that does not write the pair's data. A journal has one append under
@@ -275,9 +265,30 @@ impl Writers {
         records: Vec<Record>,
     ) -> oneshot::Receiver<Result<(), DiskError>> {
         let (answer, receiver) = oneshot::channel();
-        let thread = (self.thread_of(part) + 1) % THREADS;
-        _ = self.jobs[thread].send(Job::Append(journal, records, answer));
+        let jobs = self.ordered((self.thread_of(part) + 1) % THREADS);
+        self.give(jobs, Job::Append(journal, records, answer));
         receiver
+    }
+
+    fn ordered(&self, number: usize) -> Option<&Sender<Job>> {
+        let threads = || start(&format!("thence-write-{number}"), 1, &self.broken).ok();
+        self.ordered[number].get_or_init(threads).as_ref()
+    }
+
+    fn direct(&self) -> Option<&Sender<Job>> {
+        self.direct.get_or_init(|| start("thence-direct", DIRECT, &self.broken).ok()).as_ref()
+    }
+
+    /// Gives a job to threads, or does it here. A panic here ends writing, as in a thread, and not who called.
+    fn give(&self, jobs: Option<&Sender<Job>>, job: Job) {
+        if let Some(jobs) = jobs {
+            // Refused only if a thread is gone; the answer is then dropped, which says so.
+            _ = jobs.send(job);
+        } else if !self.broken.load(Ordering::Acquire)
+            && panic::catch_unwind(AssertUnwindSafe(|| job.run())).is_err()
+        {
+            self.broken.store(true, Ordering::Release);
+        }
     }
 
     /// The thread that writes this part's data. Which one is of no consequence, only that it stays the same.
@@ -323,11 +334,7 @@ impl Drop for Breaks<'_> {
 fn work(queue: &Queue) {
     let _breaks = Breaks(queue);
     while let Some(job) = queue.next() {
-        // Nobody who waits for the answer is no reason not to write.
-        match job {
-            Job::Write(handover, answer) => _ = answer.send(write(handover)),
-            Job::Append(journal, records, answer) => _ = answer.send(journal.append(&records)),
-        }
+        job.run();
     }
 }
 

@@ -4,11 +4,23 @@
 //! one that did not goes back to the number that was best, and stays there for a while before it looks again. Rounds end
 //! with files and not with a clock, so that a list of thousands a second settles within milliseconds, and one of large
 //! files changes nothing: for those it is lanes that make the difference, and they have a planner of their own.
+//!
+//! Over a long way the first rounds would be nothing but waiting. Where the first files took long and yet came together, it
+//! was the way that took long and not the host, and it is begun with more.
 
 use std::time::{Duration, Instant};
 
 /// Allowed at first, and never fewer: one each for the lanes that a single file gets.
 const FIRST: u32 = 8;
+
+/// Allowed after the first files over a long way. More than that to one host wants to be measured.
+const FAR: u32 = 32;
+
+/// A way is long from here on, if the first file took so long.
+const LONG: Duration = Duration::from_millis(80);
+
+/// The first files came together if the last of them came this part of the first one's time after it.
+const TOGETHER: u32 = 4;
 
 /// Files of a round for each that is allowed.
 const ROUND: u32 = 2;
@@ -28,6 +40,9 @@ pub struct Crowd {
     allowed: u32,
     most: u32,
     fixed: bool,
+    /// Of the first files: how many ended, and when the first one did and how long that took.
+    first: u32,
+    began: Option<(Instant, Duration)>,
     /// The round under way: since when, how many ended, and how many bytes they had.
     since: Option<Instant>,
     ended: u32,
@@ -46,6 +61,8 @@ impl Crowd {
             allowed,
             most,
             fixed: exactly.is_some(),
+            first: 0,
+            began: None,
             since: None,
             ended: 0,
             bytes: 0,
@@ -59,11 +76,15 @@ impl Crowd {
         self.allowed
     }
 
-    /// One ended well, and had so many bytes. `full`: as many were under way as are allowed.
-    pub fn ended(&mut self, now: Instant, bytes: u64, full: bool) {
+    /// One ended well, `took` so long, and had so many bytes. `full`: as many were under way as are allowed.
+    pub fn ended(&mut self, now: Instant, took: Duration, bytes: u64, full: bool) {
         // A list that runs dry measures its reader, not its hosts.
         if self.fixed || !full {
-            self.since = None;
+            (self.since, self.first) = (None, FIRST);
+            return;
+        }
+        if self.first < FIRST {
+            self.begin(now, took);
             return;
         }
         let Some(since) = self.since else {
@@ -81,10 +102,21 @@ impl Crowd {
         }
     }
 
+    /// One of the first files.
+    fn begin(&mut self, now: Instant, took: Duration) {
+        let (since, took) = *self.began.get_or_insert((now, took));
+        self.first += 1;
+        let together = now.saturating_duration_since(since) <= took / TOGETHER;
+        if self.first == FIRST && took >= LONG && together {
+            self.allowed = FAR.min(self.most).max(self.allowed);
+        }
+    }
+
     /// Files that hosts refuse say that it is too many.
     pub fn refused(&mut self) {
         if !self.fixed {
             self.allowed = (self.allowed / 2).max(FIRST.min(self.most));
+            self.first = FIRST;
             (self.best, self.rest, self.since) = (None, REST, None);
         }
     }
@@ -123,9 +155,31 @@ mod tests {
         let mut now = Instant::now();
         for _ in 0..files {
             now += took / crowd.allowed().min(side_by_side);
-            crowd.ended(now, 10_000, true);
+            crowd.ended(now, took, 10_000, true);
         }
         crowd.allowed()
+    }
+
+    /// A host that is `far` away and serves whatever comes, a new connection after three round trips: how many round
+    /// trips so many files take.
+    fn round_trips(crowd: &mut Crowd, files: u32, far: Duration) -> u32 {
+        let (mut now, mut ready, mut connecting) =
+            (Instant::now(), 0, std::collections::VecDeque::from([0; 2]));
+        let (mut done, mut trips) = (0, 0);
+        while done < files {
+            let new = crowd.allowed() - ready - connecting.iter().sum::<u32>();
+            connecting.push_back(new);
+            now += far;
+            trips += 1;
+            let connected = connecting.pop_front().unwrap_or(0);
+            ready += connected;
+            for n in 0..ready {
+                let took = if n < connected { far * 3 } else { far };
+                crowd.ended(now, took, 20_000, true);
+                done += 1;
+            }
+        }
+        trips
     }
 
     #[test]
@@ -147,6 +201,26 @@ mod tests {
     }
 
     #[test]
+    fn over_a_long_way_no_round_trips_are_waited_for_to_find_that_out() {
+        assert!(round_trips(&mut Crowd::new(None, 64), 500, Duration::from_millis(100)) <= 15);
+        // A short way has time for finding out, and hosts there are often small.
+        let mut near = Crowd::new(None, 64);
+        round_trips(&mut near, 16, Duration::from_millis(5));
+        assert_eq!(near.allowed(), 8);
+    }
+
+    #[test]
+    fn a_host_that_takes_long_for_each_is_not_far() {
+        // The first eight come one after the other.
+        assert_eq!(after(&mut Crowd::new(None, 64), 8, Duration::from_millis(400), 1), 8);
+        // And so does what comes together after a refusal.
+        let mut crowd = Crowd::new(None, 64);
+        crowd.refused();
+        round_trips(&mut crowd, 8, Duration::from_millis(100));
+        assert_eq!(crowd.allowed(), 8);
+    }
+
+    #[test]
     fn a_number_that_was_asked_for_stays() {
         assert_eq!(after(&mut Crowd::new(Some(3), 64), 1000, Duration::from_millis(1), 1000), 3);
     }
@@ -164,7 +238,7 @@ mod tests {
     #[test]
     fn a_list_that_runs_dry_teaches_nothing() {
         let (mut crowd, now) = (Crowd::new(None, 64), Instant::now());
-        (0..1000).for_each(|i| crowd.ended(now + Duration::from_secs(i), 1, false));
+        (0..1000).for_each(|i| crowd.ended(now + Duration::from_secs(i), Duration::from_secs(1), 1, false));
         assert_eq!(crowd.allowed(), 8);
     }
 }

@@ -92,12 +92,11 @@ fn is_tag_byte(b: u8) -> bool {
 impl Identity {
     /// The validators of a head. `total` is the caller's: which field tells it depends on the status.
     pub fn from_head(head: &Head, total: Option<u64>) -> Identity {
-        let last_modified = head.single("last-modified").filter(|value| http_date(value).is_some());
-        let modified = last_modified.and_then(|value| String::from_utf8(value.to_vec()).ok());
-        let age = head.date("date").zip(head.date("last-modified")).map(|(date, modified)| {
-            // HTTP dates end with the year 9999, far inside i64.
-            date as i64 - modified as i64
-        });
+        let last_modified = head.single("last-modified").and_then(|value| Some((value, http_date(value)?)));
+        let modified = last_modified.and_then(|(value, _)| String::from_utf8(value.to_vec()).ok());
+        // HTTP dates end with the year 9999, far inside i64.
+        let age =
+            head.date("date").zip(last_modified).map(|(date, (_, modified))| date as i64 - modified as i64);
         let etag = head.single("etag").and_then(EntityTag::parse);
         Identity { total, etag, modified, age, media: head.media(), digest: repr_digest(head) }
     }

@@ -62,6 +62,23 @@ fn many_share_a_sync_and_nothing_is_left_beside_them() {
     assert!((0..700).all(|line| fs::read(temp.path().join(format!("f{line}"))).unwrap() == bytes(line)));
 }
 
+#[cfg(unix)]
+#[test]
+fn each_has_the_permissions_that_were_asked_for_whatever_the_umask_leaves() {
+    use std::os::unix::fs::PermissionsExt;
+    let (temp, dir) = place();
+    let modes = [0o600, 0o640, 0o644, 0o666, 0o777];
+    let wholes = modes
+        .iter()
+        .enumerate()
+        .map(|(line, &mode)| Whole { mode, ..whole(&dir, line as u64, &format!("f{line}"), b"x") });
+    assert!(fetched(&dir, &Limits::default(), wholes.collect()).iter().all(Result::is_ok));
+    for (line, mode) in modes.into_iter().enumerate() {
+        let found = fs::metadata(temp.path().join(format!("f{line}"))).unwrap().permissions().mode();
+        assert_eq!(found & 0o7777, mode);
+    }
+}
+
 #[test]
 fn pth_06_a_name_that_is_taken_meanwhile_is_never_replaced() {
     let (temp, dir) = place();

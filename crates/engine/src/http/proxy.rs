@@ -75,10 +75,11 @@ impl Proxies {
 
     /// The way to `target`.
     pub(super) fn route(&self, target: &Target) -> Result<Route, Failure> {
+        let Some(matcher) = &self.0 else { return Ok(Route::Direct) };
         let scheme = if target.https { "https" } else { "http" };
         let uri: Result<Uri, _> = format!("{scheme}://{target}/").parse();
         let uri = uri.map_err(|_| Failure::Connect(format!("{target} cannot be asked for")))?;
-        match self.0.as_ref().and_then(|matcher| matcher.intercept(&uri)) {
+        match matcher.intercept(&uri) {
             Some(intercept) => Ok(Route::Through(Hop::of(intercept)?)),
             None => Ok(Route::Direct),
         }

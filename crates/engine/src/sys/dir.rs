@@ -42,6 +42,11 @@ impl Dir {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// Whether what is written to it is in memory and nowhere else.
+    pub(crate) fn in_memory(&self) -> bool {
+        reach::in_memory(self)
+    }
+
     /// Where it is now: that path, or what the system calls it if the path leads elsewhere by now.
     pub(crate) fn whereabouts(&self) -> PathBuf {
         reach::whereabouts(self).unwrap_or_else(|| self.path().into())
@@ -122,6 +127,8 @@ pub(crate) struct Facts {
     pub(crate) ctime: i64,
     /// Names it has.
     pub(crate) links: u64,
+    /// Permission bits; 0 where there are none.
+    pub(crate) mode: u32,
 }
 
 impl Facts {
@@ -135,6 +142,7 @@ impl Facts {
             mtime: nanoseconds(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
             ctime: nanoseconds(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
             links: stat.st_nlink as u64,
+            mode: stat.st_mode as u32 & 0o7777,
         }
     }
 
@@ -148,6 +156,7 @@ impl Facts {
             mtime: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
             ctime: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
             links: metadata.nlink(),
+            mode: metadata.mode() & 0o7777,
         }
     }
 
@@ -164,6 +173,7 @@ impl Facts {
             mtime: metadata.modified().map_or(0, |t| since(t).as_nanos() as i64),
             ctime: 0,
             links: 1,
+            mode: 0,
         }
     }
 }
@@ -226,10 +236,10 @@ pub(super) mod reach {
         open_at(entry, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, Mode::from_raw_mode(0o600))
     }
 
-    pub(crate) fn create_nameless(dir: &Dir) -> io::Result<File> {
+    pub(crate) fn create_nameless(dir: &Dir, mode: u32) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
         loop {
-            match fs::openat(&dir.0.handle, ".", flags, Mode::from_raw_mode(0o600)) {
+            match fs::openat(&dir.0.handle, ".", flags, Mode::from_raw_mode(mode & 0o777)) {
                 Err(Errno::INTR) => {}
                 // Kernels before 3.11 take it for a directory that is to be written to.
                 Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL) => {
@@ -248,6 +258,10 @@ pub(super) mod reach {
         }
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         Ok(fs::linkat(fs::CWD, path, &to.dir.0.handle, name(to), AtFlags::SYMLINK_FOLLOW)?)
+    }
+
+    pub(crate) fn in_memory(dir: &Dir) -> bool {
+        crate::sys::in_memory(&dir.0.handle)
     }
 
     pub(crate) fn sync_file_system(dir: &Dir) -> io::Result<()> {
@@ -363,12 +377,16 @@ pub(super) mod reach {
         no_follow(&mut options).open(&entry.path)
     }
 
-    pub(crate) fn create_nameless(_dir: &Dir) -> io::Result<File> {
+    pub(crate) fn create_nameless(_dir: &Dir, _mode: u32) -> io::Result<File> {
         Err(ErrorKind::Unsupported.into())
     }
 
     pub(crate) fn link_nameless(_file: &File, _to: &Entry) -> io::Result<()> {
         Err(ErrorKind::NotFound.into())
+    }
+
+    pub(crate) fn in_memory(_dir: &Dir) -> bool {
+        false
     }
 
     pub(crate) fn sync_file_system(_dir: &Dir) -> io::Result<()> {

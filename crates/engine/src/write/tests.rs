@@ -79,7 +79,7 @@ fn hand_overs_cut_anywhere_store_the_same_blocks() {
     for step in [1_000, 4_096, 65_537, 200_000, 262_144] {
         let dir = dir();
         let pair = place(&draft(dir.path())).unwrap();
-        let (pool, writers) = (Pool::new(12 << 20, SLAB), Writers::start().unwrap());
+        let (pool, writers) = (Pool::new(12 << 20, SLAB), Writers::default());
         let (mut at, mut open, mut full) = (0, OpenBlock::new(), Vec::new());
         while at < total {
             let end = total.min(at + step);
@@ -133,7 +133,7 @@ fn writers_finish_what_they_were_given_before_they_end() {
     let dir = dir();
     let pair = place(&draft(dir.path())).unwrap();
     let pool = Pool::new(12 << 20, SLAB);
-    let writers = Writers::start().unwrap();
+    let writers = Writers::default();
     let answers: Vec<_> = (0..4)
         .map(|block| u64::from(BLOCK) * block)
         .map(|at| handover(&pair, &pool, at, at + u64::from(BLOCK), OpenBlock::new()))
@@ -150,7 +150,7 @@ fn writers_finish_what_they_were_given_before_they_end() {
 #[test]
 fn a_file_in_memory_is_written_before_hand_over_returns() {
     let dir = in_memory();
-    let (pair, writers) = (place(&draft(dir.path())).unwrap(), Writers::start().unwrap());
+    let (pair, writers) = (place(&draft(dir.path())).unwrap(), Writers::default());
     let can_be = dir.path().starts_with("/dev/shm") && !cfg!(thence_portable);
     assert_eq!(pair.part.is_in_memory(), can_be);
     if !can_be {
