@@ -14,8 +14,9 @@ use thence_plan::{DiskFault, Failure};
 use crate::error::Error;
 
 use dir::reach;
+pub(crate) use dir::reach::in_memory;
 pub(crate) use dir::{Dir, Entry, Facts, FileId};
-pub(crate) use native::{alive, boot, drop_cache, holds_data, in_memory, mark, reserve};
+pub(crate) use native::{alive, boot, drop_cache, holds_data, mark, reserve};
 
 /// What is about to change the disk. Every such call goes through `watched` (writes: `write_some`), which does
 /// nothing but in tests: there `watch` notes it, or lets it fail.
@@ -483,12 +484,6 @@ mod native {
         _ = fs::fadvise(file, offset, std::num::NonZeroU64::new(len), Advice::DontNeed);
     }
 
-    /// Whether the file is in memory and nowhere else (tmpfs), so that writing to it waits for no disk.
-    pub(crate) fn in_memory(file: &File) -> bool {
-        const TMPFS: fs::FsWord = 0x0102_1994;
-        fs::fstatfs(file).is_ok_and(|found| found.f_type == TMPFS)
-    }
-
     /// Whether anything was ever written to the file: reserved room and holes do not count.
     pub(crate) fn holds_data(file: &File) -> io::Result<bool> {
         match fs::seek(file, SeekFrom::Data(0)) {
@@ -560,11 +555,6 @@ mod native {
 
     /// The cache stays: a check then proves less, and still finds what was damaged before it was read.
     pub(crate) fn drop_cache(_file: &File, _offset: u64, _len: u64) {}
-
-    /// It may be on a disk.
-    pub(crate) fn in_memory(_file: &File) -> bool {
-        false
-    }
 
     /// Every byte may have been written.
     pub(crate) fn holds_data(file: &File) -> io::Result<bool> {

@@ -44,7 +44,7 @@ impl Dir {
 
     /// Whether what is written to it is in memory and nowhere else.
     pub(crate) fn in_memory(&self) -> bool {
-        reach::in_memory(self)
+        reach::in_memory(&self.0.handle)
     }
 
     /// Where it is now: that path, or what the system calls it if the path leads elsewhere by now.
@@ -260,8 +260,10 @@ pub(super) mod reach {
         Ok(fs::linkat(fs::CWD, path, &to.dir.0.handle, name(to), AtFlags::SYMLINK_FOLLOW)?)
     }
 
-    pub(crate) fn in_memory(dir: &Dir) -> bool {
-        crate::sys::in_memory(&dir.0.handle)
+    /// Whether an open file or directory is in memory and nowhere else (tmpfs), so that writing waits for no disk.
+    pub(crate) fn in_memory(file: &File) -> bool {
+        const TMPFS: fs::FsWord = 0x0102_1994;
+        fs::fstatfs(file).is_ok_and(|found| found.f_type == TMPFS)
     }
 
     pub(crate) fn sync_file_system(dir: &Dir) -> io::Result<()> {
@@ -385,7 +387,8 @@ pub(super) mod reach {
         Err(ErrorKind::NotFound.into())
     }
 
-    pub(crate) fn in_memory(_dir: &Dir) -> bool {
+    /// It may be on a disk.
+    pub(crate) fn in_memory<T>(_file: &T) -> bool {
         false
     }
 
