@@ -17,10 +17,7 @@ pub(crate) struct Dir(Arc<Opened>);
 #[derive(Debug)]
 struct Opened {
     path: PathBuf,
-    #[cfg_attr(
-        not(all(target_os = "linux", not(thence_portable))),
-        expect(dead_code, reason = "paths do there")
-    )]
+    /// Nothing where paths do.
     handle: reach::Handle,
 }
 
