@@ -5,8 +5,8 @@
 //! their directories are synced, and only then is anyone told (P7). A crash before the names leaves nothing at all, for
 //! files without a name go with whoever has them open; one after them leaves whole files (P2).
 //!
-//! Two threads: one writes while the other syncs. What lies in memory is written by whoever brings it, whose processor has the
-//! bytes at hand, as everywhere (`write`). Where the system has no such files, each goes the way of every other
+//! Two threads: one writes while the other syncs. A file in memory is written by whoever puts it, as by whoever hands over
+//! elsewhere (`Writers`). Where the system has no such files, each goes the way of every other
 //! download: a part, a sync, a rename.
 
 #[cfg(test)]
@@ -205,12 +205,12 @@ fn write(mut whole: Whole, limits: &Limits) -> Result<Written, Box<End>> {
         Ok(facts)
     });
     match dressed {
-        Ok(facts) => Mark::file(&file, &facts, &whole.url, &whole.identity, whole.digest.as_ref()),
-        Err(e) => {
-            return Err(Box::new((whole.line, Err(DiskError::at(whole.dir.entry(&whole.name), &e).into()))));
+        Ok(facts) => {
+            Mark::file(&file, &facts, &whole.url, &whole.identity, whole.digest.as_ref());
+            Ok(Written { whole, file })
         }
+        Err(e) => Err(Box::new((whole.line, Err(DiskError::at(whole.dir.entry(&whole.name), &e).into())))),
     }
-    Ok(Written { whole, file })
 }
 
 /// All that the threads do with these, on this one.

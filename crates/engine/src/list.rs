@@ -382,11 +382,11 @@ impl Crew {
             }
         };
         self.shown.wire.fetch_add(whole.total, Ordering::Relaxed);
-        let allowed = self.crowd.borrow().allowed();
-        let full = self.at_work.get() >= allowed;
-        self.crowd.borrow_mut().ended(Instant::now(), since.elapsed(), whole.total, full);
+        let (now, before) = (Instant::now(), self.crowd.borrow().allowed());
+        let full = self.at_work.get() >= before;
+        self.crowd.borrow_mut().ended(now, now - since, whole.total, full);
         // All that are allowed now come at once, and not one with each file that ends.
-        (allowed..self.crowd.borrow().allowed()).for_each(|_| self.grow());
+        (before..self.crowd.borrow().allowed()).for_each(|_| self.grow());
         self.put(Whole {
             line,
             dir,

@@ -213,7 +213,7 @@ mod tests {
     fn a_host_that_takes_long_for_each_is_not_far() {
         // The first eight come one after the other.
         assert_eq!(after(&mut Crowd::new(None, 64), 8, Duration::from_millis(400), 1), 8);
-        // And so does what comes together after a refusal.
+        // One that has refused something is not begun with more, however the files come.
         let mut crowd = Crowd::new(None, 64);
         crowd.refused();
         round_trips(&mut crowd, 8, Duration::from_millis(100));

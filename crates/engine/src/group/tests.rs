@@ -5,6 +5,7 @@ use std::sync::mpsc;
 use tempfile::TempDir;
 
 use super::*;
+use crate::file::tests::in_memory;
 
 const URL: &str = "http://h/d/";
 
@@ -51,15 +52,36 @@ fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-#[test]
-fn many_share_a_sync_and_nothing_is_left_beside_them() {
-    let (temp, dir) = place();
+fn many(temp: &TempDir) {
+    let dir = Dir::open(temp.path()).unwrap();
     let bytes = |line: u64| line.to_le_bytes().repeat(line as usize);
     let wholes = (0..700).map(|line| whole(&dir, line, &format!("f{line}"), &bytes(line))).collect();
     let ends = fetched(&dir, &Limits::default(), wholes);
     assert!(ends.iter().all(Result::is_ok));
     assert_eq!(names(temp.path()).len(), 700);
     assert!((0..700).all(|line| fs::read(temp.path().join(format!("f{line}"))).unwrap() == bytes(line)));
+}
+
+#[test]
+fn many_share_a_sync_and_nothing_is_left_beside_them() {
+    many(&place().0);
+}
+
+/// Where there is no tmpfs they are as all others.
+#[test]
+fn many_in_memory_are_written_before_put_returns_and_nothing_is_left_beside_them() {
+    let temp = in_memory();
+    many(&temp);
+    let dir = Dir::open(temp.path()).unwrap();
+    let (files, inbox) = channel();
+    let limits = Limits::default();
+    let group = Group { files, limits: limits.clone(), room: Arc::new(Semaphore::new(1)), takes: 1..=1 };
+    group.put(vec![whole(&dir, 0, "last", b"x")]);
+    let came = inbox.recv().unwrap().pop().unwrap();
+    assert_eq!(matches!(came, Fresh::Written(Ok(_))), dir.in_memory());
+    let can_be = temp.path().starts_with("/dev/shm") && !cfg!(thence_portable);
+    assert_eq!(dir.in_memory(), can_be);
+    assert_eq!(names(temp.path()).len(), 700, "no name before the sync");
 }
 
 #[cfg(unix)]
