@@ -8,13 +8,14 @@
 mod tests;
 
 use std::cell::{Cell, RefCell};
+use std::pin::pin;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use thence_plan::{Ending, Failure, Head, Input, JobId, LaneId, Limits, Take, WantedDigest};
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::time::{Instant as Moment, Sleep, sleep_until};
+use tokio::time::{Instant as Moment, Sleep, sleep, sleep_until};
 
 use crate::decode::Decoder;
 use crate::file::PartFile;
@@ -27,6 +28,9 @@ use crate::write::{HAND, Handover, OpenBlock, Pool, Slab, Writers, Written};
 
 /// Bytes that are compared at once.
 const COMPARED: usize = 64 << 10;
+
+/// What lies in a socket is told within this time: the system is asked once.
+const DRAIN: Duration = Duration::from_millis(1);
 
 /// What lanes tell the driver.
 pub(crate) enum Word {
@@ -324,6 +328,7 @@ impl Reader {
         self.toll.used(body.wire());
         loop {
             if self.control.closing.get() {
+                self.drain(&mut body, &mut decoder).await?;
                 return Ok(Ending::Closed);
             }
             if !self.passes(0) {
@@ -505,6 +510,30 @@ impl Reader {
         }
     }
 
+    /// A lane that is closed takes along what it has read and what lies in its socket, where a piece was waited for:
+    /// nobody is to be sent for it again. Not more than a slab, for whoever ends a run waits for it.
+    async fn drain(&mut self, body: &mut Body, decoder: &mut Decoder) -> Result<(), Failure> {
+        let upto = self.control.end.get().min(self.at + self.shared.limits.slab as u64);
+        let mut patience = pin!(sleep(DRAIN));
+        while self.at < upto && self.fills(decoder) {
+            if !self.rest.is_empty() {
+                self.use_rest().await?;
+            } else if let Some(piece) = decoder.piece()? {
+                self.rest = piece;
+            } else {
+                let chunk = tokio::select! {
+                    biased;
+                    chunk = body.chunk(upto - self.at) => chunk?,
+                    () = &mut patience => break,
+                };
+                let Some(bytes) = chunk else { break };
+                self.count(bytes.len());
+                decoder.feed(bytes);
+            }
+        }
+        Ok(())
+    }
+
     /// Uses the next of what was read: below `from` it is compared or dropped, up to the end stored. What is beyond that
     /// stays.
     async fn use_rest(&mut self) -> Result<(), Failure> {
@@ -629,7 +658,7 @@ impl Reader {
     }
 
     /// How long bytes stay in hand. Whoever reads a stream as it comes notices a fifth of a second, and not a fiftieth.
-    fn patience(&self) -> std::time::Duration {
+    fn patience(&self) -> Duration {
         let part = self.shared.limits.hand_over;
         if matches!(self.place, Place::Stream(_)) { part / 10 } else { part }
     }
