@@ -111,6 +111,8 @@ pub(crate) struct Auto {
     /// Bytes since the window began.
     bytes: u64,
     began: Option<Instant>,
+    /// When the last of them was told.
+    told: Option<Instant>,
     /// Totals of the last windows in bytes a second, the latest first.
     rates: [f64; WINDOWS],
     /// Windows since the last decision.
@@ -136,6 +138,7 @@ impl Default for Auto {
             wanted: 1,
             bytes: 0,
             began: None,
+            told: None,
             rates: [0.0; WINDOWS],
             age: 0,
             trial: None,
@@ -162,8 +165,9 @@ impl Auto {
     }
 
     /// Body bytes came.
-    pub(crate) fn got(&mut self, bytes: u64) {
+    pub(crate) fn got(&mut self, bytes: u64, now: Instant) {
         self.bytes = self.bytes.saturating_add(bytes);
+        self.told = Some(now);
     }
 
     /// A head came this long after it was asked for.
@@ -259,16 +263,20 @@ impl Auto {
 
     /// True once a window is full. One is as long as two round trips or about, so that what comes in bursts, one in each,
     /// is not taken for a rate, and a lane that starts slowly brings several times as much in each as in the one before.
+    /// That of a lone lane ends when the last of its bytes was told: what came since is told in the next one, of which there
+    /// is none before the first.
     fn close_window(&mut self, now: Now, limits: &Limits) -> bool {
         let Some(began) = self.began else { return false };
-        let length = now.at.saturating_duration_since(began);
-        // Ticks come a little early and late: a window that lacks a tenth is not made twice as long.
-        if length < self.round_trips().clamp(limits.tick, limits.tick * 10) * 9 / 10 {
+        // Looks come a little early and late, and the last lane of a trial begins a little after one: a window that lacks a
+        // quarter is not made twice as long.
+        let length = self.round_trips().clamp(limits.tick, limits.tick * 10) * 3 / 4;
+        if now.at.saturating_duration_since(began) < length {
             return false;
         }
+        let end = self.told.filter(|&told| now.serving == 1 && told > began).unwrap_or(now.at);
         self.rates.rotate_right(1);
-        self.rates[0] = self.bytes as f64 / length.as_secs_f64();
-        (self.began, self.bytes) = (Some(now.at), 0);
+        self.rates[0] = self.bytes as f64 / (end - began).as_secs_f64();
+        (self.began, self.bytes) = (Some(end), 0);
         true
     }
 

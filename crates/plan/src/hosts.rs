@@ -10,6 +10,10 @@ use crate::redirect::origin_of;
 /// After this many stall times without a refusal a host is allowed one lane more.
 const RECOVERY: u32 = 1;
 
+/// A lane that ended in this time, in ticks, may still count at a host that is known to count: its place is left empty for
+/// so long, and who is refused within twice that was refused because of it.
+const LINGERS: u32 = 1;
+
 /// The host a URL leads to, as a key of the table. What is no http URL shares one entry: no lane to it ever opens.
 pub(crate) fn host_of(url: &str) -> String {
     origin_of(url).unwrap_or_default()
@@ -26,6 +30,8 @@ struct Host {
     hold: Option<(Instant, u16)>,
     /// When the limit was last lowered or raised.
     moved: Option<Instant>,
+    /// When a lane that was served last ended.
+    ended: Option<Instant>,
     /// The limit was found by a refusal; whoever serves more allows more.
     guessed: bool,
     /// How many lanes pay.
@@ -40,9 +46,17 @@ impl Default for Host {
             limit: u32::MAX,
             hold: None,
             moved: None,
+            ended: None,
             guessed: false,
             auto: Auto::default(),
         }
+    }
+}
+
+impl Host {
+    /// A lane ended so few ticks ago that it may not have seen that yet.
+    fn lingers(&self, ticks: u32, now: Instant, limits: &Limits) -> bool {
+        self.ended.is_some_and(|at| now < at + limits.tick * ticks)
     }
 }
 
@@ -64,6 +78,7 @@ impl Hosts {
             host.open = host.open.saturating_sub(1);
             if served {
                 host.serving = host.serving.saturating_sub(1);
+                host.ended = Some(now);
                 host.auto.serves(host.serving, now);
             }
         }
@@ -90,9 +105,9 @@ impl Hosts {
     }
 
     /// Body bytes came from it.
-    pub(crate) fn got(&mut self, host: &str, bytes: u64) {
+    pub(crate) fn got(&mut self, host: &str, bytes: u64, now: Instant) {
         if let Some(host) = self.0.get_mut(host) {
-            host.auto.got(bytes);
+            host.auto.got(bytes, now);
         }
     }
 
@@ -137,40 +152,49 @@ impl Hosts {
         self.0.get(host).is_some_and(|h| h.serving > 0)
     }
 
-    /// May another lane be opened now? If not because of a hold, `held_until` tells how long.
-    pub(crate) fn allows(&mut self, host: &str, now: Instant, recovery: Duration) -> bool {
+    /// May another lane be opened now? `held_until` tells when time alone changes that.
+    pub(crate) fn allows(&mut self, host: &str, now: Instant, limits: &Limits) -> bool {
         let Some(host) = self.0.get_mut(host) else { return true };
         if host.hold.is_some_and(|(until, _)| until > now) {
             return false;
         }
         host.hold = None;
-        if host.moved.is_some_and(|at| now >= at + recovery * RECOVERY) {
+        if host.moved.is_some_and(|at| now >= at + limits.stall * RECOVERY) {
             host.limit = host.limit.saturating_add(1);
             host.moved = Some(now);
         }
-        host.open < host.limit
+        let lingering = u32::from(host.guessed && host.lingers(LINGERS, now, limits));
+        host.open + lingering < host.limit
     }
 
-    /// The end of a host's hold, if it asked for one.
-    pub(crate) fn held_until(&self, host: &str) -> Option<Instant> {
-        self.hold_of(host).map(|(until, _)| until)
+    /// When a host may be asked again that asked to be left alone, or may not have seen the end of a lane.
+    pub(crate) fn held_until(&self, host: &str, limits: &Limits) -> Option<Instant> {
+        let host = self.0.get(host)?;
+        let lingers = host.ended.filter(|_| host.guessed).map(|at| at + limits.tick * LINGERS);
+        host.hold.map(|(until, _)| until).max(lingers)
     }
 
-    /// The same with the status that came with it.
+    /// The end of a host's hold, if it asked for one, and the status that came with it.
     pub(crate) fn hold_of(&self, host: &str) -> Option<(Instant, u16)> {
         self.0.get(host).and_then(|h| h.hold)
     }
 
     /// A host refused one of several lanes: it allows as many as it serves. Where it serves none, half of those that
-    /// are left, at least one (R34). Returns the new limit if it fell.
+    /// are left, at least one (R34). Where one has just ended, whose end it may not have seen yet, it allows that one as well.
+    /// Returns the new limit if it fell.
     pub(crate) fn refused(&mut self, host: &str, now: Instant, limits: &Limits) -> Option<u32> {
         let host = self.0.entry(host.to_owned()).or_default();
         // Several refusals of one burst are one refusal: the limit falls below what is open only once.
         if host.open == 0 || host.open >= host.limit {
             return None;
         }
-        // At least one, and less than the limit was, since fewer than that are open.
-        host.limit = if host.serving > 0 { host.serving } else { host.open.div_ceil(2) };
+        // At least one, and no more than the limit was, since fewer than that are open.
+        let lingering = u32::from(host.lingers(2 * LINGERS, now, limits));
+        let allowed = if host.serving > 0 { host.serving + lingering } else { host.open.div_ceil(2) };
+        if allowed >= host.limit {
+            return None;
+        }
+        host.limit = allowed;
         host.moved = Some(now);
         host.guessed = true;
         host.auto.refused(host.limit, now, limits);
@@ -233,7 +257,7 @@ mod tests {
         (0..5).for_each(|_| hosts.opened("h"));
         assert_eq!(hosts.refused("h", now, &Limits::default()), Some(3));
         assert_eq!(hosts.refused("h", now, &Limits::default()), None, "the same burst");
-        assert!(!hosts.allows("h", now, Duration::from_secs(30)));
+        assert!(!hosts.allows("h", now, &Limits::default()));
     }
 
     #[test]
@@ -244,32 +268,56 @@ mod tests {
         hosts.closed("h", false, now);
         assert_eq!(hosts.refused("h", now, &Limits::default()), Some(3));
         hosts.serves("h", moment());
-        assert!(!hosts.allows("h", now, Duration::from_secs(30)), "four are served, and eight are open");
+        assert!(!hosts.allows("h", now, &Limits::default()), "four are served, and eight are open");
         (0..5).for_each(|_| hosts.closed("h", false, now));
-        assert!(hosts.allows("h", now, Duration::from_secs(30)), "it serves a fourth: it allows four");
+        assert!(hosts.allows("h", now, &Limits::default()), "it serves a fourth: it allows four");
+    }
+
+    #[test]
+    fn r34_a_lane_that_has_just_ended_may_be_why_another_is_refused() {
+        let (mut hosts, now, limits) = (Hosts::default(), moment(), Limits::default());
+        (0..5).for_each(|_| hosts.opened("h"));
+        (0..4).for_each(|_| hosts.serves("h", now));
+        hosts.closed("h", false, now);
+        assert_eq!(hosts.refused("h", now, &limits), Some(4));
+        let refused_after = |hosts: &mut Hosts, wait: Duration| {
+            hosts.closed("h", true, now);
+            assert!(!hosts.allows("h", now + limits.tick / 2, &limits), "its place is not empty yet");
+            let until = hosts.held_until("h", &limits).unwrap();
+            assert!(until == now + limits.tick && hosts.allows("h", until, &limits));
+            hosts.opened("h");
+            hosts.closed("h", false, now + wait);
+            hosts.refused("h", now + wait, &limits)
+        };
+        assert_eq!(refused_after(&mut hosts, limits.tick), None, "it had not seen the end of the one before");
+        hosts.opened("h");
+        hosts.serves("h", now);
+        assert_eq!(refused_after(&mut hosts, limits.tick * 2), Some(3), "it has seen that by now");
     }
 
     #[test]
     fn r34_a_host_that_refuses_no_more_is_allowed_one_more_in_a_while() {
-        let (mut hosts, now, while_) = (Hosts::default(), moment(), Duration::from_secs(30));
+        let (mut hosts, now, limits) = (Hosts::default(), moment(), Limits::default());
+        let while_ = limits.stall;
         hosts.opened("h");
         hosts.limit("h", 0, now);
         assert!(
-            !hosts.allows("h", now + while_ - Duration::from_millis(1), while_),
+            !hosts.allows("h", now + while_ - Duration::from_millis(1), &limits),
             "one at least, and no more"
         );
-        assert!(hosts.allows("h", now + while_, while_));
+        assert!(hosts.allows("h", now + while_, &limits));
         hosts.opened("h");
-        assert!(!hosts.allows("h", now + while_, while_), "the next one takes as long again");
+        assert!(!hosts.allows("h", now + while_, &limits), "the next one takes as long again");
     }
 
     #[test]
     fn r33_a_hold_ends_at_its_moment_and_is_never_shortened() {
-        let (mut hosts, now, second) = (Hosts::default(), moment(), Duration::from_secs(1));
+        let (mut hosts, now, limits) = (Hosts::default(), moment(), Limits::default());
+        let second = Duration::from_secs(1);
         hosts.hold("h", now + 2 * second, 503);
         hosts.hold("h", now + second, 429);
         assert_eq!(hosts.hold_of("h"), Some((now + 2 * second, 503)));
-        assert!(!hosts.allows("h", now + second, second) && hosts.allows("h", now + 2 * second, second));
+        assert!(!hosts.allows("h", now + second, &limits) && hosts.allows("h", now + 2 * second, &limits));
     }
 
     #[test]

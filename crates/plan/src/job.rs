@@ -241,7 +241,7 @@ impl Job {
         let retries = self.sources.iter().filter(|s| s.dead.is_none() && !resting).filter_map(|s| s.retry);
         let holds = self.sources.iter().filter(|s| s.dead.is_none() && !resting).filter_map(|s| {
             let hosts = [host_of(s.asked_at()), s.host()];
-            hosts.iter().filter_map(|host| turn.hosts.held_until(host)).max()
+            hosts.iter().filter_map(|host| turn.hosts.held_until(host, turn.limits)).max()
         });
         // A lane may wait for an answer while others have shown how soon one comes.
         let ticks = |lane: &Lane| lane.is_serving() || (lane.is_asking() && self.usual.compares());
@@ -290,7 +290,7 @@ impl Job {
     fn on_bytes(&mut self, lane: LaneId, at: u64, len: u64, turn: &mut Turn<'_>) {
         self.wire = self.wire.saturating_add(len);
         if let Some(lane) = self.lanes.get_mut(&lane) {
-            turn.hosts.got(&lane.host, len);
+            turn.hosts.got(&lane.host, len, turn.now);
             lane.got(at, len);
         }
     }

@@ -185,7 +185,7 @@ impl Job {
             self.crowded = true;
             return false;
         }
-        let allows = turn.hosts.allows(&answers, turn.now, turn.limits.stall);
+        let allows = turn.hosts.allows(&answers, turn.now, turn.limits);
         self.crowded |= !allows;
         allows
     }
