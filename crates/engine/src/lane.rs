@@ -568,6 +568,8 @@ impl Reader {
             self.port.say(Input::Compared { lane: self.port.lane, same });
         }
         if !same {
+            // Nothing it brings is to be stored.
+            self.from = u64::MAX;
             self.control.closing.set(true);
         }
         Ok(())

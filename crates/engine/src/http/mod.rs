@@ -17,7 +17,7 @@ mod request;
 mod shared;
 mod target;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tls;
 mod turns;
 mod wake;

@@ -219,20 +219,12 @@ fn request_target(way: &Way<'_>, host: Option<&HeaderValue>) -> Result<Uri, Fail
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::tests;
 
     fn get() -> Get {
-        let headers = vec![("Host".into(), "other:81".into()), ("Cookie".into(), "SECRET".into())];
-        Get {
-            url: "https://user:SECRET@h/a?b".into(),
-            given_for: "https://user:SECRET@h/a?b".into(),
-            headers: Arc::new(headers),
-            user: None,
-            range: Some((0, None)),
-            condition: Condition::None,
-            fresh: false,
-            shares: false,
-            sparing: false,
-        }
+        let headers = &[("Host", "other:81"), ("Cookie", "SECRET")];
+        let get = Get { range: Some((0, None)), ..tests::get("https://user:SECRET@h/a?b") };
+        tests::with_headers(get, headers)
     }
 
     fn of(get: &Get, http2: bool) -> Result<Request<Empty<Bytes>>, Failure> {

@@ -198,11 +198,11 @@ fn options() -> Options {
     Options { limits: Limits::default().hurried(30), proxy: Proxy::Direct, ..Options::default() }
 }
 
-fn client() -> Client {
+pub(crate) fn client() -> Client {
     Client::new(&options()).unwrap()
 }
 
-fn get(url: impl Into<String>) -> Get {
+pub(crate) fn get(url: impl Into<String>) -> Get {
     let url = url.into();
     Get {
         given_for: url.clone(),
@@ -217,7 +217,7 @@ fn get(url: impl Into<String>) -> Get {
     }
 }
 
-fn with_headers(get: Get, headers: &[(&str, &str)]) -> Get {
+pub(crate) fn with_headers(get: Get, headers: &[(&str, &str)]) -> Get {
     let headers = headers.iter().map(|(name, value)| (name.to_string(), (*value).into()));
     Get { headers: Arc::new(headers.collect()), ..get }
 }
