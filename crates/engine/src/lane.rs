@@ -343,12 +343,7 @@ impl Reader {
                 Proof::settle(self.proof.take(), false)?;
                 return Ok(Ending::Range);
             }
-            if !self.rest.is_empty() {
-                self.use_rest().await?;
-                continue;
-            }
-            if let Some(piece) = decoder.piece()? {
-                self.rest = piece;
+            if self.use_read(&mut decoder).await? {
                 continue;
             }
             if ended {
@@ -389,14 +384,19 @@ impl Reader {
                     decoder.end();
                     return Ok(true);
                 };
-                self.count(bytes.len());
-                if let Some(proof) = &mut self.proof {
-                    proof.digester.update(&bytes);
-                }
-                decoder.feed(bytes);
+                self.feed(decoder, bytes);
             }
         }
         Ok(false)
+    }
+
+    /// Bytes came, and are to be undone.
+    fn feed(&mut self, decoder: &mut Decoder, bytes: Bytes) {
+        self.count(bytes.len());
+        if let Some(proof) = &mut self.proof {
+            proof.digester.update(&bytes);
+        }
+        decoder.feed(bytes);
     }
 
     /// Whether the rate limits let it go on and read `want` bytes, 0 for using what is read. If not, `granted` says until
@@ -516,37 +516,36 @@ impl Reader {
         let upto = self.control.end.get().min(self.at + self.shared.limits.slab as u64);
         let mut patience = pin!(sleep(DRAIN));
         while self.at < upto && self.fills(decoder) {
-            if !self.rest.is_empty() {
-                self.use_rest().await?;
-            } else if let Some(piece) = decoder.piece()? {
-                self.rest = piece;
-            } else {
-                let chunk = tokio::select! {
-                    biased;
-                    chunk = body.chunk(upto - self.at) => chunk?,
-                    () = &mut patience => break,
-                };
-                let Some(bytes) = chunk else { break };
-                self.count(bytes.len());
-                decoder.feed(bytes);
+            if self.use_read(decoder).await? {
+                continue;
             }
+            let chunk = tokio::select! {
+                biased;
+                chunk = body.chunk(upto - self.at) => chunk?,
+                () = &mut patience => break,
+            };
+            let Some(bytes) = chunk else { break };
+            self.feed(decoder, bytes);
         }
         Ok(())
     }
 
     /// Uses the next of what was read: below `from` it is compared or dropped, up to the end stored. What is beyond that
-    /// stays.
-    async fn use_rest(&mut self) -> Result<(), Failure> {
-        let upto = if self.at < self.from { self.from } else { self.control.end.get() };
-        let mut want = upto.saturating_sub(self.at).min(self.rest.len() as u64);
-        if self.at >= self.from {
-            want = want.min(self.room());
+    /// stays. False if nothing is there.
+    async fn use_read(&mut self, decoder: &mut Decoder) -> Result<bool, Failure> {
+        if self.rest.is_empty() {
+            let Some(piece) = decoder.piece()? else { return Ok(false) };
+            self.rest = piece;
         }
+        let upto = if self.at < self.from { self.from } else { self.control.end.get() };
+        let want = upto.saturating_sub(self.at).min(self.rest.len() as u64);
         if self.at < self.from {
             let skipped = self.rest.split_to(want as usize);
-            return self.skip(skipped).await;
+            self.skip(skipped).await?;
+        } else {
+            self.put(want.min(self.room())).await?;
         }
-        self.put(want).await
+        Ok(true)
     }
 
     async fn skip(&mut self, bytes: Bytes) -> Result<(), Failure> {

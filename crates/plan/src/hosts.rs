@@ -10,9 +10,8 @@ use crate::redirect::origin_of;
 /// After this many stall times without a refusal a host is allowed one lane more.
 const RECOVERY: u32 = 1;
 
-/// A lane that ended in this time, in ticks, may still count at a host that is known to count: its place is left empty for
-/// so long, and who is refused within twice that was refused because of it.
-const LINGERS: u32 = 1;
+/// Who is refused so few ticks after a lane ended may have been refused because of it.
+const LINGERS: u32 = 2;
 
 /// The host a URL leads to, as a key of the table. What is no http URL shares one entry: no lane to it ever opens.
 pub(crate) fn host_of(url: &str) -> String {
@@ -54,9 +53,10 @@ impl Default for Host {
 }
 
 impl Host {
-    /// A lane ended so few ticks ago that it may not have seen that yet.
-    fn lingers(&self, ticks: u32, now: Instant, limits: &Limits) -> bool {
-        self.ended.is_some_and(|at| now < at + limits.tick * ticks)
+    /// Until when the place of the last lane that ended stays empty, at a host that is known to count: it may not have seen
+    /// that end yet.
+    fn rests_until(&self, limits: &Limits) -> Option<Instant> {
+        self.ended.filter(|_| self.guessed).map(|at| at + limits.tick)
     }
 }
 
@@ -163,15 +163,14 @@ impl Hosts {
             host.limit = host.limit.saturating_add(1);
             host.moved = Some(now);
         }
-        let lingering = u32::from(host.guessed && host.lingers(LINGERS, now, limits));
-        host.open + lingering < host.limit
+        let lingering = host.rests_until(limits).is_some_and(|until| now < until);
+        host.open + u32::from(lingering) < host.limit
     }
 
     /// When a host may be asked again that asked to be left alone, or may not have seen the end of a lane.
     pub(crate) fn held_until(&self, host: &str, limits: &Limits) -> Option<Instant> {
         let host = self.0.get(host)?;
-        let lingers = host.ended.filter(|_| host.guessed).map(|at| at + limits.tick * LINGERS);
-        host.hold.map(|(until, _)| until).max(lingers)
+        host.hold.map(|(until, _)| until).max(host.rests_until(limits))
     }
 
     /// The end of a host's hold, if it asked for one, and the status that came with it.
@@ -189,7 +188,7 @@ impl Hosts {
             return None;
         }
         // At least one, and no more than the limit was, since fewer than that are open.
-        let lingering = u32::from(host.lingers(2 * LINGERS, now, limits));
+        let lingering = u32::from(host.ended.is_some_and(|at| now < at + limits.tick * LINGERS));
         let allowed = if host.serving > 0 { host.serving + lingering } else { host.open.div_ceil(2) };
         if allowed >= host.limit {
             return None;
