@@ -95,8 +95,9 @@ fn a_stream_of_a_file_that_changed_ends_without_a_byte_of_the_other() {
         if request.number == 0 {
             answer.span.1 = LEN / 2;
         }
-        answer.send(request, out);
+        // Before a byte of it is sent: another lane may ask while it comes.
         file.swap(new.clone());
+        answer.send(request, out);
         out.close();
     });
     let outcome = scene.run(&OUT);
