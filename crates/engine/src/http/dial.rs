@@ -238,6 +238,7 @@ impl Wire {
 }
 
 impl AsyncRead for Wire {
+    #[allow(unsafe_code, reason = "else all of a buffer is zeroed for a part of it that is then read into")]
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -251,9 +252,11 @@ impl AsyncRead for Wire {
         let done = if want >= buf.remaining() {
             Pin::new(&mut self.tcp).poll_read(cx, buf)
         } else {
-            let mut few = ReadBuf::new(buf.initialize_unfilled_to(want));
+            let mut few = buf.take(want);
             let done = Pin::new(&mut self.tcp).poll_read(cx, &mut few);
             let read = few.filled().len();
+            // SAFETY: `few` is the beginning of what is unfilled of `buf`, and as many bytes of it were filled just now.
+            unsafe { buf.assume_init(read) };
             buf.advance(read);
             done
         };

@@ -51,10 +51,9 @@ impl Pool {
         }
         tokio::task::yield_now().await;
         let mut shelf = lock(&self.shelf);
-        shelf.sweep(self.keep);
         let shelved = shelf.idle.get_mut(key)?;
-        while let Some((_, mut connection)) = shelved.pop() {
-            if connection.is_idle() {
+        while let Some((since, mut connection)) = shelved.pop() {
+            if since.elapsed() < self.keep && connection.is_idle() {
                 return Some(connection);
             }
         }
@@ -77,14 +76,6 @@ impl Pool {
     }
 }
 
-impl Shelf {
-    fn sweep(&mut self, keep: Duration) {
-        self.idle.retain(|_, shelved| {
-            shelved.retain(|(since, _)| since.elapsed() < keep);
-            !shelved.is_empty()
-        });
-    }
-}
 
 /// Closes what was kept too long, and ends when nothing is kept.
 async fn sweep(shelf: Weak<Mutex<Shelf>>, keep: Duration) {
@@ -92,7 +83,10 @@ async fn sweep(shelf: Weak<Mutex<Shelf>>, keep: Duration) {
         tokio::time::sleep(keep).await;
         let Some(shelf) = shelf.upgrade() else { return };
         let mut shelf = lock(&shelf);
-        shelf.sweep(keep);
+        shelf.idle.retain(|_, shelved| {
+            shelved.retain(|(since, _)| since.elapsed() < keep);
+            !shelved.is_empty()
+        });
         if shelf.idle.is_empty() {
             shelf.swept = false;
             return;
