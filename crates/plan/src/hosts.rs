@@ -18,6 +18,17 @@ pub(crate) fn host_of(url: &str) -> String {
     origin_of(url).unwrap_or_default()
 }
 
+/// A lane that is gone, as its host sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gone {
+    /// It had not begun to read.
+    Unserved,
+    /// Its message was over.
+    Over,
+    /// Its message went on.
+    Midway,
+}
+
 /// One host.
 #[derive(Clone, Debug)]
 struct Host {
@@ -29,8 +40,8 @@ struct Host {
     hold: Option<(Instant, u16)>,
     /// When the limit was last lowered or raised.
     moved: Option<Instant>,
-    /// When a lane that was served last ended.
-    ended: Option<Instant>,
+    /// When a lane that was served last ended, and how.
+    ended: Option<(Instant, Gone)>,
     /// The limit was found by a refusal; whoever serves more allows more.
     guessed: bool,
     /// How many lanes pay.
@@ -54,9 +65,10 @@ impl Default for Host {
 
 impl Host {
     /// Until when the place of the last lane that ended stays empty, at a host that is known to count: it may not have seen
-    /// that end yet.
+    /// that end yet. Whose message was over has ended there as well, a moment before or after.
     fn rests_until(&self, limits: &Limits) -> Option<Instant> {
-        self.ended.filter(|_| self.guessed).map(|at| at + limits.tick)
+        let (at, gone) = self.ended.filter(|_| self.guessed)?;
+        Some(at + if gone == Gone::Over { limits.report } else { limits.tick })
     }
 }
 
@@ -72,14 +84,14 @@ impl Hosts {
         host.auto.opened();
     }
 
-    /// A lane is gone; `served` if it had begun to read.
-    pub(crate) fn closed(&mut self, host: &str, served: bool, now: Instant) {
+    /// A lane is gone.
+    pub(crate) fn closed(&mut self, host: &str, gone: Gone, now: Instant) {
         if let Some(host) = self.0.get_mut(host) {
             host.open = host.open.saturating_sub(1);
-            if served {
+            if gone != Gone::Unserved {
                 host.serving = host.serving.saturating_sub(1);
-                host.ended = Some(now);
                 host.auto.serves(host.serving, now);
+                host.ended = Some((now, gone));
             }
         }
     }
@@ -140,6 +152,11 @@ impl Hosts {
         self.0.get(host).is_some_and(|host| host.auto.at_once().is_some_and(|yet| yet > 0))
     }
 
+    /// It was found to count: who ends there may be refused when it comes back.
+    pub(crate) fn counts(&self, host: &str) -> bool {
+        self.0.get(host).is_some_and(|host| host.guessed)
+    }
+
     /// Lanes that would pay beside those that are open.
     pub(crate) fn room(&self, host: &str) -> u32 {
         let Some(host) = self.0.get(host) else { return 1 };
@@ -179,7 +196,8 @@ impl Hosts {
     }
 
     /// A host refused one of several lanes: it allows as many as it serves. Where it serves none, half of those that
-    /// are left, at least one (R34). Where one has just ended, whose end it may not have seen yet, it allows that one as well.
+    /// are left, at least one (R34). Where one has just ended, whose end it may not have seen yet, it allows that one as well;
+    /// and who is known to count says nothing new then, for several may have ended at once.
     /// Returns the new limit if it fell.
     pub(crate) fn refused(&mut self, host: &str, now: Instant, limits: &Limits) -> Option<u32> {
         let host = self.0.entry(host.to_owned()).or_default();
@@ -187,9 +205,12 @@ impl Hosts {
         if host.open == 0 || host.open >= host.limit {
             return None;
         }
+        let lately = host.ended.is_some_and(|(at, _)| now < at + limits.tick * LINGERS);
+        if lately && host.guessed {
+            return None;
+        }
         // At least one, and no more than the limit was, since fewer than that are open.
-        let lingering = u32::from(host.ended.is_some_and(|at| now < at + limits.tick * LINGERS));
-        let allowed = if host.serving > 0 { host.serving + lingering } else { host.open.div_ceil(2) };
+        let allowed = if host.serving > 0 { host.serving + u32::from(lately) } else { host.open.div_ceil(2) };
         if allowed >= host.limit {
             return None;
         }
@@ -245,7 +266,7 @@ mod tests {
         assert!(!hosts.is_serving("h"));
         hosts.serves("h", moment());
         assert!(hosts.is_serving("h"));
-        hosts.closed("h", true, moment());
+        hosts.closed("h", Gone::Midway, moment());
         assert!(!hosts.is_serving("h"));
     }
 
@@ -264,11 +285,11 @@ mod tests {
         let (mut hosts, now) = (Hosts::default(), moment());
         (0..9).for_each(|_| hosts.opened("h"));
         (0..3).for_each(|_| hosts.serves("h", now));
-        hosts.closed("h", false, now);
+        hosts.closed("h", Gone::Unserved, now);
         assert_eq!(hosts.refused("h", now, &Limits::default()), Some(3));
         hosts.serves("h", moment());
         assert!(!hosts.allows("h", now, &Limits::default()), "four are served, and eight are open");
-        (0..5).for_each(|_| hosts.closed("h", false, now));
+        (0..5).for_each(|_| hosts.closed("h", Gone::Unserved, now));
         assert!(hosts.allows("h", now, &Limits::default()), "it serves a fourth: it allows four");
     }
 
@@ -277,21 +298,34 @@ mod tests {
         let (mut hosts, now, limits) = (Hosts::default(), moment(), Limits::default());
         (0..5).for_each(|_| hosts.opened("h"));
         (0..4).for_each(|_| hosts.serves("h", now));
-        hosts.closed("h", false, now);
+        hosts.closed("h", Gone::Unserved, now);
         assert_eq!(hosts.refused("h", now, &limits), Some(4));
         let refused_after = |hosts: &mut Hosts, wait: Duration| {
-            hosts.closed("h", true, now);
+            hosts.closed("h", Gone::Midway, now);
             assert!(!hosts.allows("h", now + limits.tick / 2, &limits), "its place is not empty yet");
             let until = hosts.held_until("h", &limits).unwrap();
             assert!(until == now + limits.tick && hosts.allows("h", until, &limits));
             hosts.opened("h");
-            hosts.closed("h", false, now + wait);
+            hosts.closed("h", Gone::Unserved, now + wait);
             hosts.refused("h", now + wait, &limits)
         };
         assert_eq!(refused_after(&mut hosts, limits.tick), None, "it had not seen the end of the one before");
         hosts.opened("h");
         hosts.serves("h", now);
         assert_eq!(refused_after(&mut hosts, limits.tick * 2), Some(3), "it has seen that by now");
+    }
+
+    #[test]
+    fn the_place_of_a_lane_whose_message_was_over_is_free_in_a_moment() {
+        let (mut hosts, now, limits) = (Hosts::default(), moment(), Limits::default());
+        (0..3).for_each(|_| hosts.opened("h"));
+        (0..2).for_each(|_| hosts.serves("h", now));
+        hosts.closed("h", Gone::Unserved, now);
+        assert_eq!(hosts.refused("h", now, &limits), Some(2));
+        assert!(!hosts.allows("h", now, &limits));
+        hosts.closed("h", Gone::Over, now);
+        assert_eq!(hosts.held_until("h", &limits), Some(now + limits.report));
+        assert!(!hosts.allows("h", now, &limits) && hosts.allows("h", now + limits.report, &limits));
     }
 
     #[test]

@@ -342,7 +342,7 @@ impl Job {
 
     fn on_ended(&mut self, id: LaneId, result: Result<Ending, Failure>, turn: &mut Turn<'_>) {
         let Some(mut lane) = self.lanes.remove(&id) else { return };
-        turn.hosts.closed(&lane.host, lane.served, turn.now);
+        turn.hosts.closed(&lane.host, lane.gone(), turn.now);
         if let Some(rate) = lane.average(turn.now) {
             self.usual.learn(rate, turn.now);
         }
@@ -493,7 +493,7 @@ impl Job {
     /// The job is dropped: its lanes count no longer.
     pub(crate) fn leave(self, hosts: &mut Hosts) {
         for lane in self.lanes.values() {
-            hosts.closed(&lane.host, lane.served, self.looked);
+            hosts.closed(&lane.host, lane.gone(), self.looked);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::digest::WantedDigest;
+use crate::hosts::Gone;
 use crate::limits::Limits;
 use crate::machine::{Ask, SourceId};
 use crate::response::Coding;
@@ -157,6 +158,15 @@ impl Lane {
     /// Its source gives it a body.
     pub(crate) fn is_serving(&self) -> bool {
         matches!(self.state, State::Reading | State::Rested(_))
+    }
+
+    /// How its host sees that it is gone.
+    pub(crate) fn gone(&self) -> Gone {
+        match self.served {
+            false => Gone::Unserved,
+            true if self.read < self.reach => Gone::Midway,
+            true => Gone::Over,
+        }
     }
 
     pub(crate) fn got(&mut self, at: u64, len: u64) {

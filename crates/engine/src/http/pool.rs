@@ -76,7 +76,6 @@ impl Pool {
     }
 }
 
-
 /// Closes what was kept too long, and ends when nothing is kept.
 async fn sweep(shelf: Weak<Mutex<Shelf>>, keep: Duration) {
     loop {

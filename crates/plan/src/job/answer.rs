@@ -41,7 +41,7 @@ impl Job {
             self.usual.setup * 0.75 + setup.as_secs_f64() * 0.25
         };
         let host = host_of(hops.last().unwrap_or(&lane.url));
-        turn.hosts.closed(&lane.host, lane.served, turn.now);
+        turn.hosts.closed(&lane.host, lane.gone(), turn.now);
         turn.hosts.opened(&host);
         turn.hosts.answered(&host, setup);
         lane.host = host.clone();

@@ -18,6 +18,13 @@ const LATE: f64 = 2.0;
 /// ... while there is other work: then a lane must be far below its siblings before another takes its place.
 const FAR_BELOW: f64 = 8.0;
 
+/// What each lane would have to do if all were as fast is asked for in so many requests where the number of lanes is found by
+/// measuring: who is slow asks for fewer of them. Else it must be cut, which costs a connection and what is under way to it.
+const REQUESTS: f64 = 4.0;
+
+/// ... as long as each brings this many times what a new connection costs.
+const WORTH: f64 = 2.0;
+
 impl Job {
     pub(super) fn assign(&mut self, turn: &mut Turn<'_>) {
         if self.settle.awaits_prefixes() {
@@ -218,8 +225,8 @@ impl Job {
         true
     }
 
-    /// A piece of what is free: the lowest gap for one lane, else a fair share of the largest. The first lane of a run
-    /// begins below everything that is missing, so that its message brings all of it.
+    /// A piece of what is free: the lowest gap for one lane, else a fair share of the largest, or a part of one. The first
+    /// lane of a run begins below everything that is missing, so that its message brings all of it.
     fn next_range(&self, id: SourceId, slots: u32, turn: &Turn<'_>) -> Option<(u64, u64)> {
         if self.is_ordered() {
             return self.clip(self.free.lowest()?, turn.limits);
@@ -231,13 +238,16 @@ impl Job {
         let (start, end) = if met { self.free.largest()? } else { self.free.lowest()? };
         let len = (end - start) as f64;
         let share = len / self.free.bytes().max(1) as f64;
-        let least = (2 * self.blocks.size()) as f64;
-        // What a cut gave for some of the slots is not divided among all of them.
-        let pieces = (f64::from(slots) * share)
-            .min(len / self.fair(slots))
-            .min((len / least).floor())
-            .round()
-            .max(1.0);
+        let fair = len / self.fair(slots);
+        let host = self.sources[usize::from(id.0)].host();
+        let (pieces, least) = if self.spec.lanes.is_some() || turn.hosts.is_opening(&host) {
+            // What a cut gave for some of the slots is not divided among all of them.
+            ((f64::from(slots) * share).min(fair), 2 * self.blocks.size())
+        } else {
+            let requests = if turn.hosts.counts(&host) { 1.0 } else { REQUESTS };
+            (requests * fair, self.blocks.size().max((WORTH * self.cost()) as u64))
+        };
+        let pieces = pieces.min((len / least as f64).floor()).round().max(1.0);
         Some((start, self.blocks.boundary(start + (len / pieces).ceil() as u64).min(end)))
     }
 
@@ -378,9 +388,13 @@ impl Job {
     /// The least bytes worth a cut: `cut_worth` times what a new connection and the bytes in flight cost,
     /// at least one block a lane.
     fn worth(&self, lanes: f64, turn: &Turn<'_>) -> u64 {
-        let cost = self.usual.rate * self.usual.setup + 65_536.0;
-        let least = (cost * f64::from(turn.limits.cut_worth)).max(self.blocks.size() as f64);
+        let least = (self.cost() * f64::from(turn.limits.cut_worth)).max(self.blocks.size() as f64);
         (least * lanes) as u64
+    }
+
+    /// What a new connection and the bytes in flight cost, in bytes.
+    fn cost(&self) -> f64 {
+        self.usual.rate * self.usual.setup + 65_536.0
     }
 
     /// A late range that is not worth a cut is asked for a second time by an idle slot; whoever is there first

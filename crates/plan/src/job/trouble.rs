@@ -14,7 +14,7 @@ impl Job {
     pub(super) fn refuse(&mut self, id: LaneId, failure: Failure, turn: &mut Turn<'_>) {
         let Some(lane) = self.lanes.get(&id).cloned() else { return };
         self.close(id, turn);
-        turn.hosts.closed(&lane.host, lane.served, turn.now);
+        turn.hosts.closed(&lane.host, lane.gone(), turn.now);
         self.on_failure(&lane, failure, turn);
         turn.hosts.opened(&lane.host);
     }
