@@ -316,6 +316,19 @@ mod tests {
     }
 
     #[test]
+    fn r34_lanes_that_end_at_once_lower_nothing_where_the_host_is_known_to_count() {
+        let (mut hosts, now, limits) = (Hosts::default(), moment(), Limits::default());
+        (0..5).for_each(|_| hosts.opened("h"));
+        (0..4).for_each(|_| hosts.serves("h", now));
+        hosts.closed("h", Gone::Unserved, now);
+        assert_eq!(hosts.refused("h", now, &limits), Some(4));
+        (0..3).for_each(|_| hosts.closed("h", Gone::Over, now));
+        (0..3).for_each(|_| hosts.opened("h"));
+        hosts.closed("h", Gone::Unserved, now + limits.tick);
+        assert_eq!(hosts.refused("h", now + limits.tick, &limits), None);
+    }
+
+    #[test]
     fn the_place_of_a_lane_whose_message_was_over_is_free_in_a_moment() {
         let (mut hosts, now, limits) = (Hosts::default(), moment(), Limits::default());
         (0..3).for_each(|_| hosts.opened("h"));
