@@ -259,6 +259,16 @@ mod tests {
         Instant::now()
     }
 
+    /// A host that serves so many lanes, and has refused one more.
+    fn counting(lanes: u32, now: Instant) -> Hosts {
+        let mut hosts = Hosts::default();
+        (0..=lanes).for_each(|_| hosts.opened("h"));
+        (0..lanes).for_each(|_| hosts.serves("h", now));
+        hosts.closed("h", Gone::Unserved, now);
+        assert_eq!(hosts.refused("h", now, &Limits::default()), Some(lanes));
+        hosts
+    }
+
     #[test]
     fn a_host_serves_from_the_first_byte_of_a_lane_to_its_end() {
         let mut hosts = Hosts::default();
@@ -295,11 +305,8 @@ mod tests {
 
     #[test]
     fn r34_a_lane_that_has_just_ended_may_be_why_another_is_refused() {
-        let (mut hosts, now, limits) = (Hosts::default(), moment(), Limits::default());
-        (0..5).for_each(|_| hosts.opened("h"));
-        (0..4).for_each(|_| hosts.serves("h", now));
-        hosts.closed("h", Gone::Unserved, now);
-        assert_eq!(hosts.refused("h", now, &limits), Some(4));
+        let (now, limits) = (moment(), Limits::default());
+        let mut hosts = counting(4, now);
         let refused_after = |hosts: &mut Hosts, wait: Duration| {
             hosts.closed("h", Gone::Midway, now);
             assert!(!hosts.allows("h", now + limits.tick / 2, &limits), "its place is not empty yet");
@@ -317,11 +324,8 @@ mod tests {
 
     #[test]
     fn r34_lanes_that_end_at_once_lower_nothing_where_the_host_is_known_to_count() {
-        let (mut hosts, now, limits) = (Hosts::default(), moment(), Limits::default());
-        (0..5).for_each(|_| hosts.opened("h"));
-        (0..4).for_each(|_| hosts.serves("h", now));
-        hosts.closed("h", Gone::Unserved, now);
-        assert_eq!(hosts.refused("h", now, &limits), Some(4));
+        let (now, limits) = (moment(), Limits::default());
+        let mut hosts = counting(4, now);
         (0..3).for_each(|_| hosts.closed("h", Gone::Over, now));
         (0..3).for_each(|_| hosts.opened("h"));
         hosts.closed("h", Gone::Unserved, now + limits.tick);
@@ -330,11 +334,8 @@ mod tests {
 
     #[test]
     fn the_place_of_a_lane_whose_message_was_over_is_free_in_a_moment() {
-        let (mut hosts, now, limits) = (Hosts::default(), moment(), Limits::default());
-        (0..3).for_each(|_| hosts.opened("h"));
-        (0..2).for_each(|_| hosts.serves("h", now));
-        hosts.closed("h", Gone::Unserved, now);
-        assert_eq!(hosts.refused("h", now, &limits), Some(2));
+        let (now, limits) = (moment(), Limits::default());
+        let mut hosts = counting(2, now);
         assert!(!hosts.allows("h", now, &limits));
         hosts.closed("h", Gone::Over, now);
         assert_eq!(hosts.held_until("h", &limits), Some(now + limits.report));

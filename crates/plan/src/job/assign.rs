@@ -237,15 +237,15 @@ impl Job {
         let met = self.sources[usize::from(id.0)].answers > 0;
         let (start, end) = if met { self.free.largest()? } else { self.free.lowest()? };
         let len = (end - start) as f64;
-        let share = len / self.free.bytes().max(1) as f64;
-        let fair = len / self.fair(slots);
+        let shares = len / self.fair(slots);
         let host = self.sources[usize::from(id.0)].host();
         let (pieces, least) = if self.spec.lanes.is_some() || turn.hosts.is_opening(&host) {
             // What a cut gave for some of the slots is not divided among all of them.
-            ((f64::from(slots) * share).min(fair), 2 * self.blocks.size())
+            let own = f64::from(slots) * len / self.free.bytes().max(1) as f64;
+            (own.min(shares), 2 * self.blocks.size())
         } else {
             let requests = if turn.hosts.counts(&host) { 1.0 } else { REQUESTS };
-            (requests * fair, self.blocks.size().max((WORTH * self.cost()) as u64))
+            (requests * shares, self.blocks.size().max((WORTH * self.cost()) as u64))
         };
         let pieces = pieces.min((len / least as f64).floor()).round().max(1.0);
         Some((start, self.blocks.boundary(start + (len / pieces).ceil() as u64).min(end)))
