@@ -82,7 +82,7 @@ fn crd_01_basic_authentication_stays_at_its_origin() {
 #[test]
 fn crd_01_userinfo_stays_at_its_origin() {
     let (scene, other) = elsewhere();
-    let url = scene.url().replace("http://", "http://me:SECRET@");
+    let url = scene.url().replace("http://", "http://m%65:SECRET@");
     scene.run_bare(&["-x4", &url]).whole();
     assert_eq!(scene.requests()[0].header("authorization"), Some("Basic bWU6U0VDUkVU"));
     got_nothing(&other);
@@ -188,7 +188,7 @@ fn is_silent(scene: &Scene, outcome: &Outcome, secret: &str, kept: &[&str]) {
 fn planted(handler: impl Fn(&Request, &mut Reply) + Send + Sync + 'static, hold: bool) {
     let scene = Scene::new().at("/file.bin?X-Amz-Signature=TOKEN&token=TOKEN#TOKEN");
     let proxy = format!("http://me:SECRET@127.0.0.1:{}", scene.origin.port());
-    let url = scene.url().replace("http://", "http://me:SECRET@");
+    let url = scene.url().replace("http://", "http://m%65:SECRET@");
     let args = |more: &'static str| {
         [&["-x4", "--timeout", "0.2", "--retry", "2", "--proxy", &proxy, more], &GIVEN[..]].concat()
     };

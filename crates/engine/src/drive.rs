@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::file::{self, Draft, Pair};
 use crate::find;
 use crate::finish::{publish_checked, right};
-use crate::http::{Client, Get};
+use crate::http::{Client, Get, bare};
 use crate::lane::{self, Control, Got, Port, Shared, Taking, Word};
 use crate::list::{self, Handed};
 use crate::options::Options;
@@ -379,7 +379,17 @@ impl Driver {
         let Some(work) = self.works.get_mut(&job) else { return };
         let control = Control::new(work.rate.clone());
         work.lanes.insert(id, control.clone());
-        let given_for = work.asking.urls.get(usize::from(source.0)).unwrap_or(&url).clone();
+        let got = work.got(source, &url, &ask);
+        let original = work.asking.urls.get(usize::from(source.0)).filter(|original| **original != url);
+        let parsed =
+            bare(&url).and_then(|url| Ok((url, original.map(|original| bare(original)).transpose()?)));
+        let (url, given_for) = match parsed {
+            Ok(parsed) => parsed,
+            Err(failure) => {
+                self.at_once.push_back((job, Input::Ended { lane: id, result: Err(failure) }));
+                return;
+            }
+        };
         let get = Get {
             url,
             given_for,
@@ -392,7 +402,6 @@ impl Driver {
             sparing: self.shared.rates.limit(&work.rate),
         };
         let port = Port { job, lane: id, words: self.words.clone() };
-        let got = work.got(source, &get.url, &ask);
         let task = tokio::task::spawn_local(lane::run(self.shared.clone(), control, port, get, got));
         // A lane that panics is a lane that broke: the planner hears of it as of any other failure.
         let messages = self.messages.clone();

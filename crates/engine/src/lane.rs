@@ -177,7 +177,7 @@ pub(crate) async fn run(shared: Rc<Shared>, control: Rc<Control>, port: Port, ge
         Ok(answer) => answer,
         Err(failure) => return port.end(Err(failure)),
     };
-    let toll = shared.rates.toll(hops.last().unwrap_or(&asked), control.rate.clone());
+    let toll = shared.rates.toll(hops.last().map_or(asked.as_str(), String::as_str), control.rate.clone());
     let content = content_length(&head);
     port.say(Input::Head { lane: port.lane, hops, head });
     let Some(taking) = word(&control).await else {

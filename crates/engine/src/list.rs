@@ -16,10 +16,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use thence_plan::{
-    Condition, Crowd, Event, Failure, HttpVersion, Limits, Name, SMALL_ASKED, choose_name, origin_of,
-    refuses, small,
+    Condition, Crowd, Event, Failure, HttpVersion, Limits, Name, SMALL_ASKED, origin_of, refuses, small,
 };
 use tokio::sync::{mpsc, oneshot, watch};
+use url::Url;
 
 use crate::error::Error;
 use crate::file;
@@ -172,36 +172,42 @@ impl Places {
     fn look_at(&mut self, item: Item, options: &Options) -> Looked {
         let Item { line, mut request, below } = item;
         match start::check(&mut request, options) {
-            Ok(user) => {
-                let found = self.find(&request, below, &options.limits);
+            Ok((user, url)) => {
+                let found = self.find(&request, url, below, &options.limits);
                 Looked { line, request, user: user.map(Arc::new), found }
             }
             Err(error) => Looked { line, request, user: None, found: Err(error) },
         }
     }
 
-    fn find(&mut self, request: &Request, below: Vec<String>, limits: &Limits) -> Result<Found, Error> {
+    fn find(
+        &mut self,
+        request: &Request,
+        url: Url,
+        below: Vec<String>,
+        limits: &Limits,
+    ) -> Result<Found, Error> {
         let Target::File { dir, .. } = &request.target else { return Ok(Found::Something(None)) };
         let Place { dir, pairs, names } = self.open(dir.clone(), below, limits)?;
-        let (url, name) = (&request.urls[0], start::chosen(request)?);
-        let known = pairs.get(url).cloned().unwrap_or_default();
+        let name = start::chosen(request)?;
+        let known = pairs.get(url.as_str()).cloned().unwrap_or_default();
         let something = |known| Ok(Found::Something(Some((dir.clone(), known))));
         if !known.is_empty() {
             return something(known);
         }
-        let wanted = name.clone().unwrap_or_else(|| choose_name(None, url));
-        let nothing = |wanted: Name| Found::Nothing { dir: dir.clone(), chosen: name.is_some(), wanted };
+        let chosen = name.is_some();
+        let wanted = name.unwrap_or_else(|| Name::of_url(&url));
         if names.is_some_and(|names| {
             !names.contains(wanted.as_str())
                 && !names.contains(&wanted.part())
                 && !names.contains(&wanted.journal())
         }) {
-            return Ok(nothing(wanted));
+            return Ok(Found::Nothing { dir, wanted, chosen, url });
         }
         let there = dir.entry(wanted.as_str());
         if let Some(facts) = sys::facts_at(&there)? {
             if facts.regular
-                && let Some(bytes) = find::finished(&there, url)
+                && let Some(bytes) = find::finished(&there, url.as_str())
             {
                 return Ok(Found::Already(Done {
                     path: Some(there.path().into()),
@@ -216,7 +222,7 @@ impl Places {
         if taken(file::part_at(&dir, wanted.as_str()))? || taken(file::journal_at(&dir, wanted.as_str()))? {
             return something(known);
         }
-        Ok(nothing(wanted))
+        Ok(Found::Nothing { dir, wanted, chosen, url })
     }
 
     fn open(&mut self, path: PathBuf, below: Vec<String>, limits: &Limits) -> Result<Place, DiskError> {
@@ -299,7 +305,7 @@ impl Crew {
                 let hint = hint.map(|(dir, known)| Hint { dir, known });
                 self.hand(line, request, hint, None).await;
             }
-            Ok(Found::Nothing { dir, wanted, chosen }) => {
+            Ok(Found::Nothing { dir, wanted, chosen, url }) => {
                 let hint = Hint { dir: dir.clone(), known: Vec::new() };
                 // What is limited is paid for lane by lane.
                 if self.shared.rates.limit(&Rate::new(request.limit_rate)) || self.strains(&request.urls[0]) {
@@ -308,7 +314,7 @@ impl Crew {
                 let mut stop = self.stop.clone();
                 let fetched = tokio::select! {
                     biased;
-                    fetched = self.at_once(line, &request, user, dir, wanted, chosen) => fetched,
+                    fetched = self.at_once(line, &request, (url, user), dir, wanted, chosen) => fetched,
                     _ = stop.wait_for(|stop| *stop) => return,
                 };
                 if let Err(got) = fetched {
@@ -347,15 +353,15 @@ impl Crew {
         self: &Rc<Crew>,
         line: u64,
         request: &Request,
-        user: Option<Arc<(String, Secret)>>,
+        (url, user): (Url, Option<Arc<(String, Secret)>>),
         dir: Dir,
         wanted: Name,
         chosen: bool,
     ) -> Result<(), Option<Box<Got>>> {
-        let (url, since) = (&request.urls[0], Instant::now());
+        let since = Instant::now();
         let get = Get {
-            url: url.clone(),
-            given_for: url.clone(),
+            url,
+            given_for: None,
             headers: Arc::new(request.headers.clone()),
             user,
             range: SMALL_ASKED,
@@ -365,7 +371,7 @@ impl Crew {
             sparing: false,
         };
         let answer = self.shared.client.get(get).await.map_err(|failure| Some(Box::new(Err(failure))))?;
-        self.spoke(line, url, answer.head.version);
+        self.spoke(line, &request.urls[0], answer.head.version);
         let whole = answer.hops.is_empty().then(|| small(wanted, chosen, &answer.head, &self.shared.limits));
         let Some(whole) = whole.flatten() else {
             // A large one is not brought by a connection that small ones share.
@@ -392,7 +398,7 @@ impl Crew {
             dir,
             name: whole.name.as_str().to_owned(),
             bytes,
-            url: url.clone(),
+            url: request.urls[0].clone(),
             identity: whole.identity,
             mode: request.mode,
             exists: request.exists,

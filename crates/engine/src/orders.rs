@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use thence_plan::{Command, Event, Name, Progress};
 use tokio::sync::{mpsc, oneshot, watch};
+use url::Url;
 
 use crate::error::Error;
 use crate::options::Request;
@@ -89,6 +90,8 @@ pub(crate) enum Found {
         /// The user's name if it is `chosen`, else the URL's.
         wanted: Name,
         chosen: bool,
+        /// The request's first URL.
+        url: Url,
     },
     /// Something, or nobody knows: a job will see: with the names of pairs in the directory that were begun with its URL.
     Something(Option<(Dir, Vec<String>)>),

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 use thence_plan::{DiskFault, Event, Failure, Identity, JobSpec, Name};
+use url::Url;
 
 use crate::error::Error;
 use crate::file::Pair;
 use crate::find::{self, Found, Wanted};
 use crate::finish::publish_checked;
-use crate::http::{USER_AGENT, check_headers};
+use crate::http::{USER_AGENT, check_headers, make_bare};
 use crate::lane::Shared;
 use crate::options::{Options, Request, Target};
 use crate::orders::Done;
@@ -72,7 +73,7 @@ async fn begin(
     options: &Options,
     shared: &Shared,
 ) -> Result<Started, Error> {
-    let user = check(&mut request, options)?;
+    let (user, _) = check(&mut request, options)?;
     let name = chosen(&request)?;
     let mut asking = Asking { urls: request.urls.clone(), headers: Arc::default(), user: user.map(Arc::new) };
     let (mut kept, secret) = split(&request);
@@ -226,27 +227,27 @@ async fn adopt(
     }
 }
 
-/// Checks what the request asks with, cleans its URLs, and gives back the credential that was in them.
-pub(crate) fn check(request: &mut Request, options: &Options) -> Result<Option<(String, Secret)>, Error> {
+/// Checks what the request asks with, cleans its URLs, and gives back the credential that was in them, and the first.
+pub(crate) fn check(
+    request: &mut Request,
+    options: &Options,
+) -> Result<(Option<(String, Secret)>, Url), Error> {
     check_headers(&request.headers)?;
-    let user = clean_urls(request)?;
+    let cleaned = clean_urls(request)?;
     if let Some(agent) = &options.user_agent
         && !names(&request.headers, AGENT)
     {
         request.headers.push((AGENT.to_owned(), agent.as_str().into()));
     }
-    Ok(user)
+    Ok(cleaned)
 }
 
 /// Parses the URLs, and takes userinfo out of them: it is a credential, not an address (P4).
-fn clean_urls(request: &mut Request) -> Result<Option<(String, Secret)>, Error> {
-    let mut user = request.user.take();
-    if request.urls.is_empty() {
-        return Err(Error::Option("a download needs a URL".to_owned()));
-    }
+fn clean_urls(request: &mut Request) -> Result<(Option<(String, Secret)>, Url), Error> {
+    let (mut user, mut first) = (request.user.take(), None);
     for (index, text) in request.urls.iter_mut().enumerate() {
         let bad = |why: &str| Error::Url { url: thence_plan::mask(text), why: why.to_owned() };
-        let mut url = url::Url::parse(text).map_err(|e| bad(&e.to_string()))?;
+        let mut url = Url::parse(text).map_err(|e| bad(&e.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(bad("only http:// and https:// can be fetched"));
         }
@@ -257,13 +258,12 @@ fn clean_urls(request: &mut Request) -> Result<Option<(String, Secret)>, Error> 
             let plain = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
             user = Some((plain(url.username()), plain(url.password().unwrap_or_default()).into()));
         }
-        // Both only fail for URLs that cannot have userinfo at all.
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
-        url.set_fragment(None);
-        *text = url.into();
+        make_bare(&mut url);
+        url.as_str().clone_into(text);
+        first.get_or_insert(url);
     }
-    Ok(user)
+    let first = first.ok_or_else(|| Error::Option("a download needs a URL".to_owned()))?;
+    Ok((user, first))
 }
 
 pub(crate) fn chosen(request: &Request) -> Result<Option<Name>, Error> {

@@ -66,7 +66,7 @@ pub enum BadName {
 pub fn choose_name(disposition: Option<&[u8]>, url: &str) -> Name {
     disposition
         .and_then(Name::from_disposition)
-        .or_else(|| Name::from_url(url))
+        .or_else(|| Url::parse(url).ok().as_ref().and_then(Name::last_segment))
         .unwrap_or_else(|| Name(NAMELESS.into()))
 }
 
@@ -104,9 +104,13 @@ impl Name {
         extended.or_else(|| names.plain.as_deref().and_then(Name::from_server))
     }
 
+    /// The name that a URL gives where no server gives another: its path's last segment, else `index`.
+    pub fn of_url(url: &Url) -> Name {
+        Name::last_segment(url).unwrap_or_else(|| Name(NAMELESS.into()))
+    }
+
     /// The last segment of a URL's path, decoded. `None` where the path ends with a slash.
-    pub fn from_url(url: &str) -> Option<Name> {
-        let url = Url::parse(url).ok()?;
+    fn last_segment(url: &Url) -> Option<Name> {
         let segment = url.path().rsplit('/').next()?;
         match percent_decode(segment.as_bytes()).decode_utf8() {
             Ok(text) => Name::from_server(&text),

@@ -58,7 +58,7 @@ mod tests {
     use crate::head::HttpVersion;
 
     fn name() -> Name {
-        Name::from_url("http://h/d/a.txt").unwrap()
+        Name::from_server("a.txt").unwrap()
     }
 
     fn head(status: u16, fields: &[(&str, &str)]) -> Head {

@@ -18,7 +18,7 @@ use super::fault;
 use super::pipe::Pipe;
 use super::pool::{Key, Pool};
 use super::proxy::{Proxies, Route, wants_credentials};
-use super::request::{Get, Way, build};
+use super::request::{Get, Way, bare, build};
 use super::shared::{Entrance, Trunks};
 use super::target::Target;
 use super::tls::{Offer, Shaken, Tls};
@@ -88,7 +88,7 @@ impl Client {
     /// the head (`Reset`, `Truncated`, `Breach`, `Stalled(Head)`), and of [`next_hop`].
     pub(crate) async fn get(&self, get: Get) -> Result<Answer, Failure> {
         let shared = &self.0;
-        let mut chain = Chain::begin(&get, &shared.strayed)?;
+        let mut chain = Chain::begin(&get, &shared.strayed);
         loop {
             let (head, body) = shared.ask(&get, &mut chain).await?;
             let Some(location) = location(&head)? else {
@@ -256,12 +256,12 @@ struct Chain {
 }
 
 impl Chain {
-    fn begin(get: &Get, strayed: &Memory<String>) -> Result<Chain, Failure> {
-        let url = bare(&get.url)?;
+    fn begin(get: &Get, strayed: &Memory<String>) -> Chain {
+        let (url, original) = (get.url.clone(), get.original());
         let seen = vec![url.to_string()];
-        let original = get.given_for == get.url || bare(&get.given_for).is_ok_and(|original| original == url);
-        let trusted = original || (same_origin(&get.url, &get.given_for) && !strayed.knows(&seen[0]));
-        Ok(Chain { seen, url, trusted, bytes: 0, fields: 0 })
+        let trusted =
+            url == *original || (same_origin(&seen[0], original.as_str()) && !strayed.knows(&seen[0]));
+        Chain { seen, url, trusted, bytes: 0, fields: 0 }
     }
 
     /// One hop on. What the user gave is not given back when a chain returns to its origin (CRD-01).
@@ -269,7 +269,7 @@ impl Chain {
         let hop = next_hop(&self.seen, self.url.as_str(), location, most)?;
         self.url = bare(&hop.url)?;
         self.seen.push(self.url.to_string());
-        self.trusted &= same_origin(self.url.as_str(), &get.given_for);
+        self.trusted &= same_origin(self.url.as_str(), get.original().as_str());
         Ok(())
     }
 
@@ -279,8 +279,8 @@ impl Chain {
         if self.trusted {
             return;
         }
-        let original = bare(&get.given_for).is_ok_and(|original| original == self.url);
-        if !original && same_origin(self.url.as_str(), &get.given_for) {
+        let original = get.original();
+        if self.url != *original && same_origin(self.url.as_str(), original.as_str()) {
             strayed.learn(self.url.to_string());
         }
     }
@@ -298,17 +298,6 @@ impl Chain {
         }
         Ok(())
     }
-}
-
-/// A URL as it is asked and shown: without userinfo and fragment.
-fn bare(url: &str) -> Result<Url, Failure> {
-    let mut url =
-        Url::parse(url).map_err(|error| Failure::Redirect(format!("a URL is not valid: {error}")))?;
-    // These fail only for URLs that cannot have userinfo, which then have none.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.set_fragment(None);
-    Ok(url)
 }
 
 /// The server keeps the connection for another request. hyper decides that for itself; this is for bodies that it does

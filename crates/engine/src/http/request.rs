@@ -7,7 +7,6 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Uri};
 use http_body_util::Empty;
-use percent_encoding::percent_decode_str;
 use thence_plan::{Condition, Failure};
 use url::{Position, Url};
 
@@ -18,13 +17,13 @@ use crate::secret::{ExposeSecret, Fields, Secret, Zeroizing};
 
 /// One GET to be made.
 pub(crate) struct Get {
-    /// Where to ask: the original URL, or a target that its redirects led to.
-    pub(crate) url: String,
-    /// The original URL: what the user gave belongs to its origin (R58).
-    pub(crate) given_for: String,
+    /// Where to ask: the original URL, or a target that its redirects led to. It is [`bare`].
+    pub(crate) url: Url,
+    /// The original URL where that is another: what the user gave belongs to its origin (R58).
+    pub(crate) given_for: Option<Url>,
     /// Request fields the user gave; they have passed [`check_headers`].
     pub(crate) headers: Arc<Fields>,
-    /// User and password for Basic authentication; goes before the URL's userinfo.
+    /// User and password for Basic authentication.
     pub(crate) user: Option<Arc<(String, Secret)>>,
     /// First byte and exclusive end; no `Range` field when `None`.
     pub(crate) range: Option<(u64, Option<u64>)>,
@@ -36,6 +35,33 @@ pub(crate) struct Get {
     pub(crate) shares: bool,
     /// Read little beyond the head: what comes is limited, and 64 lanes read half a megabyte along with their heads.
     pub(crate) sparing: bool,
+}
+
+impl Get {
+    /// Whose origin what the user gave belongs to.
+    pub(super) fn original(&self) -> &Url {
+        self.given_for.as_ref().unwrap_or(&self.url)
+    }
+}
+
+/// A URL as it is asked and shown: without userinfo, which is a credential and no address (P4), and fragment.
+///
+/// # Errors
+///
+/// [`Failure::Redirect`] for what is no URL: one that the user gave has been checked.
+pub(crate) fn bare(url: &str) -> Result<Url, Failure> {
+    let mut url =
+        Url::parse(url).map_err(|error| Failure::Redirect(format!("a URL is not valid: {error}")))?;
+    make_bare(&mut url);
+    Ok(url)
+}
+
+/// Takes userinfo and fragment away.
+pub(crate) fn make_bare(url: &mut Url) {
+    // These fail only for URLs that cannot have userinfo, which then have none.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_fragment(None);
 }
 
 /// Fields that decide which bytes come, how they are framed, or what the connection is for. They are ours.
@@ -83,7 +109,7 @@ pub(crate) fn check_headers(headers: &[(String, Secret)]) -> Result<(), Error> {
 
 /// How one request goes out.
 pub(super) struct Way<'a> {
-    /// What is asked; userinfo and fragment are not sent.
+    /// What is asked.
     pub(super) url: &'a Url,
     /// Its server.
     pub(super) target: &'a Target,
@@ -129,29 +155,14 @@ fn given(get: &Get) -> Result<HeaderMap, Failure> {
     Ok(fields)
 }
 
-/// Basic authentication (RFC 7617) by the user option, else by the original URL's userinfo. That of a
-/// redirect's target is never used: it was not the user who wrote it.
+/// Basic authentication (RFC 7617). Userinfo in a redirect's target is never used: it was not the user who wrote it.
 fn basic(get: &Get) -> Option<HeaderValue> {
-    let pair = match &get.user {
-        Some(user) => Zeroizing::new(format!("{}:{}", user.0, user.1.expose_secret()).into_bytes()),
-        None => userinfo(&get.given_for)?,
-    };
+    let (name, password) = get.user.as_deref()?;
+    let pair = Zeroizing::new(format!("{name}:{}", password.expose_secret()).into_bytes());
     let code = Zeroizing::new(format!("Basic {}", *Zeroizing::new(BASE64_STANDARD.encode(pair))));
     let mut value = HeaderValue::from_str(&code).ok()?;
     value.set_sensitive(true);
     Some(value)
-}
-
-fn userinfo(url: &str) -> Option<Zeroizing<Vec<u8>>> {
-    // Spares most requests of a list the parsing.
-    let url = url.contains('@').then(|| Url::parse(url).ok())??;
-    if url.username().is_empty() && url.password().is_none() {
-        return None;
-    }
-    let mut pair: Zeroizing<Vec<u8>> = Zeroizing::new(percent_decode_str(url.username()).collect());
-    pair.push(b':');
-    pair.extend(percent_decode_str(url.password().unwrap_or_default()));
-    Some(pair)
 }
 
 /// A proxy's credentials go to a proxy (NET-07): behind a tunnel, or without a proxy, the origin would get
@@ -223,15 +234,15 @@ mod tests {
 
     fn get() -> Get {
         let headers = &[("Host", "other:81"), ("Cookie", "SECRET")];
-        let get = Get { range: Some((0, None)), ..tests::get("https://user:SECRET@h/a?b") };
+        let user = Some(Arc::new(("user".to_owned(), "SECRET".into())));
+        let get = Get { range: Some((0, None)), user, ..tests::get("https://h/a?b") };
         tests::with_headers(get, headers)
     }
 
     fn of(get: &Get, http2: bool) -> Result<Request<Empty<Bytes>>, Failure> {
-        let url = Url::parse(&get.url).unwrap();
-        let target = Target::of(&url).unwrap();
+        let target = Target::of(&get.url).unwrap();
         let user_agent = &HeaderValue::from_static("a");
-        let way = Way { url: &url, target: &target, forwards: None, trusted: true, http2, user_agent };
+        let way = Way { url: &get.url, target: &target, forwards: None, trusted: true, http2, user_agent };
         build(get, &way)
     }
 
@@ -266,7 +277,7 @@ mod tests {
             assert!(matches!(unchecked(name, value), Err(Failure::Defect(_))), "{name:?}: {value:?}");
         }
         // Longer than a URL may be in an http::Uri.
-        let url = format!("https://h/{}", "x".repeat(70_000));
+        let url = bare(&format!("https://h/{}", "x".repeat(70_000))).unwrap();
         assert!(matches!(of(&Get { url, ..get() }, false), Err(Failure::Redirect(_))));
     }
 

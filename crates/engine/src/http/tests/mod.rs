@@ -19,7 +19,7 @@ use std::time::Duration;
 use socket2::SockRef;
 use thence_plan::{Condition, Ending, Failure, Head, Limits};
 
-use super::{Answer, Client, Get};
+use super::{Answer, Client, Get, bare};
 use crate::options::{Options, Proxy};
 
 /// What a server does after its bytes.
@@ -202,11 +202,10 @@ pub(crate) fn client() -> Client {
     Client::new(&options()).unwrap()
 }
 
-pub(crate) fn get(url: impl Into<String>) -> Get {
-    let url = url.into();
+pub(crate) fn get(url: impl AsRef<str>) -> Get {
     Get {
-        given_for: url.clone(),
-        url,
+        url: bare(url.as_ref()).unwrap(),
+        given_for: None,
         headers: Arc::default(),
         user: None,
         range: None,
