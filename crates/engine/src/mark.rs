@@ -5,14 +5,19 @@
 //! query may be a credential (P4). A part below one block carries its source alone, which tells it from a
 //! stranger's `NAME.part`. All of it is a courtesy: where there are no attributes, nothing is lost but that.
 
+use std::fmt::Write as _;
 use std::fs::File;
 
 use thence_plan::{Identity, WantedDigest};
 
 use crate::sys::{self, Facts};
+use crate::verify::hex;
 
 /// First line: the format's version.
 const HEAD: &str = "thence 1";
+
+/// Room for most of them, in bytes.
+const ROOM: usize = 256;
 
 /// What a file's attribute says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,15 +60,17 @@ impl Mark {
         identity: &Identity,
         digest: Option<&WantedDigest>,
     ) {
-        let mut text = format!("{HEAD}\nfile {} {} {}\n", source_of(url), facts.size, facts.mtime);
+        let mut text = String::with_capacity(ROOM);
+        // Nothing fails that is written to a String.
+        _ = writeln!(text, "{HEAD}\nfile {} {} {}", source_of(url), facts.size, facts.mtime);
         if let Some(etag) = &identity.etag {
-            text += &format!("etag {}{}\n", if etag.weak { "W/" } else { "" }, etag.tag);
+            _ = writeln!(text, "etag {}{}", if etag.weak { "W/" } else { "" }, etag.tag);
         }
         if let Some(modified) = &identity.modified {
-            text += &format!("modified {modified}\n");
+            _ = writeln!(text, "modified {modified}");
         }
         if let Some(WantedDigest { algorithm, bytes }) = digest {
-            text += &format!("digest {algorithm} {}\n", hex(bytes));
+            _ = writeln!(text, "digest {algorithm} {}", hex(bytes));
         }
         _ = sys::set_mark(file, text.as_bytes());
     }
@@ -103,12 +110,6 @@ fn parse_digest(text: &str) -> Option<WantedDigest> {
     let pairs = digits.as_bytes().chunks(2);
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
     Some(WantedDigest { algorithm: algorithm.to_owned(), bytes: pairs.map(byte).collect::<Option<_>>()? })
-}
-
-/// Bytes in lower-case hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Heads and their fields: the judge believes nothing that is not there.
 
 use thence_plan::{
-    Asked, Condition, EntityTag, Head, HttpVersion, Identity, Same, Verdict, http_date, judge,
+    Asked, Condition, EntityTag, Fields, Head, HttpVersion, Identity, Same, Verdict, http_date, judge,
 };
 
 use crate::input::Bytes;
@@ -29,10 +29,10 @@ pub(crate) fn head_of(input: &mut Bytes<'_>) -> Head {
     let status = input.pick(&[200, 206, 206, 206, 416, 412, 304, 503, 302, 100, 0, 999]);
     let version =
         input.pick(&[HttpVersion::Http11, HttpVersion::Http11, HttpVersion::Http10, HttpVersion::Http2]);
-    let mut fields = Vec::new();
+    let mut fields = Fields::default();
     for _ in 0..input.byte() % 16 {
         let name = input.pick(&NAMES);
-        fields.push((name.to_owned(), input.short().to_vec()));
+        fields.push(name, input.short());
     }
     Head { status, version, fields, received: 1_700_000_000 }
 }
@@ -93,7 +93,7 @@ fn proven(held: Option<&Identity>, answer: &Identity, same: Same) {
 
 /// A part is believed only where a second reading of the field, by other means, says the same.
 pub(crate) fn content_range(data: &[u8]) {
-    let fields = vec![("content-range".to_owned(), data.to_vec())];
+    let fields = [("content-range", data)].into_iter().collect();
     let head = Head { status: 206, version: HttpVersion::Http11, fields, received: 0 };
     let asked = Asked { range: Some((0, None)), condition: Condition::None };
     let Verdict::Part { first, end, identity, .. } = judge(&asked, None, &head) else { return };
@@ -109,7 +109,7 @@ pub(crate) fn content_range(data: &[u8]) {
 
 /// Dates in their three forms, and waits.
 pub(crate) fn dates(data: &[u8]) {
-    let fields = vec![("retry-after".to_owned(), data.to_vec())];
+    let fields = [("retry-after", data)].into_iter().collect();
     let head = Head { status: 503, version: HttpVersion::Http11, fields, received: 1_700_000_000 };
     let century = std::time::Duration::from_secs(100 * 366 * 86_400);
     assert!(head.retry_after().is_none_or(|wait| wait <= century), "no sum with a moment may overflow");

@@ -1,5 +1,6 @@
 //! The head of a final response, and how its fields are read: strictly, once, without panics (R13).
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::date::http_date;
@@ -7,6 +8,9 @@ use crate::date::http_date;
 /// Longest wait a `Retry-After` can stand for: 100 years. Beyond it waits do not differ,
 /// and a sum of a moment and this wait still cannot overflow.
 const RETRY_AFTER_CEILING: u64 = 100 * 365 * 86_400;
+
+/// Room that a field is given at first, name and value, in bytes.
+const FIELD_BYTES: usize = 48;
 
 /// HTTP version of a response. There is no HTTP/0.9: an answer without a status line has no head (R47).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,16 +30,61 @@ pub struct Head {
     pub status: u16,
     /// Version of the response.
     pub version: HttpVersion,
-    /// Fields in order; names in lower case, values as received.
-    pub fields: Vec<(String, Vec<u8>)>,
+    /// Its fields.
+    pub fields: Fields,
     /// Wall clock when the head arrived, seconds since 1970 (for `Retry-After` dates).
     pub received: u64,
+}
+
+/// Header fields in the order they came; names in lower case, values as received.
+///
+/// All of them stand in one buffer: a list has a head for each of its files.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Fields {
+    text: Vec<u8>,
+    /// Where each name and its value end.
+    ends: Vec<(usize, usize)>,
+}
+
+impl Fields {
+    /// One more. `name` is in lower case.
+    pub fn push(&mut self, name: &str, value: &[u8]) {
+        self.text.extend_from_slice(name.as_bytes());
+        let named = self.text.len();
+        self.text.extend_from_slice(value);
+        self.ends.push((named, self.text.len()));
+    }
+
+    /// Names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let starts = std::iter::once(0).chain(self.ends.iter().map(|(_, end)| *end));
+        starts
+            .zip(&self.ends)
+            .map(|(start, &(named, end))| (&self.text[start..named], &self.text[named..end]))
+    }
+}
+
+impl<N: AsRef<str>, V: AsRef<[u8]>> FromIterator<(N, V)> for Fields {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(fields: I) -> Fields {
+        let fields = fields.into_iter();
+        let some = fields.size_hint().0;
+        let mut all = Fields { text: Vec::with_capacity(some * FIELD_BYTES), ends: Vec::with_capacity(some) };
+        fields.for_each(|(name, value)| all.push(name.as_ref(), value.as_ref()));
+        all
+    }
+}
+
+impl fmt::Debug for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = String::from_utf8_lossy;
+        f.debug_map().entries(self.iter().map(|(name, value)| (text(name), text(value)))).finish()
+    }
 }
 
 impl Head {
     /// All values of the field `name` (lower case), in order, without surrounding blanks.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.fields.iter().filter(move |(n, _)| n == name).map(|(_, value)| trim(value))
+        self.fields.iter().filter(move |(n, _)| *n == name.as_bytes()).map(|(_, value)| trim(value))
     }
 
     /// The value of a field that may stand only once; `None` when it is absent or sent more than once,

@@ -37,7 +37,7 @@ pub use digest::WantedDigest;
 pub use escape::escape;
 pub use event::{Completion, DiskError, Error, Event, Progress, Why};
 pub use failure::{Breach, DiskFault, Failure, Phase};
-pub use head::{Head, HttpVersion};
+pub use head::{Fields, Head, HttpVersion};
 pub use identity::{Condition, EntityTag, Identity, Same};
 pub use limits::Limits;
 pub use machine::{

@@ -313,7 +313,7 @@ fn location(head: &Head) -> Result<Option<String>, Failure> {
     if !matches!(head.status, 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
     }
-    let mut values = head.fields.iter().filter(|(name, _)| name == header::LOCATION.as_str());
+    let mut values = head.fields.iter().filter(|(name, _)| *name == header::LOCATION.as_str().as_bytes());
     let Some((_, value)) = values.next() else { return Ok(None) };
     if values.any(|(_, other)| other != value) {
         return Err(Failure::Redirect("two different Location fields".into()));
@@ -328,9 +328,6 @@ fn encode_high(bytes: &[u8]) -> String {
 
 /// A head in the planner's words.
 fn head(parts: &http::response::Parts) -> Head {
-    let field = |(name, value): (&header::HeaderName, &HeaderValue)| {
-        (name.as_str().to_owned(), value.as_bytes().to_vec())
-    };
     let version = match parts.version {
         Version::HTTP_10 => HttpVersion::Http10,
         Version::HTTP_2 => HttpVersion::Http2,
@@ -340,7 +337,7 @@ fn head(parts: &http::response::Parts) -> Head {
     Head {
         status: parts.status.as_u16(),
         version,
-        fields: parts.headers.iter().map(field).collect(),
+        fields: parts.headers.iter().collect(),
         received: since.map_or(0, |since| since.as_secs()),
     }
 }

@@ -7,7 +7,6 @@ use std::os::unix::fs::FileExt;
 use crate::file::place;
 use crate::file::tests::{BLOCK, URL, dir, draft, find_in, store};
 use crate::find::Found;
-use crate::mark::hex;
 
 /// XXH3-128 of `bytes`.
 pub(crate) fn hash(bytes: &[u8]) -> thence_plan::Hash {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use thence_plan::{
-    Action, Completion, Condition, Ending, EntityTag, Error, Event, Failure, Head, Held, HeldBlock,
+    Action, Completion, Condition, Ending, EntityTag, Error, Event, Failure, Fields, Head, Held, HeldBlock,
     HttpVersion, Identity, Input, JobId, JobSpec, LaneId, Limits, Output, Run, SourceId, Take,
 };
 
@@ -190,7 +190,7 @@ impl Before {
 pub(crate) struct Answer(Head);
 
 fn answer(status: u16) -> Answer {
-    Answer(Head { status, version: HttpVersion::Http11, fields: Vec::new(), received: WALL })
+    Answer(Head { status, version: HttpVersion::Http11, fields: Fields::default(), received: WALL })
         .field("date", &date(0))
 }
 
@@ -215,21 +215,28 @@ impl Answer {
     }
 
     pub(crate) fn field(mut self, name: &str, value: &str) -> Answer {
-        self.0.fields.push((name.into(), value.into()));
+        self.0.fields.push(name, value.as_bytes());
         self
     }
 
-    pub(crate) fn without(mut self, name: &str) -> Answer {
-        self.0.fields.retain(|(n, _)| n != name);
-        self
+    pub(crate) fn without(self, name: &str) -> Answer {
+        self.with(|n, value| (n != name).then(|| value.to_owned()))
     }
 
     /// Its complete length is not told.
-    pub(crate) fn star(mut self) -> Answer {
-        for (_, value) in self.0.fields.iter_mut().filter(|(n, _)| n == "content-range") {
-            let text = String::from_utf8_lossy(value).into_owned();
-            *value = format!("{}/*", text.split('/').next().unwrap_or_default()).into_bytes();
-        }
+    pub(crate) fn star(self) -> Answer {
+        self.with(|name, value| match (name, value.split_once('/')) {
+            ("content-range", Some((range, _))) => Some(format!("{range}/*")),
+            _ => Some(value.to_owned()),
+        })
+    }
+
+    /// With what this makes of each field.
+    fn with(mut self, change: impl Fn(&str, &str) -> Option<String>) -> Answer {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let fields = self.0.fields.iter().map(|(name, value)| (text(name), text(value)));
+        let fields = fields.filter_map(|(name, value)| change(&name, &value).map(|value| (name, value)));
+        self.0.fields = fields.collect();
         self
     }
 }

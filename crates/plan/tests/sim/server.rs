@@ -4,7 +4,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use thence_plan::{Ask, Condition, Ending, Failure, Head, HttpVersion};
+use thence_plan::{Ask, Condition, Ending, Failure, Fields, Head, HttpVersion};
 
 use super::dice::Dice;
 use super::faults::{Counts, Fault};
@@ -270,8 +270,8 @@ impl Site {
     pub fn reply(&self, draft: Draft, hops: Vec<String>, wall: u64, dice: &mut Dice) -> Reply {
         let bare = draft.length.is_none() && draft.status < 300;
         let close = bare && self.manner.close;
-        let mut fields: Vec<(String, Vec<u8>)> = Vec::new();
-        let mut field = |name: &str, value: String| fields.push((name.to_owned(), value.into_bytes()));
+        let mut fields = Fields::default();
+        let mut field = |name: &str, value: String| fields.push(name, value.as_bytes());
         field("date", date(wall));
         field("content-type", draft.media.to_owned());
         if let Some(length) = draft.length {

@@ -43,7 +43,7 @@ async fn frm_02_the_last_chunk_must_come() {
     }
     let got = hear(format!("{CHUNKED}3;x=y\r\nabc\r\n0\r\nEtag: \"t\"\r\n\r\n"), Then::Keep).await.unwrap();
     assert_eq!((got.body.as_str(), got.ending), ("abc", Ending::Message));
-    assert!(got.head.fields.iter().all(|(name, _)| name != "etag"), "R44: a trailer is no header");
+    assert!(got.head.values("etag").next().is_none(), "R44: a trailer is no header");
 }
 
 #[tokio::test]
@@ -70,7 +70,7 @@ async fn frm_04_transfer_encoding_beside_a_length() {
     let client = client();
     for _ in 0..2 {
         let got = fetch(&client, get(server.url("/"))).await.unwrap();
-        let has = |wanted: &str| got.head.fields.iter().any(|(name, _)| name == wanted);
+        let has = |wanted: &str| got.head.values(wanted).next().is_some();
         assert!(has("transfer-encoding") && has("content-length"));
         assert_eq!(got.ending, Ending::Close);
     }
@@ -85,7 +85,7 @@ async fn frm_05_transfer_codings() {
     for coding in ["chunked, gzip", "gzip, chunked", "xchunked", "gzip"] {
         let head = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: {coding}\r\n\r\n");
         let got = hear(format!("{head}0\r\n\r\n"), Then::Close).await.unwrap();
-        assert!(got.head.fields.contains(&("transfer-encoding".into(), coding.as_bytes().to_vec())));
+        assert!(got.head.values("transfer-encoding").any(|value| value == coding.as_bytes()));
         assert_eq!(got.ending, Ending::Close, "{coding}");
     }
 }
