@@ -298,6 +298,7 @@ impl Driver {
                     lanes: BTreeMap::new(),
                     open: BTreeMap::new(),
                     batch: Vec::new(),
+                    covered: 0,
                     appending: false,
                     next: None,
                     cancelled: false,
@@ -516,8 +517,14 @@ impl Driver {
             files.identity = identity.clone();
         }
         if work.files.as_ref().is_some_and(|files| files.pair.journal.is_some()) {
+            if let Record::Block { len, .. } | Record::Prefix { len, .. } = record {
+                work.covered += u64::from(len);
+            }
             work.batch.push(record);
             self.flush.get_or_insert(Moment::now() + self.shared.limits.batch);
+            if work.covered >= self.shared.limits.batch_bytes {
+                self.append(job);
+            }
         }
     }
 
@@ -537,7 +544,7 @@ impl Driver {
         }
         let Some(pair) = work.files.as_ref().map(|files| files.pair.clone()) else { return };
         let Some(journal) = pair.journal.clone() else { return };
-        work.appending = true;
+        (work.appending, work.covered) = (true, 0);
         let appended = self.shared.writers.append(&pair.part, journal, std::mem::take(&mut work.batch));
         let messages = self.messages.clone();
         tokio::task::spawn_local(async move {

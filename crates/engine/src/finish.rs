@@ -6,10 +6,11 @@ use thence_plan::{Failure, WantedDigest};
 
 use crate::file::Pair;
 use crate::lane::Shared;
+use crate::mark::hex;
 use crate::orders::Done;
 use crate::publish::{self, Finish};
 use crate::sys::DiskError;
-use crate::verify::{Digester, hex, shown};
+use crate::verify::{Digester, shown};
 
 /// Reads the whole file once for its digest, if one is wanted, then walks the finish sequence.
 pub(crate) async fn publish_checked(

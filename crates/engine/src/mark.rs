@@ -11,7 +11,6 @@ use std::fs::File;
 use thence_plan::{Identity, WantedDigest};
 
 use crate::sys::{self, Facts};
-use crate::verify::hex;
 
 /// First line: the format's version.
 const HEAD: &str = "thence 1";
@@ -110,6 +109,14 @@ fn parse_digest(text: &str) -> Option<WantedDigest> {
     let pairs = digits.as_bytes().chunks(2);
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
     Some(WantedDigest { algorithm: algorithm.to_owned(), bytes: pairs.map(byte).collect::<Option<_>>()? })
+}
+
+/// Two lower-case digits a byte.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
+    let mut text = String::with_capacity(bytes.len() * 2);
+    text.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
+    text
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use thence_plan::WantedDigest;
 use tokio::sync::oneshot;
 
 use crate::file::{Pair, PartFile};
+use crate::mark::hex;
 use crate::sys::DiskError;
 use crate::write::OpenBlock;
 
@@ -190,14 +191,6 @@ impl Digester {
 pub(crate) fn shown(digest: WantedDigest) -> (String, String) {
     let hex = hex(&digest.bytes);
     (digest.algorithm, hex)
-}
-
-/// Two lower-case digits a byte.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
-    let mut text = String::with_capacity(bytes.len() * 2);
-    text.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
-    text
 }
 
 /// Whether the part has exactly these bytes at `offset`.

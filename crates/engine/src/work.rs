@@ -98,6 +98,8 @@ pub(crate) struct Work {
     pub(crate) open: BTreeMap<u32, OpenBlock>,
     /// Records not yet appended; one append is under way at most.
     pub(crate) batch: Vec<Record>,
+    /// Bytes that they cover.
+    pub(crate) covered: u64,
     pub(crate) appending: bool,
     pub(crate) next: Option<Next>,
     pub(crate) cancelled: bool,

@@ -19,6 +19,9 @@ pub struct Limits {
     pub hand_over: Duration,
     /// Journal records wait at most this long before they are appended. Default 100 ms.
     pub batch: Duration,
+    /// ... and at most until they cover so many bytes. Default 8 MiB: with `slabs`, and what comes while they are appended,
+    /// well below the 32 MiB of P3, however fast bytes come.
+    pub batch_bytes: u64,
     /// Part and journal are synced while bytes arrive, so that each is durable this long after it came (P3); how long a lane
     /// holds it, and a sync takes, is counted in. Default 5 s.
     pub sync: Duration,
@@ -113,6 +116,7 @@ impl Default for Limits {
             stall: s(30),
             hand_over: ms(200),
             batch: ms(100),
+            batch_bytes: 8 << 20,
             sync: s(5),
             sync_bytes: 64 << 20,
             report: ms(20),

@@ -35,19 +35,19 @@ pub fn origin_of(url: &str) -> Option<String> {
     Some(format!("{}://{host}{port}", url.scheme()))
 }
 
-/// Where `location`, received from `from`, leads; `seen` holds the URLs of the chain so far, the first included,
-/// and `max` is the number of redirects allowed.
+/// Where `location` leads, which the last of `hops` answered, or `first` if there was no redirect yet; `max` is the
+/// number of redirects allowed.
 ///
 /// Refused: more than `max` redirects and circles ([`Failure::Redirects`]); control characters, another scheme
 /// than http and https, and https to http ([`Failure::Redirect`]).
-pub fn next_hop(seen: &[String], from: &str, location: &str, max: u32) -> Result<Hop, Failure> {
-    if seen.len() > max as usize {
+pub fn next_hop(first: &str, hops: &[String], location: &str, max: u32) -> Result<Hop, Failure> {
+    if hops.len() >= max as usize {
         return Err(Failure::Redirects); // R61
     }
     if location.contains(char::is_control) {
         return Err(Failure::Redirect("its Location holds control characters".into())); // URL-06
     }
-    let base = parse(from)?;
+    let base = parse(hops.last().map_or(first, String::as_str))?;
     let mut target = base.join(location).map_err(unusable)?;
     if !is_http(&target) {
         return Err(Failure::Redirect(format!("it leads to the scheme {}", target.scheme()))); // R61
@@ -56,7 +56,8 @@ pub fn next_hop(seen: &[String], from: &str, location: &str, max: u32) -> Result
         return Err(Failure::Redirect("it leads from https to http".into())); // R61
     }
     strip(&mut target);
-    if seen.iter().any(|url| parse(url).is_ok_and(|url| url == target)) {
+    let mut seen = hops.iter().map(String::as_str).chain([first]);
+    if seen.any(|url| parse(url).is_ok_and(|url| url == target)) {
         return Err(Failure::Redirects); // R61
     }
     Ok(Hop { url: target.into() })

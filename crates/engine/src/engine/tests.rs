@@ -121,3 +121,27 @@ async fn p3_a_slow_body_comes_over_the_connection_it_began_on() {
     assert_eq!(origin.requests().len(), 1);
     is_whole(&dir);
 }
+
+/// The clock alone would let a kill cost what comes in a tenth of a second: 100 MB on a fast line.
+#[tokio::test]
+async fn p3_records_are_appended_as_soon_as_they_cover_so_many_bytes() {
+    let content = files::content(1, LEN);
+    let origin = Origin::start(move |_, out| {
+        let fields =
+            format!("ETag: \"a\"\r\nContent-Range: bytes 0-{}/{LEN}\r\nContent-Length: {LEN}\r\n", LEN - 1);
+        out.head(206, &fields).body(&content[..LEN - 1]).stall();
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let never = HANG * 2;
+    let limits = Limits { batch: never, sync: never, batch_bytes: 1 << 20, ..Limits::default() };
+    let engine = Engine::new(Options { limits, ..Options::default() }).unwrap();
+    let mut request = Request::new(origin.url("/file.bin"), dir.path());
+    request.lanes = Some(1);
+    let _download = engine.start(request);
+    let recorded = async {
+        while !crate::status(dir.path()).unwrap().iter().any(|part| part.held >= 2 << 20) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(HANG, recorded).await.expect("nothing is recorded");
+}

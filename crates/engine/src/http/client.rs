@@ -1,5 +1,6 @@
 //! One GET, from the URL to the head of the final answer.
 
+use std::borrow::Borrow;
 use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::atomic::Ordering;
@@ -93,7 +94,7 @@ impl Client {
             let (head, body) = shared.ask(&get, &mut chain).await?;
             let Some(location) = location(&head)? else {
                 chain.remember(&get, &shared.strayed);
-                return Ok(Answer { hops: chain.seen.split_off(1), head, body });
+                return Ok(Answer { hops: chain.hops, head, body });
             };
             body.discard().await;
             chain.follow(&get, &location, shared.limits.redirects)?;
@@ -245,8 +246,9 @@ impl Shared {
 
 /// How far a GET has been led.
 struct Chain {
-    /// URLs asked so far, the present one last.
-    seen: Vec<String>,
+    /// URLs that it was redirected to so far.
+    hops: Vec<String>,
+    /// The present one.
     url: Url,
     /// Every hop so far was on the origin that the user's fields and credentials are for.
     trusted: bool,
@@ -258,17 +260,16 @@ struct Chain {
 impl Chain {
     fn begin(get: &Get, strayed: &Memory<String>) -> Chain {
         let (url, original) = (get.url.clone(), get.original());
-        let seen = vec![url.to_string()];
-        let trusted =
-            url == *original || (same_origin(&seen[0], original.as_str()) && !strayed.knows(&seen[0]));
-        Chain { seen, url, trusted, bytes: 0, fields: 0 }
+        let trusted = url == *original
+            || (same_origin(url.as_str(), original.as_str()) && !strayed.knows(url.as_str()));
+        Chain { hops: Vec::new(), url, trusted, bytes: 0, fields: 0 }
     }
 
     /// One hop on. What the user gave is not given back when a chain returns to its origin (CRD-01).
     fn follow(&mut self, get: &Get, location: &str, most: u32) -> Result<(), Failure> {
-        let hop = next_hop(&self.seen, self.url.as_str(), location, most)?;
+        let hop = next_hop(get.url.as_str(), &self.hops, location, most)?;
         self.url = bare(&hop.url)?;
-        self.seen.push(self.url.to_string());
+        self.hops.push(self.url.to_string());
         self.trusted &= same_origin(self.url.as_str(), get.original().as_str());
         Ok(())
     }
@@ -352,7 +353,10 @@ impl<T> Default for Memory<T> {
 }
 
 impl<T: Eq + Hash> Memory<T> {
-    fn knows(&self, item: &T) -> bool {
+    fn knows<Q: Hash + Eq + ?Sized>(&self, item: &Q) -> bool
+    where
+        T: Borrow<Q>,
+    {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.contains(item) || known.len() >= REMEMBERED
     }

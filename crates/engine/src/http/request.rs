@@ -85,6 +85,9 @@ const OURS: [&str; 17] = [
     "want-repr-digest",
 ];
 
+/// Fields that most requests have room for without growing.
+const FIELDS: usize = 12;
+
 /// Refuses fields that are ours to set, and those that cannot be sent: a name that is no token, a value with
 /// a line end, NUL or other control character (URL-06).
 ///
@@ -125,7 +128,10 @@ pub(super) struct Way<'a> {
 
 /// The request for `get` on this way.
 pub(super) fn build(get: &Get, way: &Way<'_>) -> Result<Request<Empty<Bytes>>, Failure> {
-    let mut fields = if way.trusted { given(get)? } else { HeaderMap::new() };
+    let mut fields = HeaderMap::with_capacity(FIELDS);
+    if way.trusted {
+        given(&mut fields, get)?;
+    }
     proxy_fields(&mut fields, way.forwards);
     own_fields(&mut fields, get, way)?;
     let host = if way.http2 { fields.remove(header::HOST) } else { None };
@@ -136,10 +142,9 @@ pub(super) fn build(get: &Get, way: &Way<'_>) -> Result<Request<Empty<Bytes>>, F
 }
 
 /// What the user gave. It is marked sensitive: `Debug` does not print it, HPACK does not index it.
-fn given(get: &Get) -> Result<HeaderMap, Failure> {
+fn given(fields: &mut HeaderMap, get: &Get) -> Result<(), Failure> {
     let unsendable =
         |name: &str| Failure::Defect(format!("header {} was not checked", name.escape_default()));
-    let mut fields = HeaderMap::new();
     for (name, value) in get.headers.iter() {
         let field = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unsendable(name))?;
         let mut value =
@@ -152,7 +157,7 @@ fn given(get: &Get) -> Result<HeaderMap, Failure> {
     {
         fields.insert(header::AUTHORIZATION, authorization);
     }
-    Ok(fields)
+    Ok(())
 }
 
 /// Basic authentication (RFC 7617). Userinfo in a redirect's target is never used: it was not the user who wrote it.
@@ -224,7 +229,7 @@ fn request_target(way: &Way<'_>, host: Option<&HeaderValue>) -> Result<Uri, Fail
     };
     let unusable =
         |error| Failure::Redirect(format!("{} has a URL that cannot be asked: {error}", way.target));
-    text.parse().map_err(unusable)
+    Uri::try_from(text).map_err(unusable)
 }
 
 #[cfg(test)]
