@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use thence_origin::kills::{Attempt, BOUND_MAX, Costs, Scene, Sender};
+use thence_origin::lists;
 use thence_origin::steps::{self, From};
 
 use crate::options::Options;
@@ -21,6 +22,9 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     let record = options.flag("record");
     if options.flag("calls") {
         return calls(options, (seed, jobs), record);
+    }
+    if options.flag("list") {
+        return list(options, (kills, jobs), seed, record);
     }
     let nested = options.flag("nested");
     let (commit, program) = prepared(options)?;
@@ -79,6 +83,33 @@ fn calls(options: &Options, (seed, jobs): (u64, usize), record: bool) -> Result<
     if record {
         let (failed, note) = (problems.len() as u64, format!("{}; 8 blocks; 4 lanes", notes.join("; ")));
         record::append(&Try { kind: "kill-at-call".into(), seed, count, failed, note, commit })?;
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
+}
+
+/// Kills of a list of small files.
+fn list(options: &Options, (kills, jobs): (usize, usize), seed: u64, record: bool) -> Result<(), String> {
+    let count = options.take("files", 3_000usize)?;
+    let (commit, program) = prepared(options)?;
+    let attempts = lists::Scene::new(program, count, seed)?.run(kills, jobs);
+    let costs = Costs::of(&attempts);
+    println!("seed {seed}; {count} files; {jobs} lists at a time\n");
+    println!("| kills | lists | wrong | sent twice, a kill: median | p99 | max |\n|---|---|---|---|---|---|");
+    let mut problems: Vec<String> = attempts.iter().filter_map(|attempt| attempt.wrong.clone()).collect();
+    let (median, p99, worst) = (costs.at(0.5), costs.at(0.99), costs.at(1.0));
+    println!("| {} | {} | {} | {median} | {p99} | {worst} |", costs.kills(), attempts.len(), problems.len());
+    if worst > BOUND_MAX {
+        problems.push(format!("a kill cost {worst} bytes, the bound is {BOUND_MAX}"));
+    }
+    if record {
+        record::append(&Try {
+            kind: "kill-list".into(),
+            seed,
+            count: costs.kills() as u64,
+            failed: problems.len() as u64,
+            note: format!("{count} files; worst {worst} B twice"),
+            commit,
+        })?;
     }
     if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
 }

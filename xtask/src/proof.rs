@@ -52,6 +52,12 @@ const KINDS: &[Kind] = &[
         command: "`cargo xtask crash --nested --from even --kills 300 --record`",
     },
     Kind {
+        name: "kill-list",
+        what: "kills of lists of small files",
+        drawn: true,
+        command: "`cargo xtask crash --list --kills 1000 --record`",
+    },
+    Kind {
         name: "kill-at-call",
         what: "kills at a system call, from the first of a run to its last",
         drawn: false,

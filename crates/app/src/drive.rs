@@ -68,6 +68,8 @@ struct Drive<'a> {
     stream: Option<Stream>,
     waiting: VecDeque<(usize, Result<Request, Trouble>)>,
     outcomes: Vec<Outcome>,
+    /// How many of them are `Running`.
+    running: usize,
     news: mpsc::Sender<(usize, News)>,
     stop: watch::Sender<bool>,
 }
@@ -85,14 +87,14 @@ pub(crate) async fn drive(
     let outcomes = requests.iter().map(|_| Outcome::Waiting).collect();
     let waiting = requests.into_iter().enumerate().collect();
     let together = together.map_or(TOGETHER, |together| together as usize);
-    let mut drive =
-        Drive { engine, together, report, stream, waiting, outcomes, news, stop: watch::Sender::new(false) };
+    let (stop, running) = (watch::Sender::new(false), 0);
+    let mut drive = Drive { engine, together, report, stream, waiting, outcomes, running, news, stop };
     let mut leave_at = None;
     loop {
         if leave_at.is_none() {
             drive.start_some();
         }
-        if drive.running() == 0 {
+        if drive.running == 0 {
             break;
         }
         let leave =
@@ -115,18 +117,15 @@ pub(crate) async fn drive(
 }
 
 impl Drive<'_> {
-    fn running(&self) -> usize {
-        self.outcomes.iter().filter(|o| matches!(o, Outcome::Running)).count()
-    }
-
     fn start_some(&mut self) {
-        while self.running() < self.together {
+        while self.running < self.together {
             let Some((id, request)) = self.waiting.pop_front() else { break };
             self.report.begin(id);
             match request {
                 Ok(request) => {
                     let download = self.engine.start(request);
                     self.outcomes[id] = Outcome::Running;
+                    self.running += 1;
                     tokio::task::spawn_local(follow(id, download, self.stop.subscribe(), self.news.clone()));
                 }
                 Err(trouble) => self.failed(id, &trouble),
@@ -159,6 +158,10 @@ impl Drive<'_> {
                 Err(Error::Cancelled) if *self.stop.borrow() => self.outcomes[id] = Outcome::Stopped,
                 Err(error) => self.failed(id, &Trouble::from(&error)),
             },
+        }
+        // Nothing more is heard of one that is over.
+        if !matches!(self.outcomes[id], Outcome::Running) {
+            self.running -= 1;
         }
     }
 

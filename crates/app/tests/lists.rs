@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use harness::{Outcome, Scene, until};
-use thence_origin::{Reply, Request, memory};
+use thence_origin::{Reply, Request, lists, memory};
 
 /// The number in `/f/NUMBER`.
 fn number(request: &Request) -> Option<usize> {
@@ -302,28 +302,10 @@ fn json_tells_of_each_line_and_of_the_list() {
 fn crh_01_a_list_killed_at_random_instants_loses_nothing_and_leaves_nothing() {
     let seed = std::env::var("THENCE_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64);
-    println!("THENCE_SEED={seed}");
-    let (scene, count) = (scene(), 1500);
-    plain(&scene, count);
-    let mut drawn = seed;
-    for _ in 0..8 {
-        drawn = drawn.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let mut running = scene.start_bare(&["-i", "l"]);
-        let upto = scene.requests().len() + (drawn >> 33) as usize % 400;
-        until("it is so far", || scene.requests().len() >= upto || running.has_ended());
-        running.kill();
-        for (name, bytes_there) in scene.left() {
-            let Ok(number) = name.parse::<usize>() else { continue };
-            assert!(bytes_there.as_deref() == Some(&bytes(number)[..]), "{name} is half-done");
-        }
-    }
-    let before: BTreeSet<String> = scene.left().into_keys().collect();
-    scene.serve(serve);
-    let outcome = scene.run_bare(&["-i", "l"]);
-    outcome.code(0);
-    right(&outcome, count);
-    let twice = asked(&scene).keys().filter(|number| before.contains(&number.to_string())).count();
-    assert_eq!(twice, 0, "what stood there is not fetched again");
+    let scene = lists::Scene::new(env!("CARGO_BIN_EXE_thence").into(), 1_500, seed).unwrap();
+    let attempts = scene.run(8, 2);
+    let wrong: Vec<&String> = attempts.iter().filter_map(|attempt| attempt.wrong.as_ref()).collect();
+    assert!(wrong.is_empty(), "THENCE_SEED={seed}: {wrong:?}");
 }
 
 #[test]

@@ -110,6 +110,7 @@ impl Driver {
             writers: Writers::default(),
             disk: Disk::start().map_err(thread)?,
             rates: Rates::new(options.limit_rate, options.limit_host),
+            lately: Arc::default(),
             limits: limits.clone(),
         };
         let (words, inbox) = mpsc::unbounded_channel();
@@ -459,7 +460,8 @@ impl Driver {
         let old = work.files.take().filter(|_| placement.retire).map(|files| Pair::clone(&files.pair));
         work.open.clear();
         work.batch.clear();
-        let (messages, shared) = (self.messages.clone(), self.shared.clone());
+        let (messages, shared, lately) =
+            (self.messages.clone(), self.shared.clone(), self.shared.lately.clone());
         tokio::task::spawn_local(async move {
             let placed = shared.disk.call(move || {
                 if let Some(old) = old {
@@ -475,6 +477,7 @@ impl Driver {
                     }
                 }
                 let pair = file::place(&draft)?;
+                lately.began(&pair, &draft.url);
                 Ok(Message::Placed(Ok((Box::new(pair), Box::new(placement)))))
             });
             let placed = placed.await.unwrap_or_else(|_| Err(DiskError::gone()));

@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::file::{self, Draft, Opening, Pair, PartFile};
 use crate::journal::{self, Journal, Replayed, Unreadable, Whole};
 use crate::mark::Mark;
+use crate::pairs::Lately;
 use crate::publish;
 use crate::secret::{ExposeSecret, Fields, Secret};
 use crate::sys::{self, Dir, DiskError, Entry};
@@ -34,6 +35,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) headers: &'a [(String, Secret)],
     /// Names of the pairs in the directory that were begun with this URL, if whoever asks has looked.
     pub(crate) known: Option<&'a [String]>,
+    /// Who has looked lately, if not.
+    pub(crate) lately: &'a Lately,
     /// Bounds: `journal_bytes`, `directory_entries`.
     pub(crate) limits: &'a Limits,
 }
@@ -103,7 +106,7 @@ pub(crate) fn find(wanted: &Wanted<'_>) -> Result<Found, Error> {
         return Ok(kept);
     }
     let known =
-        wanted.known.map_or_else(|| journals_of(dir, wanted.url, limits), |known| Ok(known.to_vec()))?;
+        wanted.known.map_or_else(|| wanted.lately.of(dir, wanted.url, limits), |known| Ok(known.to_vec()))?;
     for name in known {
         match by_name(wanted, &name)? {
             Found::Nothing | Found::Kept(_) | Found::OtherUrl { .. } => {}
@@ -343,32 +346,4 @@ fn other_headers(held: &Replayed, headers: &[(String, Secret)]) -> Vec<String> {
         .filter(|(name, hash)| !same(name, *hash))
         .map(|(name, _)| name.clone())
         .collect()
-}
-
-/// Names of the pairs in `dir` that were begun with this URL, in order. Retired ones are not among them.
-fn journals_of(dir: &Dir, url: &str, limits: &Limits) -> Result<Vec<String>, DiskError> {
-    let mut names: Vec<String> = journals_in(dir, limits)?
-        .into_iter()
-        .filter(|(name, begin)| begin.url == url && *name != file::old_name(&begin.name))
-        .map(|(name, _)| name)
-        .collect();
-    names.sort();
-    Ok(names)
-}
-
-/// Every readable journal among the first entries of `dir`: its pair's name and its first record.
-pub(crate) fn journals_in(dir: &Dir, limits: &Limits) -> Result<Vec<(String, Begin)>, DiskError> {
-    Ok(journals_among(dir, &sys::names_in(dir, limits.directory_entries)?.0))
-}
-
-/// The same among these names of it.
-pub(crate) fn journals_among(dir: &Dir, entries: &[String]) -> Vec<(String, Begin)> {
-    let names =
-        entries.iter().filter_map(|name| name.strip_suffix(".thence")).filter(|name| !name.is_empty());
-    // One that cannot be opened or read is none of ours, and no reason to stop.
-    let begin = |name: &str| {
-        let (file, _) = sys::open_regular(&file::journal_at(dir, name), false).ok()??;
-        journal::peek(&file).ok()?.ok()
-    };
-    names.filter_map(|name| Some((name.to_owned(), begin(name)?))).collect()
 }

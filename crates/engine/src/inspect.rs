@@ -14,6 +14,7 @@ use crate::find;
 use crate::journal::Replayed;
 use crate::lock;
 use crate::mark::Mark;
+use crate::pairs;
 use crate::sys::{self, Dir, DiskError, Entry};
 use crate::verify::{Digester, shown};
 use crate::write::OpenBlock;
@@ -82,7 +83,7 @@ pub fn status(path: &Path) -> Result<Vec<PartReport>, Error> {
     }
     let dir = sys::open_dir(path)?;
     let mut names: Vec<String> =
-        find::journals_in(&dir, &limits)?.into_iter().map(|(name, _)| name).collect();
+        pairs::journals_in(&dir, &limits)?.into_iter().map(|(name, _)| name).collect();
     names.sort();
     Ok(names.into_iter().filter_map(|name| report(&dir, name, &limits).ok()).collect())
 }

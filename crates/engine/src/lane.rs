@@ -10,6 +10,7 @@ mod tests;
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
@@ -20,6 +21,7 @@ use tokio::time::{Instant as Moment, Sleep, sleep, sleep_until};
 use crate::decode::Decoder;
 use crate::file::PartFile;
 use crate::http::{Answer, Body, Client, Get};
+use crate::pairs::Lately;
 use crate::stream::Stream;
 use crate::sys::DiskError;
 use crate::toll::{Pass, Rate, Rates, Toll};
@@ -47,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) writers: Writers,
     pub(crate) disk: Disk,
     pub(crate) rates: Rates,
+    pub(crate) lately: Arc<Lately>,
     pub(crate) limits: Limits,
 }
 
@@ -54,7 +57,7 @@ pub(crate) struct Shared {
 #[derive(Clone)]
 pub(crate) enum Place {
     /// To their offsets in a part.
-    Part { part: std::sync::Arc<PartFile>, block_size: u32, total: Option<u64> },
+    Part { part: Arc<PartFile>, block_size: u32, total: Option<u64> },
     /// In order to a consumer.
     Stream(Rc<Stream>),
 }

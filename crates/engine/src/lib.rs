@@ -52,6 +52,7 @@ mod lock;
 mod mark;
 mod options;
 mod orders;
+mod pairs;
 #[cfg(test)]
 mod planted;
 mod publish;

@@ -30,6 +30,7 @@ use crate::http::{Answer, Get};
 use crate::lane::{Got, Shared};
 use crate::options::{Options, Request, Target};
 use crate::orders::{Done, Found, Heard, Item, Listing, Looked, Shown, Start, Ticket, Window};
+use crate::pairs;
 use crate::secret::Secret;
 use crate::start::{self, Hint};
 use crate::sys::{self, Dir, DiskError};
@@ -234,14 +235,8 @@ impl Places {
         for name in &key.1 {
             dir = sys::open_dir_in(&dir, name)?;
         }
-        let mut pairs: HashMap<String, Vec<String>> = HashMap::new();
         let (names, all) = sys::names_in(&dir, limits.directory_entries)?;
-        for (name, begin) in find::journals_among(&dir, &names) {
-            // What was put aside is none to go on with.
-            if name != file::old_name(&begin.name) {
-                pairs.entry(begin.url).or_default().push(name);
-            }
-        }
+        let pairs = pairs::by_url(&dir, &names);
         if self.0.len() >= DIRECTORIES {
             self.0.clear();
         }

@@ -166,6 +166,7 @@ async fn look(
     let (dir, url, headers) = (dir.clone(), spec.urls[0].clone(), headers.to_vec());
     let name = spec.name.as_ref().map(|name| name.as_str().to_owned());
     let (limits, exists) = (options.limits.clone(), aim.exists);
+    let lately = shared.lately.clone();
     let found = shared.disk.call(move || {
         find::find(&Wanted {
             dir: &dir,
@@ -173,6 +174,7 @@ async fn look(
             url: &url,
             headers: &headers,
             known: known.as_deref(),
+            lately: &lately,
             limits: &limits,
         })
     });

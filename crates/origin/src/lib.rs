@@ -6,7 +6,8 @@
 //! - [`frames`]: a server of HTTP/2 that floods, a frame at a time.
 //! - [`real`]: nginx, Apache httpd and Caddy as child processes.
 //! - [`trial`]: the program under test in a directory of its own; [`kills`]: killed at random and gone on with;
-//!   [`powercuts`]: its power cut, and gone on with; [`steps`]: killed at its n-th system call.
+//!   [`lists`]: the same while it fetches a list; [`powercuts`]: its power cut, and gone on with; [`steps`]: killed at its
+//!   n-th system call.
 //! - [`journals`]: of more records than anybody wrote.
 //! - [`leaks`]: a secret planted in every run, and the search for it.
 //! - [`disks`]: file systems that can be filled, spoilt and cut off.
@@ -35,6 +36,7 @@ pub mod honest;
 pub mod journals;
 pub mod kills;
 pub mod leaks;
+pub mod lists;
 pub mod memory;
 pub mod powercuts;
 pub mod real;

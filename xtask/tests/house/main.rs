@@ -27,7 +27,7 @@ const ORDER: &[(&str, &[&str])] = &[
         "response", "retry", "rate", "crowd", "event", "machine", "auto", "hosts", "source", "blocks", "small", "lanes", "job", "run",
     ]),
     ("crates/engine", &[
-        "error", "secret", "planted", "sys", "journal", "mark", "lock", "direct", "file", "write", "verify", "publish", "find", "inspect",
+        "error", "secret", "planted", "sys", "journal", "mark", "lock", "direct", "file", "write", "verify", "publish", "pairs", "find", "inspect",
         "options", "orders", "http", "decode", "sink", "stream", "toll", "lane", "work", "finish", "start", "group", "ledger", "list", "drive", "download", "engine",
     ]),
     ("crates/app", &[
@@ -36,7 +36,7 @@ const ORDER: &[(&str, &[&str])] = &[
     ]),
     ("crates/origin", &[
         "files", "request", "wire", "reply", "scripted", "honest", "behaviours", "ca", "frames", "real", "chance", "disks", "journals", "memory", "leaks", "trial",
-        "kills", "powercuts", "steps",
+        "kills", "lists", "powercuts", "steps",
     ]),
     ("crates/fuzz", &["input", "sys", "netrc", "fields", "names", "planner", "client", "journal"]),
     ("xtask", &["options", "shell", "packages", "record", "proof", "rows", "sim", "states", "plant", "mutants", "coverage", "fuzz", "bench", "test", "crash", "powercut", "hostile", "limits", "origin", "picture"]),

@@ -8,6 +8,7 @@ use std::sync::Barrier;
 use std::thread;
 
 use crate::find::{self, Found, Wanted};
+use crate::pairs::Lately;
 use crate::verify::tests::hash;
 
 pub(crate) const URL: &str = "http://h/d/file.bin";
@@ -49,7 +50,8 @@ pub(crate) fn small(dir: &Path) -> Draft {
 
 pub(crate) fn find_in(dir: &Path, name: Option<&str>, url: &str) -> Result<Found, crate::Error> {
     let dir = sys::open_dir(dir)?;
-    find::find(&Wanted { dir: &dir, name, url, headers: &[], known: None, limits: &Limits::default() })
+    let (lately, limits) = (&Lately::default(), &Limits::default());
+    find::find(&Wanted { dir: &dir, name, url, headers: &[], known: None, lately, limits })
 }
 
 /// Writes block `index` full of `byte` and records it.

@@ -85,6 +85,7 @@ fn a_header_that_is_not_given_again_is_named() {
             url: URL,
             headers: &headers,
             known: None,
+            lately: &Lately::default(),
             limits: &limits,
         })
     };
@@ -174,6 +175,7 @@ fn a_full_directory_is_searched_only_so_far() {
         url: URL,
         headers: &[],
         known: None,
+        lately: &Lately::default(),
         limits: &limits,
     });
     assert!(matches!(found.unwrap(), Found::Nothing));

@@ -3,6 +3,7 @@ use super::*;
 use std::collections::BTreeMap;
 use std::io::{IoSlice, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
@@ -36,6 +37,7 @@ fn shared() -> Rc<Shared> {
         writers: Writers::default(),
         disk: Disk::start().unwrap(),
         rates: Rates::new(None, None),
+        lately: Arc::default(),
         limits,
     })
 }

@@ -9,6 +9,7 @@ use thence_plan::{EntityTag, Exists, Held, HeldBlock, Identity, Limits, Record};
 
 use crate::file::{Draft, Pair, place, retire};
 use crate::find::{self, Found, Wanted};
+use crate::pairs::Lately;
 use crate::publish::{self, Finish};
 use crate::sys::Dir;
 use crate::sys::watch::tape::{self, Op, Promise};
@@ -96,7 +97,9 @@ impl World {
     pub(super) fn run(&self, dir: &Path, wish: Wish) -> Result<Seen, String> {
         let limits = Limits::default();
         let dir = &Dir::open(dir).map_err(|e| format!("the directory: {e}"))?;
-        let wanted = Wanted { dir, name: Some(NAME), url: URL, headers: &[], known: None, limits: &limits };
+        let lately = &Lately::default();
+        let wanted =
+            Wanted { dir, name: Some(NAME), url: URL, headers: &[], known: None, lately, limits: &limits };
         let mut seen = Seen::default();
         let place = || place(&self.draft(dir, wish.version)).map_err(|e| format!("place: {e}"));
         let (pair, there) = match find::find(&wanted).map_err(|e| format!("find: {e}"))? {
