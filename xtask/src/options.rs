@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::str::FromStr;
 
 /// Options that have no value.
-const FLAGS: &[&str] = &["record", "check", "calls", "nested", "trace", "micro", "growth"];
+const FLAGS: &[&str] = &["record", "check", "calls", "nested", "list", "trace", "micro", "growth"];
 
 /// What was said, taken out piece by piece so that a misspelt name is noticed.
 pub struct Options(RefCell<HashMap<String, String>>);
