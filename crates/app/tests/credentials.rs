@@ -188,7 +188,7 @@ fn is_silent(scene: &Scene, outcome: &Outcome, secret: &str, kept: &[&str]) {
 fn planted(handler: impl Fn(&Request, &mut Reply) + Send + Sync + 'static, hold: bool) {
     let scene = Scene::new().at("/file.bin?X-Amz-Signature=TOKEN&token=TOKEN#TOKEN");
     let proxy = format!("http://me:SECRET@127.0.0.1:{}", scene.origin.port());
-    let url = scene.url().replace("http://", "http://m%65:SECRET@");
+    let url = scene.url().replace("http://", "http://me:SECRET@");
     let args = |more: &'static str| {
         [&["-x4", "--timeout", "0.2", "--retry", "2", "--proxy", &proxy, more], &GIVEN[..]].concat()
     };

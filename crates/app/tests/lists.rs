@@ -302,6 +302,7 @@ fn json_tells_of_each_line_and_of_the_list() {
 fn crh_01_a_list_killed_at_random_instants_loses_nothing_and_leaves_nothing() {
     let seed = std::env::var("THENCE_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64);
+    println!("THENCE_SEED={seed}");
     let scene = lists::Scene::new(env!("CARGO_BIN_EXE_thence").into(), 1_500, seed).unwrap();
     let attempts = scene.run(8, 2);
     let wrong: Vec<&String> = attempts.iter().filter_map(|attempt| attempt.wrong.as_ref()).collect();
