@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
-use thence_plan::{DiskFault, Event, Failure, Identity, JobSpec, Name};
+use thence_plan::{DiskFault, Event, Failure, Identity, JobSpec, Name, make_bare};
 use url::Url;
 
 use crate::error::Error;
 use crate::file::Pair;
 use crate::find::{self, Found, Wanted};
 use crate::finish::publish_checked;
-use crate::http::{USER_AGENT, check_headers, make_bare};
+use crate::http::{USER_AGENT, check_headers};
 use crate::lane::Shared;
 use crate::options::{Options, Request, Target};
 use crate::orders::Done;

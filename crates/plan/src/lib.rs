@@ -47,7 +47,7 @@ pub use machine::{
 pub use name::{BadName, Exists, Name, choose_name};
 pub use rate::{Bucket, Grant};
 pub use record::{Begin, Hash, Record};
-pub use redirect::{Hop, mask, next_hop, origin_of, same_origin};
+pub use redirect::{Hop, make_bare, mask, next_hop, origin_of, same_origin};
 pub use response::{Asked, Coding, Verdict, judge};
 pub use retry::{Advice, advise};
 pub use run::Run;

@@ -55,7 +55,7 @@ pub fn next_hop(first: &str, hops: &[String], location: &str, max: u32) -> Resul
     if base.scheme() == "https" && target.scheme() == "http" {
         return Err(Failure::Redirect("it leads from https to http".into())); // R61
     }
-    strip(&mut target);
+    make_bare(&mut target);
     let mut seen = hops.iter().map(String::as_str).chain([first]);
     if seen.any(|url| parse(url).is_ok_and(|url| url == target)) {
         return Err(Failure::Redirects); // R61
@@ -65,7 +65,7 @@ pub fn next_hop(first: &str, hops: &[String], location: &str, max: u32) -> Resul
 
 fn parse(url: &str) -> Result<Url, Failure> {
     let mut url = Url::parse(url).map_err(unusable)?;
-    strip(&mut url);
+    make_bare(&mut url);
     Ok(url)
 }
 
@@ -77,8 +77,8 @@ fn is_http(url: &Url) -> bool {
     matches!(url.scheme(), "http" | "https")
 }
 
-/// Removes what is never sent in a request line: userinfo and fragment.
-fn strip(url: &mut Url) {
+/// Removes what is never sent in a request line: userinfo, which is a credential and no address (P4), and fragment.
+pub fn make_bare(url: &mut Url) {
     url.set_fragment(None);
     // These fail only for URLs that have no host, and so no userinfo either.
     let _ = url.set_username("");
@@ -90,7 +90,7 @@ fn strip(url: &mut Url) {
 pub fn mask(url: &str) -> String {
     let shown = match Url::parse(url) {
         Ok(mut parsed) if parsed.has_host() => {
-            strip(&mut parsed);
+            make_bare(&mut parsed);
             mask_query(parsed.as_str())
         }
         _ => mask_text(url),

@@ -24,4 +24,4 @@ mod wake;
 
 pub(crate) use body::Body;
 pub(crate) use client::{Answer, Client, USER_AGENT};
-pub(crate) use request::{Get, bare, check_headers, make_bare};
+pub(crate) use request::{Get, bare, check_headers};

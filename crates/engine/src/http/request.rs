@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Uri};
 use http_body_util::Empty;
-use thence_plan::{Condition, Failure};
+use thence_plan::{Condition, Failure, make_bare};
 use url::{Position, Url};
 
 use super::proxy::Hop;
@@ -54,14 +54,6 @@ pub(crate) fn bare(url: &str) -> Result<Url, Failure> {
         Url::parse(url).map_err(|error| Failure::Redirect(format!("a URL is not valid: {error}")))?;
     make_bare(&mut url);
     Ok(url)
-}
-
-/// Takes userinfo and fragment away.
-pub(crate) fn make_bare(url: &mut Url) {
-    // These fail only for URLs that cannot have userinfo, which then have none.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.set_fragment(None);
 }
 
 /// Fields that decide which bytes come, how they are framed, or what the connection is for. They are ours.
