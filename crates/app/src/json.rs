@@ -232,6 +232,7 @@ fn decided(host: &str, lanes: u32, why: Why, before: (u32, u64), after: (u32, u6
         Why::Useless => "useless",
         Why::Missed => "missed",
         Why::Fallen => "fallen",
+        Why::Lost => "lost",
     };
     let ((lanes_before, speed_before), (lanes_now, speed_now)) = (before, after);
     Body::Lanes { host: reason(host), lanes, why, lanes_before, speed_before, lanes_now, speed_now }

@@ -40,6 +40,7 @@ fn decided(host: &str, lanes: u32, why: Why, before: (u32, u64), after: (u32, u6
         }
         Why::Missed => format!("{host}: {}, {}: {} wanted again", brings(after), instead(before), are(lanes)),
         Why::Fallen => format!("{host}: {}, less than before: {} tried", brings(after), are(lanes)),
+        Why::Lost => format!("{host}: packets are lost over a long way: {} tried", are(lanes)),
     }
 }
 

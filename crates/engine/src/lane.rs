@@ -4,32 +4,36 @@
 //! hand-over under way at most, so the order within a block is kept; and it never waits for a slab, its rate
 //! or its socket for longer than `hand_over` with unwritten bytes in hand.
 
+mod control;
 #[cfg(test)]
 mod tests;
 
-use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
-use thence_plan::{Ending, Failure, Head, Input, JobId, LaneId, Limits, Take, WantedDigest};
-use tokio::sync::{Notify, mpsc, oneshot};
+use thence_plan::{Ending, Failure, Head, Input, JobId, LaneId, Limits, WantedDigest};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant as Moment, Sleep, sleep, sleep_until};
 
+pub(crate) use control::{Control, Place, Taking};
+
 use crate::decode::Decoder;
-use crate::file::PartFile;
-use crate::http::{Answer, Body, Client, Get};
+use crate::http::{Answer, Body, Client, Get, Losses};
 use crate::pairs::Lately;
 use crate::stream::Stream;
 use crate::sys::DiskError;
-use crate::toll::{Pass, Rate, Rates, Toll};
+use crate::toll::{Pass, Rates, Toll};
 use crate::verify::{self, Digester, Disk};
 use crate::write::{HAND, Handover, OpenBlock, Pool, Slab, Writers, Written};
 
 /// Bytes that are compared at once.
 const COMPARED: usize = 64 << 10;
+
+/// How long a lane that is watched looks for lost packets: what starts slowly has started by then.
+const WATCHED: Duration = Duration::from_secs(5);
 
 /// What lies in a socket is told within this time: the system is asked once.
 const DRAIN: Duration = Duration::from_millis(1);
@@ -51,96 +55,6 @@ pub(crate) struct Shared {
     pub(crate) rates: Rates,
     pub(crate) lately: Arc<Lately>,
     pub(crate) limits: Limits,
-}
-
-/// Where a lane's bytes go.
-#[derive(Clone)]
-pub(crate) enum Place {
-    /// To their offsets in a part.
-    Part { part: Arc<PartFile>, block_size: u32, total: Option<u64> },
-    /// In order to a consumer.
-    Stream(Rc<Stream>),
-}
-
-/// What the planner said after the head.
-pub(crate) struct Taking {
-    pub(crate) take: Take,
-    pub(crate) place: Place,
-    /// Hash state of the block that `take.at` is in.
-    pub(crate) open: OpenBlock,
-}
-
-/// How the driver steers a lane. Both live on one thread.
-pub(crate) struct Control {
-    /// Where to stop; moved by `narrow`.
-    end: Cell<u64>,
-    /// Bytes below this are in slabs or written.
-    begun: Cell<u64>,
-    block_size: Cell<u64>,
-    closing: Cell<bool>,
-    /// The limit of its download.
-    rate: Rc<Rate>,
-    taking: RefCell<Option<Taking>>,
-    /// The block that the lane is inside, and its hash state as far as it is written. Here, so that it outlives
-    /// a lane that ends without a word, or before it heard its own.
-    left: RefCell<Option<(u32, OpenBlock)>>,
-    wake: Notify,
-}
-
-impl Control {
-    pub(crate) fn new(rate: Rc<Rate>) -> Rc<Control> {
-        Rc::new(Control {
-            end: Cell::new(u64::MAX),
-            begun: Cell::new(0),
-            block_size: Cell::new(1),
-            closing: Cell::new(false),
-            rate,
-            taking: RefCell::new(None),
-            left: RefCell::new(None),
-            wake: Notify::new(),
-        })
-    }
-
-    pub(crate) fn take(&self, taking: Taking) {
-        self.end.set(taking.take.end.unwrap_or(u64::MAX));
-        self.begun.set(taking.take.at);
-        if let Place::Part { block_size, .. } = &taking.place {
-            self.block_size.set(u64::from(*block_size));
-            self.reach((taking.take.at / u64::from(*block_size)) as u32, &taking.open);
-        }
-        *self.taking.borrow_mut() = Some(taking);
-        self.wake.notify_one();
-    }
-
-    /// Everything up to `open` in `block` is written.
-    fn reach(&self, block: u32, open: &OpenBlock) {
-        *self.left.borrow_mut() = (open.upto() > 0).then(|| (block, open.clone()));
-    }
-
-    /// The block that the lane stopped in and its hash state, if it stopped inside one.
-    pub(crate) fn left(&self) -> Option<(u32, OpenBlock)> {
-        self.left.take()
-    }
-
-    pub(crate) fn close(&self) {
-        self.closing.set(true);
-        self.wake.notify_one();
-    }
-
-    /// A rate limit is another one: who waits for the old one looks again.
-    pub(crate) fn look_again(&self) {
-        self.wake.notify_one();
-    }
-
-    /// Moves the end to `end`, but never into a block that is begun. Returns the end from now on.
-    pub(crate) fn narrow(&self, end: u64) -> u64 {
-        let size = self.block_size.get();
-        let begun = self.begun.get().div_ceil(size).saturating_mul(size);
-        let end = end.max(begun).min(self.end.get());
-        self.end.set(end);
-        self.wake.notify_one();
-        end
-    }
 }
 
 /// A lane's way to the driver.
@@ -251,6 +165,7 @@ impl Proof {
 enum Event {
     Woken,
     Due,
+    Look,
     Written(Result<Written, DiskError>),
     Granted,
     Readable(Result<(), Failure>),
@@ -289,6 +204,8 @@ struct Reader {
     writing: Option<oneshot::Receiver<Result<Written, DiskError>>>,
     reported: Instant,
     unreported: u64,
+    /// Packets of its connection that are lost, when it looks for them again, and until when.
+    watch: Option<(Losses, Moment, Moment)>,
 }
 
 impl Reader {
@@ -321,6 +238,7 @@ impl Reader {
             writing: None,
             reported: Instant::now(),
             unreported: 0,
+            watch: taking.take.watch.then(|| (Losses::default(), Moment::now(), Moment::now() + WATCHED)),
         }
     }
 
@@ -371,6 +289,7 @@ impl Reader {
             Event::Woken => self.woken(),
             Event::Granted => self.granted = None,
             Event::Due => self.fell_due().await?,
+            Event::Look => self.look(body),
             Event::Written(written) => self.written(written)?,
             Event::Readable(readable) => {
                 readable?;
@@ -457,7 +376,8 @@ impl Reader {
         if idle {
             body.allow(self.allowed);
         }
-        let wait = [self.due, self.granted].into_iter().flatten().min();
+        let look = self.watch.as_ref().map(|&(_, next, _)| next);
+        let wait = [self.due, self.granted, look].into_iter().flatten().min();
         if let Some(wait) = wait
             && timer.deadline() != wait
         {
@@ -476,7 +396,12 @@ impl Reader {
             written = answer(&mut self.writing), if self.writing.is_some() => Event::Written(written),
             () = timer.as_mut(), if wait.is_some() => {
                 let now = Moment::now();
-                if self.granted.is_some_and(|at| at <= now) { Event::Granted } else { Event::Due }
+                let is_past = |at: Option<Moment>| at.is_some_and(|at| at <= now);
+                match (is_past(self.granted), is_past(self.due)) {
+                    (true, _) => Event::Granted,
+                    (_, true) => Event::Due,
+                    _ => Event::Look,
+                }
             }
             came = came, if idle => came,
         }
@@ -688,6 +613,16 @@ impl Reader {
             // The planner was told of a wait that may be over.
             self.held = now;
             self.port.say(Input::Held { lane: self.port.lane, until: now });
+        }
+    }
+
+    /// Looks for lost packets: once they are told, or it has started, no more.
+    fn look(&mut self, body: &Body) {
+        let Some((mut losses, _, until)) = self.watch.take() else { return };
+        if let Some(round_trip) = losses.look(body) {
+            self.port.say(Input::Lost { lane: self.port.lane, round_trip });
+        } else if Moment::now() < until {
+            self.watch = Some((losses, Moment::now() + self.shared.limits.report, until));
         }
     }
 

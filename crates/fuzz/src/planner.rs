@@ -100,6 +100,9 @@ fn any(input: &mut Bytes<'_>, opened: u32) -> Input {
         0 if input.byte().is_multiple_of(4) => Input::Returned(Box::new(held(input))),
         0 => Input::Placed(disk(input)),
         1..=3 => Input::Head { lane, hops: Vec::new(), head: head_of(input) },
+        4 if input.byte() == 0 => {
+            Input::Lost { lane, round_trip: Duration::from_millis(u64::from(input.byte())) }
+        }
         4 => Input::Bytes { lane, at: input.number(), len: input.number() },
         5 => Input::Narrowed { lane, end: input.number() },
         6 | 7 => Input::Ended { lane, result: ended(input) },

@@ -7,11 +7,19 @@
 //! over such a way loses packets, many are tried at once. It knows no ranges, and opens and closes nothing: it says how
 //! many are wanted.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::event::Why;
 use crate::limits::Limits;
+
+/// Who brings this many times as much in two round trips as in the two before starts slowly: four times as much if all went
+/// evenly. Where a queue has filled that holds as much as the way itself, it is not twice as much.
+const STARTS: f64 = 2.5;
+
+/// Reports that are kept of how the first lane starts: some five seconds of them.
+const REPORTS: usize = 256;
 
 /// Windows that are kept: a judgement rests on two, a fall on all.
 const WINDOWS: usize = 4;
@@ -97,6 +105,31 @@ pub(crate) struct Decision {
     pub(crate) after: (u32, f64),
 }
 
+/// What came over the first lane, and when.
+#[derive(Clone, Debug, Default)]
+struct Start(VecDeque<(Instant, u64)>);
+
+impl Start {
+    fn got(&mut self, bytes: u64, now: Instant) {
+        if self.0.len() == REPORTS {
+            self.0.pop_front();
+        }
+        self.0.push_back((now, bytes));
+    }
+
+    /// Who starts slowly brings in two round trips four times what came in the two before; on a full line every one brings
+    /// the same. What is missing has kept all that follows it from coming, so that the last to come was before it.
+    fn grew(&self, round_trip: Duration) -> bool {
+        let Some(&(last, _)) = self.0.back() else { return false };
+        let came = |ages: Range<u32>| {
+            let ages = round_trip * ages.start..round_trip * ages.end;
+            let within = self.0.iter().filter(|&&(at, _)| ages.contains(&(last - at)));
+            within.map(|&(_, bytes)| bytes as f64).sum::<f64>()
+        };
+        came(0..2) > STARTS * came(2..4)
+    }
+}
+
 /// More lanes than before, to be judged.
 #[derive(Clone, Copy, Debug)]
 struct Trial {
@@ -133,6 +166,7 @@ pub(crate) struct Auto {
     setup: Option<(Duration, Duration)>,
     /// Packets were lost while the first lanes started: what others brought while they started, fewer will not bring later.
     lossy: bool,
+    start: Start,
     /// Several lanes begin at once, so many of them yet; until the total grows no more.
     opening: Option<u32>,
 }
@@ -153,6 +187,7 @@ impl Default for Auto {
             best: 0.0,
             setup: None,
             lossy: false,
+            start: Start::default(),
             opening: None,
         }
     }
@@ -177,6 +212,19 @@ impl Auto {
             self.began = self.began.map(|_| now);
         }
         self.told = Some(now);
+        if self.is_untried() {
+            self.start.got(bytes, now);
+        }
+    }
+
+    /// Nothing was tried yet, over a long way: it is worth knowing whether packets are lost.
+    pub(crate) fn is_starting(&self) -> bool {
+        self.is_untried() && self.is_far()
+    }
+
+    /// Nothing was tried yet.
+    fn is_untried(&self) -> bool {
+        self.wanted == 1 && self.trial.is_none() && self.again.is_none()
     }
 
     /// A head came this long after it was asked for.
@@ -188,13 +236,25 @@ impl Auto {
     /// A first lane begins to bring a file of a few MiB: over a long way others begin at once, before it is known whether
     /// they pay.
     pub(crate) fn begin_at_once(&mut self) -> Option<Decision> {
-        let untried = self.wanted == 1 && self.trial.is_none() && self.again.is_none();
-        if !untried || !self.is_far() {
+        if !self.is_starting() {
             return None;
         }
         (self.wanted, self.opening) = (1 + AT_ONCE, Some(AT_ONCE));
         let alone = (1, 0.0);
         Some(Decision { wanted: self.wanted, why: Why::Far, before: alone, after: alone })
+    }
+
+    /// Packets of a lane were lost. If it is the first, over a long way, and had not filled the line, it will be slow for
+    /// long: many are tried before what comes falls.
+    pub(crate) fn lost(&mut self, round_trip: Duration, now: Now, limits: &Limits) -> Option<Decision> {
+        let first = self.is_starting() && now.open == 1;
+        if !first || now.held || !self.start.grew(round_trip) {
+            return None;
+        }
+        self.lossy = true;
+        let decision = self.try_many(1, now, limits, Why::Lost)?;
+        (self.wanted, self.age) = (decision.wanted, 0);
+        Some(decision)
     }
 
     /// Lanes that begin at once: so many yet. They are left alone while the total grows: who ends first takes nothing from
@@ -348,14 +408,14 @@ impl Auto {
         let from = now.serving;
         if self.again.is_none() && from >= self.wanted && self.has_lost() {
             self.lossy = true;
-            return self.try_many(from, now, limits);
+            return self.try_many(from, now, limits, Why::Fallen);
         }
         if self.age < 2 || self.grows(limits) || now.open > now.serving {
             return None;
         }
         if self.mean(2) < FALLEN * self.best && from >= self.wanted {
             self.lossy = false;
-            return self.try_many(from, now, limits);
+            return self.try_many(from, now, limits, Why::Fallen);
         }
         // Fewer than are wanted: there is nothing left for more. More: those that are not wanted have not ended.
         if from != self.wanted || self.again.is_some_and(|at| now.at < at) {
@@ -370,11 +430,11 @@ impl Auto {
     }
 
     /// Less comes than did, or now more, now less: whether lanes lose packets, or have less to share, many more show.
-    fn try_many(&mut self, from: u32, now: Now, limits: &Limits) -> Option<Decision> {
+    fn try_many(&mut self, from: u32, now: Now, limits: &Limits, why: Why) -> Option<Decision> {
         self.rest = REST; // What was learnt is of another time.
         let least = if self.lossy { LOSSY } else { 0 };
         let wanted = room(from.saturating_mul(STEP).max(least), from, now, limits)?;
-        Some(self.try_more(wanted, from, self.mean(2), Why::Fallen))
+        Some(self.try_more(wanted, from, self.mean(2), why))
     }
 
     fn try_more(&mut self, wanted: u32, from: u32, base: f64, why: Why) -> Decision {
@@ -405,7 +465,7 @@ impl Auto {
             return None;
         }
         if settled > 1 && now.open == now.serving && self.mean(2) < FALLEN * base {
-            return self.try_many(reached, now, limits);
+            return self.try_many(reached, now, limits, Why::Fallen);
         }
         let waits = now.open > now.serving || settled < PATIENCE.0 || self.grows(limits);
         if waits && trial.age < PATIENCE.1 {
@@ -423,7 +483,7 @@ impl Auto {
             return Some(Decision { wanted, why: Why::Shared, before, after });
         }
         if reached > from && from == 1 && self.spread() > UNSTEADY {
-            return self.try_many(reached, now, limits);
+            return self.try_many(reached, now, limits, Why::Fallen);
         }
         self.given_up = (reached > from).then_some(after);
         Some(Decision { wanted: from.max(1), why: Why::Useless, before, after })

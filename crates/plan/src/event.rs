@@ -126,6 +126,8 @@ pub enum Why {
     Missed,
     /// Less comes than did: many more are tried.
     Fallen,
+    /// The first lane lost packets while it still started: many more are tried.
+    Lost,
 }
 
 /// How far a job is.

@@ -123,6 +123,25 @@ impl Hosts {
         }
     }
 
+    /// Its first lane begins, over a long way.
+    pub(crate) fn is_starting(&self, host: &str) -> bool {
+        self.0.get(host).is_some_and(|host| host.open == 1 && host.auto.is_starting())
+    }
+
+    /// Packets of one of its lanes were lost.
+    pub(crate) fn lost(
+        &mut self,
+        host: &str,
+        round_trip: Duration,
+        (held, left): (bool, f64),
+        now: Instant,
+        limits: &Limits,
+    ) -> Option<Decision> {
+        let host = self.0.get_mut(host)?;
+        let now = Now { at: now, serving: host.serving, open: host.open, limit: host.limit, held, left };
+        host.auto.lost(round_trip, now, limits)
+    }
+
     /// Whether it is time to try another number of lanes, or to judge those that were tried.
     /// `held`: a rate limit of ours keeps some of them waiting; `left`: bytes that are yet to come.
     pub(crate) fn look(

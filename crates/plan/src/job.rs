@@ -183,6 +183,7 @@ impl Job {
             Input::Returned(held) => self.on_returned(*held, turn),
             Input::Head { lane, hops, head } => self.on_head(lane, &hops, &head, turn),
             Input::Bytes { lane, at, len } => self.on_bytes(lane, at, len, turn),
+            Input::Lost { lane, round_trip } => self.on_lost(lane, round_trip, turn),
             Input::Held { lane, until } => self.on_held(lane, until),
             Input::Reached { lane } => self.on_reached(lane, turn),
             Input::Narrowed { lane, end } => self.on_narrowed(lane, end, turn),
@@ -483,7 +484,8 @@ impl Job {
         let end = (lane.due != u64::MAX).then_some(lane.due);
         let at = if lane.purpose == Purpose::Prove { lane.end } else { lane.start };
         let Answer { from, compare, codings, digest, .. } = answer;
-        let take = Take { from, at, compare, end, codings, digest };
+        let watch = self.spec.lanes.is_none() && turn.hosts.is_starting(&lane.host);
+        let take = Take { from, at, compare, end, codings, digest, watch };
         turn.say(Action::Take(id, take));
         if let Some(lane) = self.lanes.get(&id) {
             self.begin_at_once(lane, turn);

@@ -82,7 +82,8 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// A range after the first is cut to about this much of its lane's rate. Default 30 s.
     pub range_time: Duration,
-    /// Both halves of a cut are worth at least this many times the cost of the cut. Default 4.
+    /// Both halves of a cut are worth at least this many times the cost of the cut. Default 1: a cut that brings what it costs
+    /// costs nothing.
     pub cut_worth: u32,
     /// Entries of a directory read to find a journal by its source URL. Default 10,000: 4 KiB of each, 40 MB in all.
     pub directory_entries: usize,

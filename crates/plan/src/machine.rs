@@ -18,7 +18,7 @@
 //! - `Narrow` is a question; `Narrowed{end}` answers with the first block not begun (or the lane's old
 //!   end). Only from there may the range be given away.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::digest::WantedDigest;
 use crate::event::{Error, Event};
@@ -68,6 +68,8 @@ pub struct Take {
     /// What the whole content of the message hashes to, codings included. A lane that has read all of it, and
     /// finds another digest, ends with [`Failure::Content`] (R50).
     pub digest: Option<WantedDigest>,
+    /// Say `Lost` while it starts.
+    pub watch: bool,
 }
 
 /// How a lane ended well.
@@ -124,6 +126,14 @@ pub enum Input {
         at: u64,
         /// How many since the last such input.
         len: u64,
+    },
+    /// Packets came out of order on a lane's connection: one before them was lost on the way. Said once, by a lane that was to
+    /// watch for it, if the system can tell.
+    Lost {
+        /// The lane.
+        lane: LaneId,
+        /// The shortest round trip of its connection.
+        round_trip: Duration,
     },
     /// A rate limit of ours keeps a lane from reading: its source is fast enough. Said again while it lasts.
     Held {

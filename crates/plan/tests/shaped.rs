@@ -55,7 +55,25 @@ fn a_short_file_over_a_long_way_waits_for_nothing() {
 fn loss_is_answered_with_many_lanes() {
     let lossy = Net { loss: 0.001, ..net(25.0 * MB, 0.1) };
     let outcome = auto(&[lossy], 100.0);
-    assert!(ratio(&outcome, 100.0, 25.0, 0.1) < 1.43);
+    assert!(ratio(&outcome, 100.0, 25.0, 0.1) < 1.30);
+    let (when, lanes, why, _) = outcome.decisions[0];
+    assert!(when < 1.0 && (lanes, why) == (32, Why::Lost), "before what comes falls");
+}
+
+#[test]
+fn who_said_how_many_lanes_gets_no_more_where_packets_are_lost() {
+    let lossy = Net { loss: 0.001, ..net(25.0 * MB, 0.1) };
+    let outcome = fetch(vec![lossy], 100.0 * MB, Some(1));
+    assert!(outcome.most == 1 && outcome.decisions.is_empty());
+}
+
+#[test]
+fn what_a_full_line_loses_asks_for_no_more_lanes() {
+    let way = net(25.0 * MB, 0.1);
+    for queue in [1.0, 1.5, 3.0] {
+        let outcome = auto(&[Net { queue: way.queue * queue, ..way.clone() }], 60.0);
+        assert!(outcome.lost > 0 && outcome.connections == 1);
+    }
 }
 
 #[test]

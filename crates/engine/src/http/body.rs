@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::connection::Connection;
 use super::deadline::Stall;
+use super::dial::Arrivals;
 use super::fault;
 use super::pipe::Pipe;
 use super::pool::{Key, Pool};
@@ -206,6 +207,12 @@ impl Body {
     /// HTTP/2 share their socket, so that only what each got is known.
     pub(crate) fn wire(&self) -> u64 {
         if self.connection.is_http2() { self.read } else { self.connection.read() - self.read }
+    }
+
+    /// How packets come, of a body that is read without the library.
+    pub(super) fn arrivals(&self) -> Option<Arrivals> {
+        let Content::Pipe { stream, .. } = &self.content else { return None };
+        stream.wire().arrivals()
     }
 
     /// So many bytes may be read until more are allowed; `u64::MAX` for any number.

@@ -193,6 +193,17 @@ impl Meter {
     }
 }
 
+/// What the system tells of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrivals {
+    /// Bytes that were read.
+    pub(super) read: u64,
+    /// Packets that came out of order.
+    pub(super) astray: u32,
+    /// The shortest round trip.
+    pub(super) round_trip: Duration,
+}
+
 /// A TCP connection with its meter.
 pub(super) struct Wire {
     tcp: TcpStream,
@@ -213,6 +224,28 @@ impl Wire {
     /// Bytes read so far.
     pub(super) fn read(&self) -> u64 {
         self.meter.read()
+    }
+
+    /// How packets come, if the system tells (since Linux 5.4).
+    #[cfg(target_os = "linux")]
+    #[allow(unsafe_code, reason = "nothing that we use wraps this option")]
+    pub(super) fn arrivals(&self) -> Option<Arrivals> {
+        let mut info = std::mem::MaybeUninit::<libc::tcp_info>::zeroed();
+        let mut len = size_of_val(&info) as libc::socklen_t;
+        // SAFETY: the socket is open as long as `self` is, and the kernel writes no more than `len` bytes, which `info` has.
+        let told = unsafe {
+            let into = info.as_mut_ptr().cast();
+            libc::getsockopt(self.tcp.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, into, &raw mut len)
+        };
+        // SAFETY: it is made of numbers, which are all zero where the kernel wrote none.
+        let info = unsafe { info.assume_init() };
+        let round_trip = Duration::from_micros(u64::from(info.tcpi_min_rtt));
+        (told == 0).then(|| Arrivals { read: self.read(), astray: info.tcpi_rcv_ooopack, round_trip })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn arrivals(&self) -> Option<Arrivals> {
+        None
     }
 
     /// Fewer bytes than so many are no arrival, unless they are the last or the socket can hold no more. If more than
@@ -344,6 +377,19 @@ mod tests {
         let winner = winner.await.map_err(|error| error.kind());
         let dialled = dialled.lock().unwrap().clone();
         (winner, began.elapsed().as_millis(), dialled)
+    }
+
+    /// Where nothing is lost: of losses, the bench's links have some.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_system_tells_how_packets_come() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let (limits, port) = (Limits::default(), listener.local_addr().unwrap().port());
+        let mut wire = dial("127.0.0.1", port, &limits, Deadline::after(limits.connect)).await.ok().unwrap();
+        std::io::Write::write_all(&mut listener.accept().unwrap().0, b"here").unwrap();
+        tokio::io::AsyncReadExt::read_exact(&mut wire, &mut [0; 4]).await.unwrap();
+        let Arrivals { read, astray, round_trip } = wire.arrivals().unwrap();
+        assert!((read, astray) == (4, 0) && !round_trip.is_zero() && round_trip < limits.connect);
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,6 +10,7 @@ mod connection;
 mod deadline;
 mod dial;
 mod fault;
+mod losses;
 mod pipe;
 mod pool;
 mod proxy;
@@ -24,4 +25,5 @@ mod wake;
 
 pub(crate) use body::Body;
 pub(crate) use client::{Answer, Client, USER_AGENT};
+pub(crate) use losses::Losses;
 pub(crate) use request::{Get, bare, check_headers};

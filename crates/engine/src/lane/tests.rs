@@ -5,6 +5,7 @@ use std::io::{IoSlice, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 
+use thence_plan::Take;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::task::{LocalSet, spawn_local, yield_now};
@@ -12,6 +13,7 @@ use tokio::task::{LocalSet, spawn_local, yield_now};
 use crate::file::place;
 use crate::file::tests::{BLOCK, dir, draft};
 use crate::http::tests::{client, get};
+use crate::toll::Rate;
 
 /// Or the next lane would begin inside a block with the hash state of its start, which a writer refuses.
 #[tokio::test]
@@ -20,7 +22,8 @@ async fn a_lane_closed_before_it_heard_its_word_leaves_the_state_it_was_given() 
     let part = place(&draft(dir.path())).unwrap().part;
     open.update(b"five!");
     let at = 2 * u64::from(BLOCK) + 5;
-    let take = Take { from: at, at, compare: false, end: None, codings: Vec::new(), digest: None };
+    let take =
+        Take { from: at, at, compare: false, end: None, codings: Vec::new(), digest: None, watch: false };
     let place = Place::Part { part, block_size: BLOCK, total: None };
     control.take(Taking { take, place, open });
     control.close();
@@ -74,7 +77,15 @@ impl Scene {
         let mut open = OpenBlock::new();
         open.update(&vec![0; at]);
         let compare = at > 0;
-        let take = Take { from: 0, at: at as u64, compare, end: None, codings: Vec::new(), digest: None };
+        let take = Take {
+            from: 0,
+            at: at as u64,
+            compare,
+            end: None,
+            codings: Vec::new(),
+            digest: None,
+            watch: false,
+        };
         let place = Place::Part { part, block_size: BLOCK, total: Some(1 << 20) };
         self.control.take(Taking { take, place, open });
     }

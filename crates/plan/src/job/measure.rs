@@ -1,6 +1,7 @@
 //! How fast lanes are, how many there may be, and how much each is given at a time.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use super::{Job, Turn};
 use crate::auto::Decision;
@@ -93,6 +94,18 @@ impl Job {
                 self.send_off(&host, decision.before.0.abs_diff(decision.after.0), turn);
             }
             turn.tell(told(host, decision));
+        }
+    }
+
+    /// Packets of a lane were lost: its host may need many.
+    pub(super) fn on_lost(&mut self, id: LaneId, round_trip: Duration, turn: &mut Turn<'_>) {
+        let Some(lane) = self.lanes.get(&id).filter(|lane| lane.is_reading()) else { return };
+        if self.spec.lanes.is_some() || self.may_have(turn.limits) == 1 {
+            return;
+        }
+        let known = (lane.is_held(turn.now, turn.limits), self.left() as f64);
+        if let Some(decision) = turn.hosts.lost(&lane.host, round_trip, known, turn.now, turn.limits) {
+            turn.tell(told(lane.host.clone(), decision));
         }
     }
 

@@ -56,6 +56,8 @@ pub(super) struct Outcome {
     pub(super) refused: usize,
     /// Body bytes read over the size of the file.
     pub(super) wire: f64,
+    /// Lanes that told of lost packets.
+    pub(super) lost: usize,
     /// Most lanes that read at once.
     pub(super) most: usize,
     /// Lanes that read, on average.
@@ -70,6 +72,9 @@ struct Lane {
     number: usize,
     cwnd: f64,
     slow_start: bool,
+    /// When what follows the first lost packet is there.
+    missed: f64,
+    told: bool,
     lost: f64,
     take: Option<Take>,
     at: f64,
@@ -95,6 +100,7 @@ pub(super) struct World {
     opened: Vec<usize>,
     refused: usize,
     wire: f64,
+    lost: usize,
     most: usize,
     sum: (f64, f64),
     decisions: Vec<Decision>,
@@ -124,6 +130,7 @@ pub(super) fn fetch(nets: Vec<Net>, size: f64, lanes: Option<u32>) -> Outcome {
         opened,
         refused: 0,
         wire: 0.0,
+        lost: 0,
         most: 0,
         sum: (0.0, 0.0),
         decisions: Vec::new(),
@@ -141,6 +148,7 @@ pub(super) fn fetch(nets: Vec<Net>, size: f64, lanes: Option<u32>) -> Outcome {
         connections: world.opened.iter().sum(),
         refused: world.refused,
         wire: world.wire / size,
+        lost: world.lost,
         most: world.most,
         mean: world.sum.0 / world.sum.1.max(1.0),
         decisions: world.decisions,
@@ -241,6 +249,8 @@ impl World {
             number,
             cwnd,
             slow_start: true,
+            missed: f64::MAX,
+            told: false,
             lost: 0.0,
             take: None,
             at: asked.0 as f64,
@@ -332,6 +342,7 @@ impl World {
             // One loss a round trip is all that a sender takes notice of.
             if chance < bytes / MSS * net.loss + crowded && self.now >= lane.lost + trip {
                 lane.lost = self.now;
+                lane.missed = lane.missed.min(self.now + waiting.min(net.queue) / net.link);
                 lane.cwnd = (lane.cwnd / 2.0).max(2.0 * MSS);
                 lane.slow_start = false;
             }
@@ -360,6 +371,7 @@ impl World {
                 self.tell(Input::Bytes { lane: id, at, len });
             }
         }
+        self.tell_loss(id);
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         if over || now >= lane.handed + 0.2 {
             lane.handed = now;
@@ -371,6 +383,21 @@ impl World {
             self.tell(Input::Reached { lane: id });
         } else {
             self.end(id, Ending::Range);
+        }
+    }
+
+    /// What follows a lost packet is there: that one is missed.
+    fn tell_loss(&mut self, id: LaneId) {
+        let Some(lane) =
+            self.lanes.get_mut(&id).filter(|l| !l.told && l.take.as_ref().is_some_and(|take| take.watch))
+        else {
+            return;
+        };
+        if self.now >= lane.missed {
+            lane.told = true;
+            self.lost += 1;
+            let round_trip = Duration::from_secs_f64(self.nets[lane.host].round_trip);
+            self.tell(Input::Lost { lane: id, round_trip });
         }
     }
 

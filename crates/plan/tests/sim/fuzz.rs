@@ -66,6 +66,7 @@ fn input(now: Instant, dice: &mut Dice, world: &mut Scenario, asks: &[Ask]) -> I
         0 if dice.percent(20) => Input::Returned(Box::new(held(dice, &world.sites[0].url()))),
         0 => Input::Placed(if dice.percent(90) { Ok(()) } else { Err(failure(dice)) }),
         1..=5 => head(dice, world, lane, asks),
+        6 if dice.percent(20) => Input::Lost { lane, round_trip: Duration::from_millis(dice.below(1_000)) },
         6 => Input::Bytes { lane, at: number(dice), len: number(dice) },
         7 if dice.percent(20) => Input::Held { lane, until: now + Duration::from_millis(dice.below(10_000)) },
         7 => Input::Narrowed { lane, end: number(dice) },
