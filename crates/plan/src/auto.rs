@@ -18,6 +18,10 @@ use crate::limits::Limits;
 /// evenly. Where a queue has filled that holds as much as the way itself, it is not twice as much.
 const STARTS: f64 = 2.5;
 
+/// Over a way with a longer round trip than this lost packets are taken for those of a full queue: the ways of the earth are
+/// shorter, and in a queue that others keep full each lane more is one that waits.
+const ROUND_TRIP: Duration = Duration::from_millis(250);
+
 /// Reports that are kept of how the first lane starts: some five seconds of them.
 const REPORTS: usize = 256;
 
@@ -248,7 +252,7 @@ impl Auto {
     /// long: many are tried before what comes falls.
     pub(crate) fn lost(&mut self, round_trip: Duration, now: Now, limits: &Limits) -> Option<Decision> {
         let first = self.is_starting() && now.open == 1;
-        if !first || now.held || !self.start.grew(round_trip) {
+        if !first || now.held || round_trip > ROUND_TRIP || !self.start.grew(round_trip) {
             return None;
         }
         self.lossy = true;
@@ -475,7 +479,7 @@ impl Auto {
         self.put_off(now.at, limits);
         let rate = self.mean(WINDOWS);
         let after = (reached, rate);
-        if reached > from && (self.lossy || gain(rate) >= NOISE) {
+        if reached > from && gain(rate) >= NOISE {
             // They share what there is: as many as bring it, and some to spare.
             self.best = rate;
             let enough = (f64::from(from.max(1)) * (1.0 + gain(rate)) * 1.5).ceil() as u32;

@@ -67,6 +67,13 @@ fn who_said_how_many_lanes_gets_no_more_where_packets_are_lost() {
     assert!(outcome.most == 1 && outcome.decisions.is_empty());
 }
 
+/// In a queue that is always full everybody waits as long, and loses packets.
+#[test]
+fn packets_that_are_lost_over_a_longer_way_than_there_is_ask_for_no_more_lanes_at_once() {
+    let outcome = auto(&[Net { loss: 0.001, ..net(25.0 * MB, 0.3) }], 100.0);
+    assert!(outcome.lost > 0 && outcome.decisions.iter().all(|decision| decision.2 != Why::Lost));
+}
+
 #[test]
 fn what_a_full_line_loses_asks_for_no_more_lanes() {
     let way = net(25.0 * MB, 0.1);
