@@ -25,9 +25,33 @@ pub(crate) fn content_digest(head: &Head) -> Option<WantedDigest> {
     digest(head, "content-digest")
 }
 
-/// `Repr-Digest`: of the whole selected representation, content codings included; also on a 206.
+/// `Repr-Digest`: of the whole selected representation, content codings included; also on a 206. Where a server sends
+/// none, `Digest`, which older ones send of the same (RFC 3230).
 pub(crate) fn repr_digest(head: &Head) -> Option<WantedDigest> {
-    digest(head, "repr-digest")
+    digest(head, "repr-digest").or_else(|| instance_digest(head))
+}
+
+/// `Digest: SHA-256=BASE64,MD5=BASE64`.
+fn instance_digest(head: &Head) -> Option<WantedDigest> {
+    let sent = || head.values("digest").flat_map(|line| line.split(|&byte| byte == b','));
+    let named = |entry: &[u8], algorithm: &str| {
+        let at = entry.iter().position(|&byte| byte == b'=')?;
+        let (name, value) = (entry[..at].trim_ascii(), &entry[at + 1..]);
+        name.eq_ignore_ascii_case(algorithm.as_bytes()).then(|| value.trim_ascii().to_vec())
+    };
+    PROOFS.iter().find_map(|&(algorithm, len)| {
+        let value = sent().find_map(|entry| named(entry, algorithm))?;
+        base64(&value, len).map(|bytes| WantedDigest { algorithm: algorithm.to_owned(), bytes })
+    })
+}
+
+/// Bytes of that number, as a structured field writes them between colons.
+fn base64(text: &[u8], len: usize) -> Option<Vec<u8>> {
+    let item: Item = Parser::new(&[b":", text, b":"].concat()).parse().ok()?;
+    match item.bare_item {
+        BareItem::ByteSequence(bytes) if bytes.len() == len && item.params.is_empty() => Some(bytes),
+        _ => None,
+    }
 }
 
 fn digest(head: &Head, field: &str) -> Option<WantedDigest> {
@@ -50,8 +74,25 @@ mod tests {
     const ZEROS: &str = "sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:";
 
     fn read(lines: &[&str]) -> Option<WantedDigest> {
-        let fields = lines.iter().map(|v| ("repr-digest".to_owned(), v.as_bytes().to_vec())).collect();
+        read_of(&lines.iter().map(|line| ("repr-digest", *line)).collect::<Vec<_>>())
+    }
+
+    fn read_of(fields: &[(&str, &str)]) -> Option<WantedDigest> {
+        let fields = fields.iter().map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec())).collect();
         repr_digest(&Head { status: 206, version: HttpVersion::Http11, fields, received: 0 })
+    }
+
+    #[test]
+    fn r50_what_older_servers_send_of_the_whole_counts_where_there_is_no_repr_digest() {
+        let base = format!("{}=", "A".repeat(43));
+        let ones = format!("{}ERE=", "ERER".repeat(10));
+        let zeros = Some(WantedDigest { algorithm: "sha-256".into(), bytes: vec![0; 32] });
+        let md5 = "MD5=AAAAAAAAAAAAAAAAAAAAAA==";
+        assert_eq!(read_of(&[("digest", &format!("{md5}, SHA-256={base}"))]), zeros);
+        assert_eq!(read_of(&[("digest", md5), ("digest", &format!("sha-256={base}"))]), zeros);
+        assert_eq!(read_of(&[("digest", &format!("sha-256={ones}")), ("repr-digest", ZEROS)]), zeros);
+        assert_eq!(read_of(&[("digest", md5)]), None);
+        assert_eq!(read_of(&[("digest", &format!("sha-256={base}; q=1"))]), None);
     }
 
     #[test]
