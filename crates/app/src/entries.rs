@@ -158,19 +158,19 @@ pub(crate) enum Given {
     /// Bytes a second.
     Limit(Option<u64>),
     Exists(thence::Exists),
+    RemoteTime(bool),
     User(String),
     Password(Secret),
 }
 
 /// Options of aria2 that say nothing here, or what we do anyway; lists and sessions are full of them.
-const IDLE: [&str; 9] = [
+const IDLE: [&str; 8] = [
     "gid",
     "continue",
     "always-resume",
     "file-allocation",
     "check-integrity",
     "conditional-get",
-    "remote-time",
     "realtime-chunk-checksum",
     "stream-piece-selector",
 ];
@@ -240,6 +240,7 @@ fn given(name: &str, value: &str, base: &Path) -> Result<Option<Given>, Trouble>
             "false" => Given::Exists(thence::Exists::Error),
             _ => return Ok(None),
         },
+        "remote-time" => Given::RemoteTime(value == "true"),
         "http-user" => Given::User(value.to_owned()),
         "http-passwd" => Given::Password(value.into()),
         "max-download-limit" | "limit-rate" => {
@@ -343,6 +344,7 @@ impl Given {
             Given::Lanes(lanes) => request.lanes = Some(lanes),
             Given::Limit(rate) => request.limit_rate = rate,
             Given::Exists(exists) => request.exists = exists,
+            Given::RemoteTime(remote) => request.remote_time = remote,
             Given::User(name) => {
                 let password = request.user.take().map_or_else(|| Secret::from(""), |(_, password)| password);
                 request.user = Some((name, password));

@@ -28,7 +28,7 @@ const USAGE: &str = "\
 thence [OPTIONS] URL|PART...
        thence [OPTIONS] -i LIST
        thence status [PATH]
-       thence verify PART|FILE [--checksum ALGO:HEX]";
+       thence verify PART|FILE [--checksum ALGO:HEX|FILE]";
 
 /// Fetches files over HTTP and never starts over.
 #[derive(Parser)]
@@ -70,9 +70,14 @@ pub(crate) struct Said {
     #[arg(long, value_name = "HOW")]
     pub(crate) exists: Option<String>,
 
-    /// The whole file must have this digest: sha-256, sha-512, sha-1, md5 or blake3
-    #[arg(long, value_name = "ALGO:HEX")]
+    /// The whole file must have this digest (sha-256, sha-512, sha-1, md5, blake3), or the one that a file of checksums
+    /// gives it; auto: look for one beside it
+    #[arg(long, value_name = "ALGO:HEX|FILE|URL|auto")]
     pub(crate) checksum: Option<String>,
+
+    /// Give the finished file the time of the server's Last-Modified
+    #[arg(short = 'R', long)]
+    pub(crate) remote_time: bool,
 
     /// Take no file whose end or whose joins nothing proves
     #[arg(long)]
@@ -89,6 +94,14 @@ pub(crate) struct Said {
     /// A request field; sent to the origins named on the command line and no others
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     pub(crate) header: Vec<Secret>,
+
+    /// A request field for one host, also where redirects lead there; over https, unless HOST is written http://HOST
+    #[arg(long, num_args = 2, value_names = ["HOST", "NAME: VALUE"])]
+    pub(crate) header_for: Vec<Secret>,
+
+    /// Send `Authorization: Bearer` with the token in a file or in an environment variable, where -H fields go
+    #[arg(long, value_name = "file:PATH|env:NAME")]
+    pub(crate) bearer: Option<String>,
 
     /// Keep this -H field in the journal, so that a resume need not repeat it
     #[arg(long, value_name = "NAME")]
@@ -109,6 +122,14 @@ pub(crate) struct Said {
     /// Proxy to use, or none [default: http_proxy, https_proxy, all_proxy, no_proxy of the environment]
     #[arg(long, value_name = "URL|none")]
     pub(crate) proxy: Option<Secret>,
+
+    /// Addresses of a name at a port, which is then not looked up; IPv6 in brackets
+    #[arg(long, value_name = "HOST:PORT:ADDR[,ADDR]")]
+    pub(crate) resolve: Vec<String>,
+
+    /// Connect from this address of ours, or through this network interface
+    #[arg(long, value_name = "ADDR|NAME")]
+    pub(crate) interface: Option<String>,
 
     /// Trust the authorities of this PEM file instead of the system's
     #[arg(long, value_name = "FILE")]
@@ -176,8 +197,8 @@ pub(crate) enum Verb {
         /// A part or a finished file
         #[arg(value_name = "PART|FILE")]
         path: PathBuf,
-        /// Check the whole file against this digest
-        #[arg(long, value_name = "ALGO:HEX")]
+        /// Check the whole file against this digest, or the one that a file of checksums gives it
+        #[arg(long, value_name = "ALGO:HEX|FILE")]
         checksum: Option<String>,
     },
 }

@@ -12,8 +12,9 @@ use crate::list::{self, Origin, Wanted};
 use crate::login::Passwords;
 use crate::meant::{Get, Place, Talk};
 use crate::printable::{printable, url};
+use crate::proof::Proof;
 use crate::report::Report;
-use crate::sys;
+use crate::{sums, sys};
 
 /// What `$THENCE_HURRY` divides every default duration by: the test suites run at 1/30. Times given as options stay
 /// as they were given.
@@ -44,7 +45,7 @@ pub(crate) fn run(mut get: Get, talk: Talk, mode: u32) -> Result<Code, Trouble> 
         requests.push(request);
     }
     let engine = Engine::new(get.options).map_err(|error| Trouble::from(&error))?;
-    let ended = wait(&engine, requests, get.together, &mut report, stream)?;
+    let ended = wait(&engine, requests, (get.checksum, get.together), &mut report, stream)?;
     if ended.leave {
         // Everything is at rest, or had its time. The engine's threads hold nothing that a kill would not leave.
         std::process::exit(i32::from(ended.code as u8));
@@ -54,16 +55,23 @@ pub(crate) fn run(mut get: Get, talk: Talk, mode: u32) -> Result<Code, Trouble> 
 
 fn wait(
     engine: &Engine,
-    requests: Vec<Result<Request, Trouble>>,
-    together: Option<u32>,
+    mut requests: Vec<Result<Request, Trouble>>,
+    (checksum, together): (Option<Proof>, Option<u32>),
     report: &mut Report,
     stream: Option<Stream>,
 ) -> Result<Ended, Trouble> {
     let fault = |why: io::Error| Trouble::new(Code::Unknown, "", why.to_string(), "");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fault)?;
     LocalSet::new().block_on(&runtime, async {
-        let stops = sys::Stops::new().map_err(fault)?;
+        let mut stops = sys::Stops::new().map_err(fault)?;
         sys::outlive_file_limits().map_err(fault)?;
+        if let Some(proof) = checksum {
+            tokio::select! {
+                biased;
+                () = stops.next() => return Ok(Ended { code: Code::Unfinished, leave: true }),
+                () = sums::settle(engine, proof, &mut requests, report) => {}
+            }
+        }
         Ok(drive(engine, requests, together, report, stream, stops).await)
     })
 }
@@ -112,12 +120,12 @@ pub(crate) fn request(
         .retain(|(kept, _)| !get.headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(kept)));
     request.headers.extend(get.headers.iter().cloned());
     request.keep_headers.extend(get.keep_headers.iter().cloned());
-    request.checksum = get.checksum.clone().or(request.checksum);
     request.exists = get.exists.unwrap_or(request.exists);
     request.lanes = get.lanes;
     request.strict = get.strict;
     request.trust_overlap = get.trust_overlap;
     request.raw = get.raw;
+    request.remote_time = get.remote_time;
     request.mode = mode;
     Ok(request)
 }

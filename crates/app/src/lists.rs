@@ -22,6 +22,7 @@ use crate::login::Passwords;
 use crate::meant::{Get, Listed, Place, Talk};
 use crate::printable::printable;
 use crate::progress::Count;
+use crate::sums::{self, Sums};
 use crate::sys;
 use crate::tally::Tally;
 
@@ -56,6 +57,18 @@ pub(crate) fn run(mut get: Get, listed: &Listed, talk: Talk, mode: u32) -> Resul
     }
     let together = together(listed, &limits, &mut tally);
     let engine = Engine::new(std::mem::take(&mut get.options)).map_err(|error| Trouble::from(&error))?;
+    let fault = |why: io::Error| Trouble::new(Code::Unknown, &name, why.to_string(), "");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fault)?;
+    let (stops, sums) = runtime.block_on(async {
+        let mut stops = sys::Stops::new().map_err(fault)?;
+        let sums = tokio::select! {
+            biased;
+            () = stops.next() => None,
+            sums = sums::of_list(&engine, get.checksum.take()) => Some(sums?),
+        };
+        Ok::<_, Trouble>((stops, sums))
+    })?;
+    let Some(sums) = sums else { std::process::exit(i32::from(Code::Unfinished as u8)) };
     let (feed, list) = engine.list(together);
     let shared = Arc::new(Shared::default());
     let (bad, spoilt) = mpsc::channel(CHUNK);
@@ -66,19 +79,17 @@ pub(crate) fn run(mut get: Get, listed: &Listed, talk: Talk, mode: u32) -> Resul
         base,
         held: books.ledger.as_ref().map(Ledger::held).unwrap_or_default(),
         shared: shared.clone(),
+        sums,
         feed,
         bad,
     };
-    let fault = |why: io::Error| Trouble::new(Code::Unknown, &name, why.to_string(), "");
     std::thread::Builder::new()
         .name("thence-list".into())
         .spawn(move || reader.read(input, limits.list_entry))
         .map_err(fault)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fault)?;
     let (count, first, stopped, trouble) = (Count::default(), None, None, None);
     let run = Run { list, spoilt, shared, books, tally, count, first, stopped, trouble };
     let (code, leave) = runtime.block_on(async {
-        let stops = sys::Stops::new().map_err(fault)?;
         sys::outlive_file_limits().map_err(fault)?;
         Ok::<_, Trouble>(run.go(stops).await)
     })?;
@@ -196,6 +207,8 @@ struct Reader {
     base: PathBuf,
     held: Held,
     shared: Arc<Shared>,
+    /// What says which digest each entry must have that says nothing itself.
+    sums: Option<Sums>,
     feed: Feed,
     bad: mpsc::Sender<(Raw, Trouble)>,
 }
@@ -253,6 +266,9 @@ impl Reader {
         let mut below = Vec::new();
         for option in entry.options {
             option.apply(&mut request, &mut below);
+        }
+        if let (Some(sums), None) = (&self.sums, &request.checksum) {
+            request.checksum = Some(sums.digest(&request)?);
         }
         Ok(Item { line: raw.line, request, below })
     }

@@ -14,9 +14,11 @@ mod meant;
 mod netrc;
 mod printable;
 mod progress;
+mod proof;
 mod report;
 mod say;
 mod status;
+mod sums;
 mod sys;
 mod tally;
 mod values;
@@ -55,7 +57,7 @@ fn run(act: Act, talk: Talk, mode: u32) -> Result<Code, Trouble> {
         Act::Get(get) => get::run(*get, talk, mode),
         Act::List(get, listed) => lists::run(*get, &listed, talk, mode),
         Act::Status(path) => status::run(&path, talk),
-        Act::Verify(path, want) => verify::run(&path, want.as_ref(), talk),
+        Act::Verify(path, want) => verify::run(&path, want, talk),
     }
 }
 

@@ -4,12 +4,13 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use thence::{Checksum, Exists, Limits, Options, Secret};
+use thence::{Exists, Limits, Options, Secret};
 
 use crate::exit::Trouble;
 use crate::flags::{Said, Verb, Words};
 use crate::list::{self, Origin, Wanted};
 use crate::login::User;
+use crate::proof::{Proof, proof};
 use crate::sys;
 use crate::values;
 
@@ -27,7 +28,7 @@ pub(crate) enum Act {
     Get(Box<Get>),
     List(Box<Get>, Listed),
     Status(PathBuf),
-    Verify(PathBuf, Option<Checksum>),
+    Verify(PathBuf, Option<Proof>),
 }
 
 /// How much is said, and in which form.
@@ -82,10 +83,11 @@ pub(crate) struct Get {
     pub(crate) headers: Vec<(String, Secret)>,
     pub(crate) keep_headers: Vec<String>,
     pub(crate) user: Option<User>,
-    pub(crate) checksum: Option<Checksum>,
+    pub(crate) checksum: Option<Proof>,
     pub(crate) strict: bool,
     pub(crate) trust_overlap: bool,
     pub(crate) raw: bool,
+    pub(crate) remote_time: bool,
     /// `None` when nothing was said: then a part goes on as it was begun.
     pub(crate) exists: Option<Exists>,
     /// Downloads at once, if that was said.
@@ -102,13 +104,13 @@ pub(crate) fn meant(words: Words, limits: Limits) -> Result<Meant, Trouble> {
     let act = match said.verb.take() {
         Some(Verb::Status { path }) => Act::Status(path),
         Some(Verb::Verify { path, checksum }) => {
-            Act::Verify(path, checksum.as_deref().map(values::checksum).transpose()?)
+            Act::Verify(path, checksum.as_deref().map(proof).transpose()?)
         }
         None if said.input.is_some() => {
             let get = get(&said, Vec::new(), limits)?;
             let path = said.input.take().filter(|path| path.as_os_str() != "-");
             let listed = Listed { path, ledger: said.ledger.take(), together: get.together };
-            alone(&urls, &mirrors, &said)?;
+            alone(&urls, &mirrors, &said, get.checksum.as_ref())?;
             Act::List(Box::new(get), listed)
         }
         None => {
@@ -125,7 +127,8 @@ fn get(said: &Said, wanted: Vec<Wanted>, limits: Limits) -> Result<Get, Trouble>
         return Err(Trouble::usage("", "there is no URL to fetch", "write thence URL, or see thence --help"));
     }
     let place = place(said)?;
-    agree(said, &wanted, &place)?;
+    let checksum = said.checksum.as_deref().map(proof).transpose()?;
+    agree(said, &wanted, &place, checksum.as_ref())?;
     let lanes = match said.lanes.as_str() {
         "auto" => None,
         count => Some(values::count("-x", count, 1)?),
@@ -134,16 +137,20 @@ fn get(said: &Said, wanted: Vec<Wanted>, limits: Limits) -> Result<Get, Trouble>
     if let Some(referer) = &said.referer {
         headers.push(("Referer".into(), Secret::from(values::field("--referer", referer)?)));
     }
+    if let Some(bearer) = &said.bearer {
+        headers.push(("Authorization".into(), values::bearer(bearer)?));
+    }
     Ok(Get {
         wanted,
         lanes,
         keep_headers: keep_headers(said, &headers)?,
         headers,
         user: said.user.as_ref().map(values::user).transpose()?,
-        checksum: said.checksum.as_deref().map(values::checksum).transpose()?,
+        checksum,
         strict: said.strict,
         trust_overlap: said.trust_overlap,
         raw: said.raw,
+        remote_time: said.remote_time,
         exists: exists(said, &place)?,
         together: together(said)?,
         options: options(said, limits)?,
@@ -164,6 +171,7 @@ fn alone(
     urls: &[list::Placed<OsString>],
     mirrors: &[list::Placed<Secret>],
     said: &Said,
+    checksum: Option<&Proof>,
 ) -> Result<(), Trouble> {
     let in_list = "write it into the list, below its URL";
     if !urls.is_empty() || !mirrors.is_empty() {
@@ -172,7 +180,7 @@ fn alone(
     if said.out.is_some() {
         return Err(Trouble::usage("-o", "names one file, and a list has many", in_list));
     }
-    if said.checksum.is_some() {
+    if matches!(checksum, Some(Proof::Digest(_) | Proof::Beside)) {
         return Err(Trouble::usage("--checksum", "is of one file, and a list has many", in_list));
     }
     Ok(())
@@ -223,10 +231,13 @@ fn options(said: &Said, mut limits: Limits) -> Result<Options, Trouble> {
     Ok(Options {
         limits,
         proxy: said.proxy.as_ref().map(values::proxy).transpose()?.unwrap_or_default(),
+        resolve: said.resolve.iter().map(|text| values::pin(text)).collect::<Result<_, _>>()?,
+        interface: said.interface.as_deref().map(values::interface).transpose()?,
         cacert: said.cacert.as_deref().map(cacert).transpose()?,
         insecure: said.insecure,
         limit_rate: rate("--limit-rate", limit_rate)?,
         limit_host: rate("--limit-host", limit_host)?,
+        origin_fields: said.header_for.chunks(2).map(values::origin_field).collect::<Result<_, _>>()?,
         user_agent: agent,
     })
 }
@@ -272,13 +283,13 @@ fn place(said: &Said) -> Result<Place, Trouble> {
 }
 
 /// Options that only make sense together, or not together.
-fn agree(said: &Said, wanted: &[Wanted], place: &Place) -> Result<(), Trouble> {
+fn agree(said: &Said, wanted: &[Wanted], place: &Place, checksum: Option<&Proof>) -> Result<(), Trouble> {
     let parts = wanted.iter().filter(|w| matches!(w.origin, Origin::Part(_))).count();
     let one = "give each URL a command of its own";
     if wanted.len() > 1 && said.out.is_some() {
         return Err(Trouble::usage("-o", "names one file, and there are several URLs", "use -d, or one URL"));
     }
-    if wanted.len() > 1 && said.checksum.is_some() {
+    if wanted.len() > 1 && matches!(checksum, Some(Proof::Digest(_))) {
         return Err(Trouble::usage("--checksum", "is of one file, and there are several URLs", one));
     }
     if parts > 0 && (said.out.is_some() || said.dir.is_some()) {

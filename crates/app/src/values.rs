@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use thence::{Checksum, Exists, ExposeSecret, Proxy, Secret};
+use thence::{Checksum, Exists, ExposeSecret, Interface, OriginField, Pinned, Proxy, Secret};
 
 use crate::exit::Trouble;
 use crate::login::User;
@@ -156,6 +156,83 @@ pub(crate) fn proxy(given: &Secret) -> Result<Proxy, Trouble> {
     Ok(Proxy::Url(full.into()))
 }
 
+/// `HOST 'NAME: VALUE'`, in two words.
+pub(crate) fn origin_field(words: &[Secret]) -> Result<OriginField, Trouble> {
+    let [host, field] = words else {
+        return Err(Trouble::usage(
+            "--header-for",
+            "wants a host and a field",
+            "write --header-for HOST 'Name: value'",
+        ));
+    };
+    let text = host.expose_secret();
+    let url = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+    let bare = |url: &url::Url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.path() == "/"
+            && url.query().is_none()
+            && url.username().is_empty()
+    };
+    let Some(url) = url::Url::parse(&url).ok().filter(|url| url.has_host() && bare(url)) else {
+        return Err(Trouble::usage("--header-for", "names no host", "write HOST, HOST:PORT or http://HOST"));
+    };
+    let (name, value) = header(field)?;
+    Ok(OriginField { origin: url.into(), name, value })
+}
+
+/// The value of `Authorization` with the token that a file or an environment variable holds.
+pub(crate) fn bearer(place: &str) -> Result<Secret, Trouble> {
+    let wrong = |what: &str| Trouble::usage("--bearer", what, "write --bearer file:PATH or env:NAME");
+    let token = match place.split_once(':') {
+        Some(("file", path)) => {
+            std::fs::read_to_string(path).map_err(|why| wrong(&format!("{path}: {why}")))?
+        }
+        Some(("env", name)) => std::env::var(name).map_err(|_| wrong(&format!("${name} is not set")))?,
+        _ => return Err(wrong("is neither a file nor a variable")),
+    };
+    let token = token.trim();
+    if token.is_empty() || token.contains(char::is_whitespace) || has_control(token) {
+        return Err(wrong("has no token in it"));
+    }
+    Ok(Secret::from(format!("Bearer {token}")))
+}
+
+/// `HOST:PORT:ADDR[,ADDR]`, as curl has it.
+pub(crate) fn pin(text: &str) -> Result<Pinned, Trouble> {
+    let wrong = |what: &str| {
+        let what = format!("{text}: {what}");
+        Err(Trouble::usage("--resolve", what, "write for example --resolve example.org:443:192.0.2.1"))
+    };
+    let mut parts = text.splitn(3, ':');
+    let (host, port, addresses) = (parts.next(), parts.next(), parts.next());
+    let Some(addresses) = addresses else { return wrong("is not HOST:PORT:ADDR") };
+    // As URLs have it: lower case, and names of other scripts in their ASCII form.
+    let url = url::Url::parse(&format!("http://{}/", host.unwrap_or_default())).ok();
+    let Some(host) = url.as_ref().and_then(url::Url::host_str) else { return wrong("has no name of a host") };
+    let Some(port) = port.and_then(|port| port.parse().ok()).filter(|port| *port > 0) else {
+        return wrong("has no port");
+    };
+    let address = |text: &str| text.trim_matches(['[', ']']).parse().ok();
+    match addresses.split(',').map(address).collect() {
+        Some(addresses) => Ok(Pinned { host: host.to_owned(), port, addresses }),
+        None => wrong("has something that is no address"),
+    }
+}
+
+/// An address of this machine, or the name of an interface.
+pub(crate) fn interface(text: &str) -> Result<Interface, Trouble> {
+    if let Ok(address) = text.parse() {
+        return Ok(Interface::Address(address));
+    }
+    // What Linux takes for one.
+    let named =
+        (1..16).contains(&text.len()) && !text.contains(['/', '\0']) && !text.contains(char::is_whitespace);
+    if named {
+        return Ok(Interface::Device(text.to_owned()));
+    }
+    Err(Trouble::usage("--interface", "is neither an address nor the name of an interface", "see ip address"))
+}
+
 /// `rename`, `error`, `skip` or `overwrite`.
 pub(crate) fn exists(text: &str) -> Result<Exists, Trouble> {
     match text {
@@ -182,6 +259,58 @@ mod tests {
         for text in ["", "K", "-1", "+1", "1.5M", "1 M", "1KK", "99999999999999T", "18446744073709551616"] {
             assert!(size("-", text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_field_for_a_host_is_for_its_origin_over_tls_unless_it_says_otherwise() {
+        let of = |host: &str| origin_field(&[host, "X-Key: a"].map(Secret::from)).map(|field| field.origin);
+        assert_eq!(of("Example.org"), Ok("https://example.org/".into()));
+        assert_eq!(of("example.org:8443"), Ok("https://example.org:8443/".into()));
+        assert_eq!(of("http://example.org"), Ok("http://example.org/".into()));
+        for host in ["", "a b", "ftp://h", "https://h/path", "h?q", "u@h"] {
+            assert!(of(host).is_err(), "{host}");
+        }
+        assert!(origin_field(&["h", "no colon"].map(Secret::from)).is_err());
+    }
+
+    #[test]
+    fn log_01_a_token_is_read_from_where_it_is_kept_and_never_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        let told = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            bearer(&format!("file:{}", path.display())).map(|value| value.expose_secret().to_owned())
+        };
+        assert_eq!(told("SECRET\n"), Ok("Bearer SECRET".into()));
+        for text in ["", "\n", "SECRET OTHER", "SECRET\u{7}"] {
+            let trouble = told(text).unwrap_err().to_string();
+            assert!(!trouble.contains("SECRET"), "{trouble}");
+        }
+        let text = ["token", "env:THENCE_NO_SUCH", "file:/no/such"]
+            .map(|place| bearer(place).unwrap_err().code as u8);
+        assert_eq!(text, [28; 3]);
+    }
+
+    #[test]
+    fn a_name_is_pinned_at_its_port_to_addresses_of_both_kinds() {
+        let pinned = pin("Example.ORG:443:192.0.2.1,[::1]").unwrap();
+        assert_eq!((pinned.host.as_str(), pinned.port), ("example.org", 443));
+        assert_eq!(
+            pinned.addresses,
+            ["192.0.2.1".parse::<std::net::IpAddr>().unwrap(), "::1".parse().unwrap()]
+        );
+        for text in
+            ["", "a", "a:1", "a:1:", "a:0:1.1.1.1", "a:x:1.1.1.1", ":1:1.1.1.1", "a:1:b", "a:1:1.1.1.1,"]
+        {
+            assert!(pin(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_interface_is_an_address_or_a_name() {
+        assert_eq!(interface("::1"), Ok(Interface::Address("::1".parse().unwrap())));
+        assert_eq!(interface("eth0"), Ok(Interface::Device("eth0".into())));
+        assert!(["", "a b", "a/b", "a-name-too-long-"].iter().all(|text| interface(text).is_err()));
     }
 
     #[test]

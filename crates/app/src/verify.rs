@@ -2,22 +2,32 @@
 
 use std::path::Path;
 
-use thence::{Checksum, VerifyReport};
+use thence::VerifyReport;
 
 use crate::exit::{Code, Trouble};
 use crate::meant::Talk;
 use crate::printable::printable;
 use crate::progress::bytes;
+use crate::proof::Proof;
 use crate::status::found;
-use crate::{json, say};
+use crate::{json, say, sums};
 
 /// Damaged ranges that are listed; the others are counted.
 const LISTED: usize = 10;
 
 /// Checks `path`. Success means that something was compared and all of it was right.
-pub(crate) fn run(path: &Path, want: Option<&Checksum>, talk: Talk) -> Result<Code, Trouble> {
+pub(crate) fn run(path: &Path, want: Option<Proof>, talk: Talk) -> Result<Code, Trouble> {
     found(path)?;
-    let report = thence::verify(path, want).map_err(|error| Trouble::from(&error))?;
+    let want = match want {
+        None => None,
+        Some(Proof::Digest(digest)) => Some(digest),
+        Some(Proof::File(sums)) => Some(sums::of_file(&sums, path)?),
+        Some(Proof::Url(_) | Proof::Beside) => {
+            let what = "of verify is a digest, or a file of checksums that is here";
+            return Err(Trouble::usage("--checksum", what, "fetch the file of checksums first"));
+        }
+    };
+    let report = thence::verify(path, want.as_ref()).map_err(|error| Trouble::from(&error))?;
     if talk.json {
         // Whoever read has enough; the code still says what was found.
         drop(say::out(&json::checked(&report)));

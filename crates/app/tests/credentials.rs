@@ -97,6 +97,36 @@ fn crd_03_given_fields_stay_at_their_origin() {
 }
 
 #[test]
+fn crd_03_a_field_for_a_host_goes_to_its_origin_wherever_the_chain_leads_and_nowhere_else() {
+    let (scene, other) = elsewhere();
+    scene.run(&["--header-for", &other.url(""), "X-Api-Key: SECRET"]).whole();
+    assert!(scene.requests().iter().all(|request| request.header("x-api-key").is_none()));
+    let asked = other.requests();
+    assert!(!asked.is_empty() && asked.iter().all(|request| request.header("x-api-key") == Some("SECRET")));
+    // A host without a scheme is one over TLS: in the clear it gets nothing.
+    let (scene, other) = elsewhere();
+    let host = format!("127.0.0.1:{}", other.port());
+    scene.run(&["--header-for", &host, "X-Api-Key: SECRET"]).whole();
+    got_nothing(&other);
+    // It takes the place of what -H gives to all.
+    let scene = Scene::new();
+    let own = scene.origin.url("");
+    scene.run(&["-H", "X-Api-Key: all", "--header-for", &own, "X-Api-Key: mine"]).whole();
+    assert!(scene.requests().iter().all(|request| request.header("x-api-key") == Some("mine")));
+    scene.run(&["--header-for", &own, "Range: bytes=0-1"]).code(28);
+}
+
+#[test]
+fn crd_03_a_token_stays_at_its_origin() {
+    let (scene, other) = elsewhere();
+    let scene = scene.env("TOKEN", "SECRET");
+    scene.run(&["--bearer", "env:TOKEN"]).whole();
+    got_nothing(&other);
+    let first = &scene.requests()[0];
+    assert_eq!(first.header("authorization"), Some("Bearer SECRET"));
+}
+
+#[test]
 fn crd_05_netrc_is_for_the_host_that_is_asked() {
     let (scene, other) = elsewhere();
     let netrc = scene.home().join(".netrc");

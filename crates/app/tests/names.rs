@@ -270,3 +270,26 @@ fn pth_16_a_directory_exchanged_for_a_link_gets_nothing() {
         assert_eq!(fs::read(victim.join("file.bin.part")).unwrap(), b"mine");
     }
 }
+
+#[test]
+fn a_file_has_the_time_of_its_publication_or_the_servers_if_that_is_asked_for() {
+    let then = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    let time = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
+    let scene = Scene::new();
+    scene.file.change(|served| served.modified = Some(then));
+    let file = scene.path("file.bin");
+    scene.run(&[]).whole();
+    assert!(time(&file) > then + std::time::Duration::from_secs(1_000_000));
+    fs::remove_file(&file).unwrap();
+    scene.run(&["-R"]).whole();
+    assert_eq!(time(&file), then);
+    scene.run(&["-R"]).code(0);
+    scene.run(&[]).says("already complete").code(0);
+    // Small files of a list go another way; there the option can be said of each.
+    let scene = Scene::of(thence_origin::Served::new(thence_origin::files::content(1, 1_000)));
+    scene.file.change(|served| served.modified = Some(then));
+    let list = scene.home().join("list");
+    fs::write(&list, format!("{}\n  remote-time=true\n", scene.url())).unwrap();
+    scene.run_bare(&["-i", list.to_str().unwrap()]).code(0);
+    assert_eq!(time(&scene.path("file.bin")), then);
+}

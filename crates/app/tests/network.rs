@@ -207,3 +207,39 @@ fn net_05_one_good_address_of_sixteen() {
 fn net_05_a_black_hole_of_the_sixth_version() {
     looked_up("net_05_a_black_hole_of_the_sixth_version", Said::Empty, 0, Said::Addresses(1, 1, true));
 }
+
+#[test]
+fn a_name_that_is_given_an_address_is_not_looked_up() {
+    let scene = Scene::new();
+    let port = scene.origin.port();
+    let url = format!("http://thence.invalid:{port}/file.bin");
+    scene
+        .run_bare(&["--proxy", "none", "--resolve", &format!("thence.invalid:{port}:127.0.0.1"), &url])
+        .whole();
+    let host = format!("thence.invalid:{port}");
+    assert!(scene.requests().iter().all(|request| request.header("host") == Some(host.as_str())));
+    // One that does not answer is passed over.
+    let scene = Scene::new();
+    let port = scene.origin.port();
+    let pin = format!("thence.invalid:{port}:127.0.0.3,127.0.0.1");
+    scene
+        .run_bare(&["--proxy", "none", "--resolve", &pin, &format!("http://thence.invalid:{port}/file.bin")])
+        .whole();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn connections_leave_where_they_are_told_to() {
+    let scene = Scene::new();
+    scene.run(&["--interface", "lo"]).whole();
+    let scene = Scene::new();
+    scene.run(&["--interface", "no-such-if", "--retry", "0"]).refused(6).says("No such device");
+    // Whoever listens sees where they come from.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/file.bin", listener.local_addr().unwrap());
+    let running = scene.start_bare(&["--interface", "127.0.0.9", "--retry", "0", &url]);
+    let (peer, from) = listener.accept().unwrap();
+    assert_eq!(from.ip().to_string(), "127.0.0.9");
+    drop((peer, listener));
+    running.end().refused(6);
+}

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use thence_plan::{DiskFault, Exists, Identity, Limits, WantedDigest};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -48,6 +48,8 @@ pub(crate) struct Whole {
     pub(crate) url: String,
     pub(crate) identity: Identity,
     pub(crate) mode: u32,
+    /// The time that it is to have, if not that of its writing.
+    pub(crate) mtime: Option<SystemTime>,
     pub(crate) exists: Exists,
     /// What it takes of `room`, until it has its name.
     pub(crate) room: Option<OwnedSemaphorePermit>,
@@ -199,10 +201,11 @@ fn write(mut whole: Whole, limits: &Limits) -> Result<Written, Box<End>> {
     let dressed = sys::write_at(&file, 0, &mut [IoSlice::new(&bytes)]).and_then(|()| {
         let facts = sys::facts(&file)?;
         // The umask or the directory left other bits.
-        if facts.mode != whole.mode & 0o7777 {
-            sys::dress(&file, whole.mode, None)?;
+        if facts.mode == whole.mode & 0o7777 && whole.mtime.is_none() {
+            return Ok(facts);
         }
-        Ok(facts)
+        sys::dress(&file, whole.mode, whole.mtime)?;
+        sys::facts(&file)
     });
     match dressed {
         Ok(facts) => {
@@ -361,7 +364,7 @@ fn by_part(whole: &Whole, limits: &Limits) -> Result<Done, DiskError> {
         &Finish {
             total,
             mode: whole.mode,
-            mtime: None,
+            mtime: whole.mtime,
             url: whole.url.clone(),
             identity: whole.identity.clone(),
             digest: whole.digest.clone(),

@@ -1,5 +1,6 @@
 //! What a caller may choose. Every bound stands in [`Limits`]; everything else here.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use thence_plan::{Exists, Limits, WantedDigest};
@@ -22,6 +23,37 @@ pub enum Proxy {
     Url(Secret),
 }
 
+/// A request field for one origin, whoever leads there: also a redirect, and also another origin's file.
+#[derive(Clone, Debug)]
+pub struct OriginField {
+    /// Scheme, host and port: `https://example.org`, `http://127.0.0.1:8080`.
+    pub origin: String,
+    /// The field's name.
+    pub name: String,
+    /// Its value.
+    pub value: Secret,
+}
+
+/// Addresses that a name has, whatever is found elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pinned {
+    /// The name, as URLs have it.
+    pub host: String,
+    /// The port at which it has them.
+    pub port: u16,
+    /// At least one; at most 16 are tried.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// Where connections leave this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Interface {
+    /// From this address of ours; names then have only addresses of its family.
+    Address(IpAddr),
+    /// Through the interface of this name. Linux only: elsewhere connecting fails.
+    Device(String),
+}
+
 /// Choices for all downloads of an [`Engine`](crate::Engine).
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -29,6 +61,10 @@ pub struct Options {
     pub limits: Limits,
     /// The proxy.
     pub proxy: Proxy,
+    /// Names that are not looked up, those of proxies included.
+    pub resolve: Vec<Pinned>,
+    /// Where connections leave this machine; `None`: where the system sends them.
+    pub interface: Option<Interface>,
     /// PEM file of certificate authorities, used instead of the system's.
     pub cacert: Option<PathBuf>,
     /// Accept any certificate. Taints the journal (R63).
@@ -38,6 +74,8 @@ pub struct Options {
     pub limit_rate: Option<u64>,
     /// The same for each host (scheme, name, port), over all downloads.
     pub limit_host: Option<u64>,
+    /// Fields for origins that are not those of the URLs; there they take the place of the request's own.
+    pub origin_fields: Vec<OriginField>,
     /// `User-Agent` of every request; `None`: `thence/VERSION`.
     pub user_agent: Option<String>,
 }
@@ -81,6 +119,8 @@ pub struct Request {
     pub limit_rate: Option<u64>,
     /// What to do when the final name is taken.
     pub exists: Exists,
+    /// Give the finished file the time of `Last-Modified`, if the server tells one.
+    pub remote_time: bool,
     /// Mode of the finished file; part and journal are always 0600.
     pub mode: u32,
 }
@@ -101,6 +141,7 @@ impl Request {
             raw: false,
             limit_rate: None,
             exists: Exists::default(),
+            remote_time: false,
             mode: 0o644,
         }
     }

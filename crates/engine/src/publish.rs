@@ -8,7 +8,7 @@ mod tests;
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use thence_plan::{DiskFault, Exists, Identity, Limits, Record, WantedDigest};
 
@@ -61,6 +61,11 @@ enum Step {
     Rename,
     SyncDirectory,
     Clear,
+}
+
+/// When what was fetched was last changed, by its server's word.
+pub(crate) fn changed_at(identity: &Identity) -> Option<SystemTime> {
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(identity.modified_at()?))
 }
 
 /// The sequence, in the one order that is safe: the bytes are durable before the journal says `Whole`, that

@@ -95,6 +95,7 @@ async fn begin(
     let mut aim = Aim {
         dir: None,
         exists: request.exists,
+        remote_time: request.remote_time,
         mode: request.mode,
         checksum: request.checksum.clone(),
         kept,

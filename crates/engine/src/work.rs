@@ -35,6 +35,7 @@ pub(crate) struct Aim {
     /// Of a file; a stream has none.
     pub(crate) dir: Option<Dir>,
     pub(crate) exists: Exists,
+    pub(crate) remote_time: bool,
     pub(crate) mode: u32,
     pub(crate) checksum: Option<Checksum>,
     /// Headers whose values go to the journal, and those of which only a hash does.

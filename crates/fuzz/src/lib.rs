@@ -12,6 +12,7 @@ mod journal;
 mod names;
 mod netrc;
 mod planner;
+mod sums;
 #[path = "../../app/src/sys.rs"]
 #[allow(dead_code, unused_imports, reason = "the command uses the rest")]
 mod sys;
@@ -27,6 +28,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("names", names::names),
     ("redirect", names::redirect),
     ("netrc", netrc::netrc),
+    ("sums", sums::sums),
     ("planner", planner::planner),
     ("journal", journal::journal),
     ("resume", journal::resume),

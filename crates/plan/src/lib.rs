@@ -30,6 +30,7 @@ mod retry;
 mod run;
 mod small;
 mod source;
+mod sums;
 
 pub use crowd::Crowd;
 pub use date::http_date;
@@ -52,3 +53,4 @@ pub use response::{Asked, Coding, Verdict, judge};
 pub use retry::{Advice, advise};
 pub use run::Run;
 pub use small::{SMALL_ASKED, Small, refuses, small};
+pub use sums::{Sums, SumsFault, path_of, sums_beside};

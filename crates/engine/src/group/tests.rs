@@ -17,6 +17,7 @@ pub(crate) fn whole(dir: &Dir, line: u64, name: &str, bytes: &[u8]) -> Whole {
         bytes: bytes.to_vec(),
         url: format!("{URL}{name}"),
         identity: Identity { total: Some(bytes.len() as u64), ..Identity::default() },
+        mtime: None,
         mode: 0o644,
         exists: Exists::Rename,
         room: None,

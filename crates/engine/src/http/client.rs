@@ -15,11 +15,12 @@ use url::Url;
 use super::body::{Body, Framing, Home};
 use super::connection::{Connection, Interim, field_size};
 use super::deadline::Deadline;
+use super::dial::Dialer;
 use super::fault;
 use super::pipe::Pipe;
 use super::pool::{Key, Pool};
 use super::proxy::{Proxies, Route, wants_credentials};
-use super::request::{Get, Way, bare, build};
+use super::request::{Get, OriginValue, Way, bare, build, for_origins};
 use super::shared::{Entrance, Trunks};
 use super::target::Target;
 use super::tls::{Offer, Shaken, Tls};
@@ -49,7 +50,9 @@ pub(crate) struct Client(Arc<Shared>);
 struct Shared {
     limits: Limits,
     user_agent: HeaderValue,
+    origin_fields: Vec<OriginValue>,
     proxies: Proxies,
+    dialer: Dialer,
     tls: Tls,
     pool: Pool,
     trunks: Trunks,
@@ -71,7 +74,9 @@ impl Client {
         let unsendable = |_| Error::Option("the user agent holds a control character".into());
         Ok(Client(Arc::new(Shared {
             user_agent: HeaderValue::try_from(user_agent).map_err(unsendable)?,
+            origin_fields: for_origins(&options.origin_fields)?,
             proxies: Proxies::new(&options.proxy)?,
+            dialer: Dialer::new(options),
             tls: Tls::new(options.cacert.clone(), options.insecure),
             pool: Pool::new(options.limits.keep_alive),
             trunks: Trunks::default(),
@@ -139,7 +144,7 @@ impl Shared {
         };
         let deadline = Deadline::after(self.limits.connect);
         let trust = deadline.within(Phase::Tls, self.tls.config());
-        let (wire, config) = try_join!(route.open(&key.target, &self.limits, deadline), trust)?;
+        let (wire, config) = try_join!(route.open(&key.target, &self.dialer, &self.limits, deadline), trust)?;
         let meter = wire.meter();
         let shaken = deadline.within(Phase::Tls, config.shake(wire, &key.target, Offer::Either)).await?;
         match shaken {
@@ -173,6 +178,7 @@ impl Shared {
             forwards: route.forwards(&key.target),
             trusted: chain.trusted,
             http2: connection.is_http2(),
+            origin_fields: &self.origin_fields,
             user_agent: &self.user_agent,
         };
         let request = build(get, &way)?;
@@ -200,7 +206,7 @@ impl Shared {
     async fn connect(&self, key: &Key, route: &Route) -> Result<Connection, Failure> {
         let deadline = Deadline::after(self.limits.connect);
         if !key.target.https {
-            let wire = route.open(&key.target, &self.limits, deadline).await?;
+            let wire = route.open(&key.target, &self.dialer, &self.limits, deadline).await?;
             let meter = wire.meter();
             return Connection::http1(Pipe::Plain(wire), meter, &self.limits).await;
         }
@@ -229,7 +235,7 @@ impl Shared {
         offer: Offer,
     ) -> Result<Option<Connection>, Failure> {
         let trust = deadline.within(Phase::Tls, self.tls.config());
-        let (wire, config) = try_join!(route.open(&key.target, &self.limits, deadline), trust)?;
+        let (wire, config) = try_join!(route.open(&key.target, &self.dialer, &self.limits, deadline), trust)?;
         let meter = wire.meter();
         let shaking = async {
             Ok(match config.shake(wire, &key.target, offer).await? {

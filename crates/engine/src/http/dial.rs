@@ -4,53 +4,123 @@
 //! when the one before has failed or timed out, and it knows no bound on their number. A black hole among 16
 //! addresses must not cost the whole connect time (NET-05), so the race is our own.
 
+use std::collections::HashMap;
 use std::io::{Error as IoError, ErrorKind, Result as IoResult};
 use std::net::{SocketAddr, UdpSocket};
 #[cfg(target_os = "linux")]
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use thence_plan::{Failure, Limits, Phase};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::deadline::Deadline;
+use crate::options::{Interface, Options, Pinned};
 
 /// Addresses of one name that are tried (R70).
 const ADDRESSES: usize = 16;
 
-/// Connects to `name:port`.
-pub(super) async fn dial(
-    name: &str,
-    port: u16,
-    limits: &Limits,
-    deadline: Deadline,
-) -> Result<Wire, Failure> {
-    let found = deadline.within(Phase::Resolve, resolve(name, port)).await;
-    let addresses = found.map_err(|failure| if has_route() { failure } else { offline(name, port) })?;
-    let racing = async {
-        let tcp = race(addresses, limits.happy_eyeballs, TcpStream::connect).await;
-        tcp.map_err(|error| refused(name, port, &error))
-    };
-    let tcp = deadline.within(Phase::Connect, racing).await?;
-    prepare(&tcp, limits).map_err(|error| Failure::Connect(format!("{name}:{port}: {error}")))?;
-    Ok(Wire { tcp, meter: Arc::default() })
+/// Addresses that are remembered as of no use, and for how long.
+const USELESS: usize = 1_024;
+const WHILE: Duration = Duration::from_secs(60);
+
+/// Connects to names.
+pub(super) struct Dialer {
+    pins: Vec<Pinned>,
+    interface: Option<Interface>,
+    limits: Limits,
+    /// Addresses that did not answer, or late, while another of the same name did, and when.
+    useless: Mutex<HashMap<SocketAddr, Instant>>,
 }
 
-/// The addresses of a name in the order they are tried. The lookup runs on a blocking thread and cannot be
-/// called off: after a timeout it ends by the resolver's own limits.
-pub(super) async fn resolve(name: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
-    match lookup_host((name, port)).await {
-        Ok(found) => Ok(interleave(found.collect())),
-        Err(error) => Err(Failure::Resolve(format!("{name}: {error}"))),
+impl Dialer {
+    pub(super) fn new(options: &Options) -> Dialer {
+        Dialer {
+            pins: options.resolve.clone(),
+            interface: options.interface.clone(),
+            limits: options.limits.clone(),
+            useless: Mutex::default(),
+        }
     }
+
+    /// Connects to `name:port`.
+    pub(super) async fn dial(&self, name: &str, port: u16, deadline: Deadline) -> Result<Wire, Failure> {
+        let found = deadline.within(Phase::Resolve, self.resolve(name, port)).await;
+        let addresses = found.map_err(|failure| if has_route() { failure } else { offline(name, port) })?;
+        let from = self.interface.clone();
+        let dialled = addresses.clone();
+        let racing = async {
+            let connect = move |address| {
+                let connecting = connect(address, from.clone());
+                async move { connecting.await.map(|tcp| (address, tcp)) }
+            };
+            let won = race(dialled, self.limits.happy_eyeballs, connect).await;
+            won.map_err(|error| refused(name, port, &error))
+        };
+        let (address, tcp) = deadline.within(Phase::Connect, racing).await?;
+        self.remember(&addresses, address);
+        prepare(&tcp, &self.limits).map_err(|error| Failure::Connect(format!("{name}:{port}: {error}")))?;
+        Ok(Wire { tcp, meter: Arc::default() })
+    }
+
+    /// The addresses of a name in the order they are tried. The lookup runs on a blocking thread and cannot be
+    /// called off: after a timeout it ends by the resolver's own limits.
+    pub(super) async fn resolve(&self, name: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
+        let pin = self.pins.iter().find(|pin| pin.port == port && pin.host.eq_ignore_ascii_case(name));
+        let mut found: Vec<SocketAddr> = match pin {
+            Some(pin) => pin.addresses.iter().map(|&address| SocketAddr::new(address, port)).collect(),
+            None => match lookup_host((name, port)).await {
+                Ok(found) => found.collect(),
+                Err(error) => return Err(Failure::Resolve(format!("{name}: {error}"))),
+            },
+        };
+        if let Some(Interface::Address(own)) = self.interface {
+            found.retain(|address| address.is_ipv4() == own.is_ipv4());
+        }
+        Ok(self.ordered(interleave(found)))
+    }
+
+    /// Those that were of no use lately come last: each would cost a step again.
+    fn ordered(&self, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+        let useless = self.useless.lock().unwrap_or_else(PoisonError::into_inner);
+        let lately = |address: &SocketAddr| useless.get(address).is_some_and(|at| at.elapsed() < WHILE);
+        addresses.sort_by_key(lately);
+        addresses
+    }
+
+    /// Those that were tried before the one that answered were of no use.
+    fn remember(&self, tried: &[SocketAddr], answered: SocketAddr) {
+        let mut useless = self.useless.lock().unwrap_or_else(PoisonError::into_inner);
+        if useless.len() > USELESS {
+            useless.clear();
+        }
+        let now = Instant::now();
+        useless
+            .extend(tried.iter().take_while(|&&address| address != answered).map(|&address| (address, now)));
+        useless.remove(&answered);
+    }
+}
+
+/// A connection, from an address or interface of ours if one is to be used.
+async fn connect(to: SocketAddr, from: Option<Interface>) -> IoResult<TcpStream> {
+    let Some(from) = from else { return TcpStream::connect(to).await };
+    let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    match from {
+        Interface::Address(own) => socket.bind(SocketAddr::new(own, 0))?,
+        #[cfg(target_os = "linux")]
+        Interface::Device(name) => socket.bind_device(Some(name.as_bytes()))?,
+        #[cfg(not(target_os = "linux"))]
+        Interface::Device(_) => return Err(ErrorKind::Unsupported.into()),
+    }
+    socket.connect(to).await
 }
 
 /// Alternates the families, the resolver's first choice first, so that a dead family delays by one step only.
@@ -316,11 +386,6 @@ impl AsyncWrite for Wire {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-    use std::sync::{Arc, Mutex};
-
-    use tokio::time::Instant;
-
     use super::*;
 
     const STEP: Duration = Duration::from_millis(250);
@@ -341,6 +406,35 @@ mod tests {
         assert_eq!(order.len(), ADDRESSES);
         assert_eq!(order.iter().filter(|address| address.is_ipv4()).count(), ADDRESSES / 2);
         assert!(interleave(Vec::new()).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn addresses_of_no_use_are_tried_last_for_a_while() {
+        let dialer = Dialer::new(&Options::default());
+        let all = ["1.1.1.1:1", "[::1]:1", "2.2.2.2:1"].map(address);
+        dialer.remember(&all, all[1]);
+        assert_eq!(dialer.ordered(all.to_vec()), [all[1], all[2], all[0]]);
+        dialer.remember(&[all[1], all[2], all[0]], all[0]);
+        assert_eq!(dialer.ordered(all.to_vec()), [all[0], all[1], all[2]], "what answers is of use again");
+        sleep(WHILE).await;
+        assert_eq!(dialer.ordered(all.to_vec()), all);
+    }
+
+    #[tokio::test]
+    async fn a_pinned_name_is_looked_up_nowhere_and_an_address_of_ours_chooses_the_family() {
+        let pin = |host: &str, text: &str| Pinned {
+            host: host.into(),
+            port: 80,
+            addresses: text.split(',').map(|a| a.parse().unwrap()).collect(),
+        };
+        let resolve = vec![pin("a.invalid", "1.1.1.1,::1"), pin("b.invalid", "::1")];
+        let mut options = Options { resolve, ..Options::default() };
+        let found = |dialer: Dialer, name: &'static str| async move { dialer.resolve(name, 80).await.ok() };
+        let both = found(Dialer::new(&options), "A.invalid").await;
+        assert_eq!(both, Some(["1.1.1.1:80", "[::1]:80"].map(address).to_vec()));
+        options.interface = Some(Interface::Address("127.0.0.1".parse().unwrap()));
+        assert_eq!(found(Dialer::new(&options), "a.invalid").await, Some(vec![address("1.1.1.1:80")]));
+        assert_eq!(found(Dialer::new(&options), "b.invalid").await, Some(Vec::new()));
     }
 
     /// How each of the addresses 10.0.0.0, 10.0.0.1, ... answers.
@@ -385,7 +479,8 @@ mod tests {
     async fn the_system_tells_how_packets_come() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let (limits, port) = (Limits::default(), listener.local_addr().unwrap().port());
-        let mut wire = dial("127.0.0.1", port, &limits, Deadline::after(limits.connect)).await.ok().unwrap();
+        let dialer = Dialer::new(&Options::default());
+        let mut wire = dialer.dial("127.0.0.1", port, Deadline::after(limits.connect)).await.ok().unwrap();
         std::io::Write::write_all(&mut listener.accept().unwrap().0, b"here").unwrap();
         tokio::io::AsyncReadExt::read_exact(&mut wire, &mut [0; 4]).await.unwrap();
         let Arrivals { read, astray, round_trip } = wire.arrivals().unwrap();

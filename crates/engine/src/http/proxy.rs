@@ -19,7 +19,7 @@ use tower_service::Service;
 
 use super::connection::http1_builder;
 use super::deadline::Deadline;
-use super::dial::{Wire, dial, resolve};
+use super::dial::{Dialer, Wire};
 use super::fault;
 use super::target::Target;
 use crate::error::Error;
@@ -121,19 +121,20 @@ impl Route {
     pub(super) async fn open(
         &self,
         target: &Target,
+        dialer: &Dialer,
         limits: &Limits,
         deadline: Deadline,
     ) -> Result<Wire, Failure> {
         let hop = match self {
-            Route::Direct => return dial(&target.name(), target.port, limits, deadline).await,
+            Route::Direct => return dialer.dial(&target.name(), target.port, deadline).await,
             Route::Through(hop) => hop,
         };
-        let wire =
-            dial(&hop.host, hop.port, limits, deadline).await.map_err(|failure| hop.unreachable(failure))?;
+        let dialled = dialer.dial(&hop.host, hop.port, deadline).await;
+        let wire = dialled.map_err(|failure| hop.unreachable(failure))?;
         match hop.kind {
             Kind::Http if !target.https => Ok(wire),
             Kind::Http => deadline.within(Phase::Proxy, hop.tunnel(wire, target, limits)).await,
-            _ => deadline.within(Phase::Proxy, hop.socks(wire, target)).await,
+            _ => deadline.within(Phase::Proxy, hop.socks(wire, target, dialer)).await,
         }
     }
 }
@@ -211,9 +212,9 @@ impl Hop {
 
     /// The SOCKS handshake. Only the kinds named for it leave the name to the proxy; for the others it is
     /// looked up here, since hyper-util's own lookup would block the runtime.
-    async fn socks(&self, wire: Wire, target: &Target) -> Result<Wire, Failure> {
+    async fn socks(&self, wire: Wire, target: &Target, dialer: &Dialer) -> Result<Wire, Failure> {
         let name = match self.kind {
-            Kind::Socks4 | Kind::Socks5 => self.address_of(target).await?,
+            Kind::Socks4 | Kind::Socks5 => self.address_of(target, dialer).await?,
             _ => target.host.to_string(),
         };
         let destination: Result<Uri, _> = format!("http://{name}:{}/", target.port).parse();
@@ -234,8 +235,8 @@ impl Hop {
     }
 
     /// An address that this kind of proxy can be told; SOCKS 4 knows IPv4 only.
-    async fn address_of(&self, target: &Target) -> Result<String, Failure> {
-        let found = resolve(&target.name(), target.port).await?;
+    async fn address_of(&self, target: &Target, dialer: &Dialer) -> Result<String, Failure> {
+        let found = dialer.resolve(&target.name(), target.port).await?;
         let usable = found.iter().find(|address| address.is_ipv4() || self.kind == Kind::Socks5);
         match usable.map(|address| Target { host: host_of(address.ip()), ..target.clone() }) {
             Some(target) => Ok(target.host.to_string()),

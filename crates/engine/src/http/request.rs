@@ -8,11 +8,12 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Uri};
 use http_body_util::Empty;
 use thence_plan::{Condition, Failure, make_bare};
-use url::{Position, Url};
+use url::{Origin, Position, Url};
 
 use super::proxy::Hop;
 use super::target::Target;
 use crate::error::Error;
+use crate::options::OriginField;
 use crate::secret::{ExposeSecret, Fields, Secret, Zeroizing};
 
 /// One GET to be made.
@@ -102,6 +103,33 @@ pub(crate) fn check_headers(headers: &[(String, Secret)]) -> Result<(), Error> {
     Ok(())
 }
 
+/// A field for one origin, ready to be sent.
+pub(super) struct OriginValue {
+    origin: Origin,
+    name: HeaderName,
+    value: HeaderValue,
+}
+
+/// Fields for origins, checked.
+///
+/// # Errors
+///
+/// [`Error::Option`] for what cannot be sent, or names no origin; a value is not repeated.
+pub(super) fn for_origins(fields: &[OriginField]) -> Result<Vec<OriginValue>, Error> {
+    let ready = |OriginField { origin, name, value }: &OriginField| {
+        check_headers(&[(name.clone(), value.clone())])?;
+        let url =
+            Url::parse(origin).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        let unusable = || Error::Option(format!("header {}: its origin is none", name.escape_default()));
+        let origin = url.map(|url| url.origin()).ok_or_else(unusable)?;
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unusable())?;
+        let mut value = HeaderValue::from_bytes(value.expose_secret().as_bytes()).map_err(|_| unusable())?;
+        value.set_sensitive(true);
+        Ok(OriginValue { origin, name, value })
+    };
+    fields.iter().map(ready).collect()
+}
+
 /// How one request goes out.
 pub(super) struct Way<'a> {
     /// What is asked.
@@ -114,6 +142,8 @@ pub(super) struct Way<'a> {
     pub(super) trusted: bool,
     /// HTTP/2.
     pub(super) http2: bool,
+    /// What the user gave for origins, as [`for_origins`] makes it.
+    pub(super) origin_fields: &'a [OriginValue],
     /// `User-Agent` where the user's fields have none.
     pub(super) user_agent: &'a HeaderValue,
 }
@@ -123,6 +153,9 @@ pub(super) fn build(get: &Get, way: &Way<'_>) -> Result<Request<Empty<Bytes>>, F
     let mut fields = HeaderMap::with_capacity(FIELDS);
     if way.trusted {
         given(&mut fields, get)?;
+    }
+    for field in way.origin_fields.iter().filter(|field| field.origin == way.url.origin()) {
+        fields.insert(field.name.clone(), field.value.clone());
     }
     proxy_fields(&mut fields, way.forwards);
     own_fields(&mut fields, get, way)?;
@@ -239,7 +272,16 @@ mod tests {
     fn of(get: &Get, http2: bool) -> Result<Request<Empty<Bytes>>, Failure> {
         let target = Target::of(&get.url).unwrap();
         let user_agent = &HeaderValue::from_static("a");
-        let way = Way { url: &get.url, target: &target, forwards: None, trusted: true, http2, user_agent };
+        let origin_fields = &[];
+        let way = Way {
+            url: &get.url,
+            target: &target,
+            forwards: None,
+            trusted: true,
+            http2,
+            origin_fields,
+            user_agent,
+        };
         build(get, &way)
     }
 

@@ -101,7 +101,8 @@ mod tests {
 
     use super::*;
     use crate::http::deadline::Deadline;
-    use crate::http::dial::dial;
+    use crate::http::dial::Dialer;
+    use crate::options::Options;
 
     const ENDLESS: u64 = u64::MAX;
     const SOME: usize = 64 << 10;
@@ -110,7 +111,8 @@ mod tests {
     async fn fast() -> (Wire, TcpStream, Wake) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (limits, port) = (Limits::default(), listener.local_addr().unwrap().port());
-        let mut wire = dial("127.0.0.1", port, &limits, Deadline::after(limits.connect)).await.ok().unwrap();
+        let dialer = Dialer::new(&Options::default());
+        let mut wire = dialer.dial("127.0.0.1", port, Deadline::after(limits.connect)).await.ok().unwrap();
         let mut peer = listener.accept().unwrap().0;
         let mut wake = Wake::new(&wire);
         for _ in 0..3 {
