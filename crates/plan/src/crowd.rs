@@ -1,9 +1,10 @@
 //! How many downloads of a list are under way at once.
 //!
-//! Each round is a few files for each that is allowed. A round that went faster than any before it allows twice as many;
-//! one that did not goes back to the number that was best, and stays there for a while before it looks again. Rounds end
-//! with files and not with a clock, so that a list of thousands a second settles within milliseconds, and one of large
-//! files changes nothing: for those it is lanes that make the difference, and they have a planner of their own.
+//! Each round is a few files for each that is allowed. A round that went faster than any before it allows twice as many,
+//! or four times where a round has hundreds of files; one that did not goes back to the number that was best, and stays
+//! there for a while before it looks again. Rounds end with files and not with a clock, so that a list of thousands a
+//! second settles within milliseconds, and one of large files changes nothing: for those it is lanes that make the
+//! difference, and they have a planner of their own.
 //!
 //! Over a long way the first rounds would be nothing but waiting. Where the first files took long and yet came together, it
 //! was the way that took long and not the host, and it is begun with more.
@@ -28,8 +29,13 @@ const ROUND: u32 = 2;
 /// A round shorter than this measures noise, and goes on.
 const SHORTEST: Duration = Duration::from_millis(50);
 
-/// How much faster is faster: below that, more connections cost the host more than they bring us.
-const WORTH: f64 = 1.25;
+/// How much faster is faster: at most this, since below it more connections cost the host more than they bring us, and at
+/// least that where a round has so many files that less than it is no chance.
+const WORTH: (f64, f64) = (0.05, 0.25);
+
+/// How many times as many are tried next; and on a host that gives files by hundreds in a round, which few connections more
+/// do not trouble.
+const STEP: (u32, u32) = (2, 4);
 
 /// Rounds at the best number before another look.
 const REST: u32 = 16;
@@ -97,7 +103,8 @@ impl Crowd {
         if self.ended >= ROUND * self.allowed && took >= SHORTEST {
             let (files, bytes) =
                 (f64::from(self.ended) / took.as_secs_f64(), self.bytes as f64 / took.as_secs_f64());
-            self.settle(files, bytes);
+            // Rounds of a few files differ by chance: by their square root or about.
+            self.settle(files, bytes, f64::from(self.ended).sqrt().recip());
             self.since = None;
         }
     }
@@ -121,22 +128,24 @@ impl Crowd {
         }
     }
 
-    fn settle(&mut self, files: f64, bytes: f64) {
+    fn settle(&mut self, files: f64, bytes: f64, chance: f64) {
         if self.rest > 0 {
             self.rest -= 1;
             // What is held against a later look is what the host gives now.
             self.best = Some((self.allowed, files, bytes));
             return;
         }
+        let worth = 1.0 + chance.clamp(WORTH.0, WORTH.1);
+        let step = if chance < WORTH.0 { STEP.1 } else { STEP.0 };
         match self.best {
             Some((at, best_files, best_bytes))
-                if files < best_files * WORTH && bytes < best_bytes * WORTH && at < self.allowed =>
+                if files < best_files * worth && bytes < best_bytes * worth && at < self.allowed =>
             {
                 (self.allowed, self.rest) = (at, REST);
             }
             _ => {
                 self.best = Some((self.allowed, files, bytes));
-                self.allowed = self.allowed.saturating_mul(2).min(self.most);
+                self.allowed = self.allowed.saturating_mul(step).min(self.most);
                 if self.best.is_some_and(|(at, ..)| at == self.allowed) {
                     self.rest = REST;
                 }
@@ -193,6 +202,27 @@ mod tests {
                 (0..200).map(|_| after(&mut crowd, 50, took, side_by_side)).filter(|&n| n == allowed).count();
             assert!(settled > 150, "{side_by_side}: {settled} of 200");
         }
+    }
+
+    #[test]
+    fn where_a_round_has_many_files_less_is_believed_and_more_is_tried() {
+        // Files a second of one round after the other.
+        let after = |rates: &[u32]| {
+            let (mut crowd, mut now) = (Crowd::new(None, 64), Instant::now());
+            (0..=FIRST).for_each(|_| crowd.ended(now, SHORTEST, 10_000, true));
+            for &rate in rates {
+                for _ in 0..(f64::from(rate) * SHORTEST.as_secs_f64()) as u32 + 3 {
+                    now += Duration::from_secs(1) / rate;
+                    crowd.ended(now, SHORTEST, 10_000, true);
+                }
+            }
+            crowd.allowed()
+        };
+        assert_eq!(after(&[30_000]), 32);
+        assert_eq!(after(&[30_000, 32_400]), 64);
+        assert_eq!(after(&[30_000, 30_900]), 8, "so much it moves by itself");
+        assert_eq!(after(&[3_000]), 16);
+        assert_eq!(after(&[3_000, 3_150]), 8);
     }
 
     #[test]
