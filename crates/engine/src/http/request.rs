@@ -329,6 +329,33 @@ mod tests {
     }
 
     #[test]
+    fn crd_03_a_field_for_an_origin_goes_to_that_one_alone() {
+        let field = |origin: &str, name: &str, value: &str| OriginField {
+            origin: origin.into(),
+            name: name.into(),
+            value: value.into(),
+        };
+        let given = [
+            field("https://h/", "Cookie", "mine"),
+            field("http://h", "X-Plain", "SECRET"),
+            field("https://h:444", "X-Port", "SECRET"),
+            field("https://other", "X-Other", "SECRET"),
+        ];
+        let origin_fields = &*for_origins(&given).unwrap();
+        let (get, user_agent) = (get(), &HeaderValue::from_static("a"));
+        let target = Target::of(&get.url).unwrap();
+        let (url, http2, trusted) = (&get.url, false, true);
+        let way = Way { url, target: &target, forwards: None, trusted, http2, origin_fields, user_agent };
+        let sent = build(&get, &way).unwrap();
+        assert_eq!(sent.headers()["cookie"], "mine", "in the place of what was given for all");
+        assert!(["x-plain", "x-port", "x-other"].iter().all(|name| !sent.headers().contains_key(*name)));
+        for (origin, name) in [("h", "X"), ("ftp://h", "X"), ("https://h", "Range"), ("https://h", "a b")] {
+            let told = for_origins(&[field(origin, name, "SECRET")]).err().unwrap().to_string();
+            assert!(!told.contains("SECRET"), "{told}");
+        }
+    }
+
+    #[test]
     fn log_01_debug_prints_no_secret() {
         let text = format!("{:?}", built(false));
         assert!(text.contains("cookie") && text.contains("authorization"));
