@@ -339,6 +339,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_around_the_signed_lines_is_none_of_them() {
+        let (a, b, c) = (hex("a", 64), hex("b", 64), hex("c", 64));
+        let text = format!(
+            "-----BEGIN PGP SIGNED MESSAGE-----\n{c}  x.iso\n\n{a}  x.iso\n{b}  y\n\
+             -----BEGIN PGP SIGNATURE-----\n\n{c}  x.iso\n-----END PGP SIGNATURE-----\n{c}  x.iso\n"
+        );
+        assert_eq!(read(&text), found("sha-256", 0xaa));
+        assert_eq!(read(&format!("; {c}  x.iso\n# {c}  x.iso\n")), Err(SumsFault::Unnamed(0)));
+    }
+
+    #[test]
+    fn a_files_checksums_are_looked_for_beside_it() {
+        assert_eq!(path_of("https://h/a%20b/c.iso?d#e").as_deref(), Some("/a b/c.iso"));
+        assert_eq!(path_of("no URL"), None);
+        let beside = sums_beside("https://h/d/x.iso?token=1#f");
+        assert_eq!(beside[..2], ["https://h/d/x.iso.sha256", "https://h/d/x.iso.sha512"]);
+        assert_eq!(beside[2..4], ["https://h/d/SHA256SUMS", "https://h/d/SHA512SUMS"]);
+        assert!(beside.len() == 6 && sums_beside("no URL").is_empty());
+    }
+
+    #[test]
     fn the_longest_common_end_of_the_path_decides_then_the_algorithm() {
         let (a, b, c) = (hex("a", 64), hex("b", 64), hex("c", 64));
         assert_eq!(read(&format!("{b}  1.1/x.iso\n{a}  1.2/x.iso\n{c}  x.iso")), found("sha-256", 0xaa));
