@@ -24,7 +24,7 @@ use crate::lane::{self, Control, Got, Port, Shared, Taking, Word};
 use crate::list::{self, Handed};
 use crate::options::Options;
 use crate::orders::{Done, Order, Start, Ticket, Whose};
-use crate::publish::{Finish, changed_at};
+use crate::publish::{Finish, mtime};
 use crate::start::{self, Hint, Started};
 use crate::sys::DiskError;
 use crate::toll::{Rate, Rates};
@@ -661,7 +661,7 @@ impl Driver {
         let finish = Finish {
             total,
             mode: work.aim.mode,
-            mtime: work.aim.remote_time.then(|| changed_at(&files.identity)).flatten(),
+            mtime: mtime(work.aim.remote_time, &files.identity),
             url: work.asking.urls.first().cloned().unwrap_or_default(),
             identity: files.identity.clone(),
             digest: None,

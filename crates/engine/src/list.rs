@@ -31,7 +31,7 @@ use crate::lane::{Got, Shared};
 use crate::options::{Options, Request, Target};
 use crate::orders::{Done, Found, Heard, Item, Listing, Looked, Shown, Start, Ticket, Window};
 use crate::pairs;
-use crate::publish::changed_at;
+use crate::publish::mtime;
 use crate::secret::Secret;
 use crate::start::{self, Hint};
 use crate::sys::{self, Dir, DiskError};
@@ -395,7 +395,7 @@ impl Crew {
             name: whole.name.as_str().to_owned(),
             bytes,
             url: request.urls[0].clone(),
-            mtime: request.remote_time.then(|| changed_at(&whole.identity)).flatten(),
+            mtime: mtime(request.remote_time, &whole.identity),
             identity: whole.identity,
             mode: request.mode,
             exists: request.exists,

@@ -63,9 +63,10 @@ enum Step {
     Clear,
 }
 
-/// When what was fetched was last changed, by its server's word.
-pub(crate) fn changed_at(identity: &Identity) -> Option<SystemTime> {
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(identity.modified_at()?))
+/// The time that a file is to have: when it was last changed, by its server's word, if that is wanted.
+pub(crate) fn mtime(remote: bool, identity: &Identity) -> Option<SystemTime> {
+    let changed = identity.modified_at().filter(|_| remote)?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(changed))
 }
 
 /// The sequence, in the one order that is safe: the bytes are durable before the journal says `Whole`, that

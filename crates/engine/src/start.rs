@@ -76,11 +76,7 @@ async fn begin(
     let (user, _) = check(&mut request, options)?;
     let name = chosen(&request)?;
     let mut asking = Asking { urls: request.urls.clone(), headers: Arc::default(), user: user.map(Arc::new) };
-    let (mut kept, secret) = split(&request);
-    if !names(&kept, AGENT) {
-        // R12: a later run, of another version of ours too, asks as this one did.
-        kept.push((AGENT.to_owned(), USER_AGENT.to_owned()));
-    }
+    let (kept, secret) = split(&request);
     let mut spec = JobSpec {
         urls: request.urls.clone(),
         name,
@@ -281,7 +277,13 @@ fn split(request: &Request) -> (Vec<(String, String)>, Fields) {
         KEPT.contains(&name.as_str())
             || request.keep_headers.iter().any(|kept| kept.eq_ignore_ascii_case(&name))
     });
-    (kept.into_iter().map(|(name, value)| (name, value.expose_secret().to_owned())).collect(), secret)
+    let shown = |(name, value): (String, Secret)| (name, value.expose_secret().to_owned());
+    let mut kept: Vec<(String, String)> = kept.into_iter().map(shown).collect();
+    if !names(&kept, AGENT) {
+        // R12: a later run, of another version of ours too, asks as this one did.
+        kept.push((AGENT.to_owned(), USER_AGENT.to_owned()));
+    }
+    (kept, secret)
 }
 
 /// Kept fields of an earlier run that this one was not given: the representation may depend on them (R12).

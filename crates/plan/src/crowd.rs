@@ -29,8 +29,8 @@ const ROUND: u32 = 2;
 /// A round shorter than this measures noise, and goes on.
 const SHORTEST: Duration = Duration::from_millis(50);
 
-/// How much faster is faster: at most this, since below it more connections cost the host more than they bring us, and at
-/// least that where a round has so many files that less than it is no chance.
+/// How much faster is faster, at least and at most: where a round has so many files that less is no chance the former, else
+/// up to the latter, below which more connections cost the host more than they bring us.
 const WORTH: (f64, f64) = (0.05, 0.25);
 
 /// How many times as many are tried next; and on a host that gives files by hundreds in a round, which few connections more

@@ -64,6 +64,11 @@ impl Default for Host {
 }
 
 impl Host {
+    /// What its controller is told of it.
+    fn at(&self, at: Instant, (held, left): (bool, f64)) -> Now {
+        Now { at, serving: self.serving, open: self.open, limit: self.limit, held, left }
+    }
+
     /// Until when the place of the last lane that ended stays empty, at a host that is known to count: it may not have seen
     /// that end yet. Whose message was over has ended there as well, a moment before or after.
     fn rests_until(&self, limits: &Limits) -> Option<Instant> {
@@ -133,27 +138,25 @@ impl Hosts {
         &mut self,
         host: &str,
         round_trip: Duration,
-        (held, left): (bool, f64),
+        known: (bool, f64),
         now: Instant,
         limits: &Limits,
     ) -> Option<Decision> {
         let host = self.0.get_mut(host)?;
-        let now = Now { at: now, serving: host.serving, open: host.open, limit: host.limit, held, left };
-        host.auto.lost(round_trip, now, limits)
+        host.auto.lost(round_trip, host.at(now, known), limits)
     }
 
     /// Whether it is time to try another number of lanes, or to judge those that were tried.
-    /// `held`: a rate limit of ours keeps some of them waiting; `left`: bytes that are yet to come.
+    /// `known`: whether a rate limit of ours keeps some of them waiting, and bytes that are yet to come.
     pub(crate) fn look(
         &mut self,
         host: &str,
-        (held, left): (bool, f64),
+        known: (bool, f64),
         now: Instant,
         limits: &Limits,
     ) -> Option<Decision> {
         let host = self.0.get_mut(host)?;
-        let now = Now { at: now, serving: host.serving, open: host.open, limit: host.limit, held, left };
-        host.auto.look(now, limits)
+        host.auto.look(host.at(now, known), limits)
     }
 
     /// Several lanes are known to bring more than one.

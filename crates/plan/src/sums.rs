@@ -1,7 +1,7 @@
 //! Files of checksums: what `sha256sum` and its kin write, BSD's and OpenSSL's style, and a digest alone.
 //!
-//! A line that is none of these is passed over, as those who wrote
-//! the formats do; it is told of if the file that is wanted was not found, for it may have been the line for it.
+//! A line that is none of these is passed over, as those who wrote the formats do; it is told of if the file that is wanted
+//! was not found, for it may have been the line for it.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;

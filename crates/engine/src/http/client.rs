@@ -144,7 +144,7 @@ impl Shared {
         };
         let deadline = Deadline::after(self.limits.connect);
         let trust = deadline.within(Phase::Tls, self.tls.config());
-        let (wire, config) = try_join!(route.open(&key.target, &self.dialer, &self.limits, deadline), trust)?;
+        let (wire, config) = try_join!(route.open(&key.target, &self.dialer, deadline), trust)?;
         let meter = wire.meter();
         let shaken = deadline.within(Phase::Tls, config.shake(wire, &key.target, Offer::Either)).await?;
         match shaken {
@@ -206,7 +206,7 @@ impl Shared {
     async fn connect(&self, key: &Key, route: &Route) -> Result<Connection, Failure> {
         let deadline = Deadline::after(self.limits.connect);
         if !key.target.https {
-            let wire = route.open(&key.target, &self.dialer, &self.limits, deadline).await?;
+            let wire = route.open(&key.target, &self.dialer, deadline).await?;
             let meter = wire.meter();
             return Connection::http1(Pipe::Plain(wire), meter, &self.limits).await;
         }
@@ -235,7 +235,7 @@ impl Shared {
         offer: Offer,
     ) -> Result<Option<Connection>, Failure> {
         let trust = deadline.within(Phase::Tls, self.tls.config());
-        let (wire, config) = try_join!(route.open(&key.target, &self.dialer, &self.limits, deadline), trust)?;
+        let (wire, config) = try_join!(route.open(&key.target, &self.dialer, deadline), trust)?;
         let meter = wire.meter();
         let shaking = async {
             Ok(match config.shake(wire, &key.target, offer).await? {

@@ -51,6 +51,11 @@ impl Dialer {
         }
     }
 
+    /// The bounds that connecting has.
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// Connects to `name:port`.
     pub(super) async fn dial(&self, name: &str, port: u16, deadline: Deadline) -> Result<Wire, Failure> {
         let found = deadline.within(Phase::Resolve, self.resolve(name, port)).await;

@@ -122,7 +122,6 @@ impl Route {
         &self,
         target: &Target,
         dialer: &Dialer,
-        limits: &Limits,
         deadline: Deadline,
     ) -> Result<Wire, Failure> {
         let hop = match self {
@@ -133,7 +132,7 @@ impl Route {
         let wire = dialled.map_err(|failure| hop.unreachable(failure))?;
         match hop.kind {
             Kind::Http if !target.https => Ok(wire),
-            Kind::Http => deadline.within(Phase::Proxy, hop.tunnel(wire, target, limits)).await,
+            Kind::Http => deadline.within(Phase::Proxy, hop.tunnel(wire, target, dialer.limits())).await,
             _ => deadline.within(Phase::Proxy, hop.socks(wire, target, dialer)).await,
         }
     }
