@@ -73,14 +73,8 @@ impl Player {
         let mut run = Run::new(Limits::default(), 7);
         let spec = JobSpec {
             urls: vec!["https://host.test/file".into()],
-            name: None,
             lanes: Some(lanes),
-            strict: false,
-            trust_overlap: false,
-            raw: false,
-            digest: false,
-            stream: false,
-            held: None,
+            ..JobSpec::default()
         };
         let id = run.add(now, spec);
         let total = u64::from(blocks) * K;

@@ -74,10 +74,12 @@ struct Drive<'a> {
     stop: watch::Sender<bool>,
 }
 
-/// Runs `requests`, which are the report's rows in order. Must run inside a `LocalSet`.
+/// Runs `requests`, which are the report's rows in order, and what `follow` makes of those of them that are done. Must run
+/// inside a `LocalSet`.
 pub(crate) async fn drive(
     engine: &Engine,
     requests: Vec<Result<Request, Trouble>>,
+    follow: &Follow<'_>,
     together: Option<u32>,
     report: &mut Report,
     stream: Option<Stream>,
@@ -89,6 +91,7 @@ pub(crate) async fn drive(
     let together = together.map_or(TOGETHER, |together| together as usize);
     let (stop, running) = (watch::Sender::new(false), 0);
     let mut drive = Drive { engine, together, report, stream, waiting, outcomes, running, news, stop };
+    let first = drive.outcomes.len();
     let mut leave_at = None;
     loop {
         if leave_at.is_none() {
@@ -100,7 +103,15 @@ pub(crate) async fn drive(
         let leave =
             async { tokio::time::sleep_until(leave_at.unwrap_or_else(tokio::time::Instant::now)).await };
         tokio::select! {
-            Some((id, news)) = arriving.recv() => drive.heard(id, news),
+            Some((id, news)) = arriving.recv() => {
+                if let News::Ended(result) = &news
+                    && let (Ok(done), true, None) = (&**result, id < first, leave_at)
+                {
+                    let rows = follow(done, drive.report);
+                    drive.add(rows);
+                }
+                drive.heard(id, news);
+            }
             () = stops.next() => {
                 if leave_at.is_some() {
                     break;
@@ -116,7 +127,18 @@ pub(crate) async fn drive(
     drive.end(leave_at.is_some())
 }
 
+/// The downloads that a finished one leads to.
+pub(crate) type Follow<'a> = dyn Fn(&Done, &mut Report) -> Vec<(String, Result<Request, Trouble>)> + 'a;
+
 impl Drive<'_> {
+    fn add(&mut self, rows: Vec<(String, Result<Request, Trouble>)>) {
+        for (shown, request) in rows {
+            self.report.add(shown);
+            self.waiting.push_back((self.outcomes.len(), request));
+            self.outcomes.push(Outcome::Waiting);
+        }
+    }
+
     fn start_some(&mut self) {
         while self.running < self.together {
             let Some((id, request)) = self.waiting.pop_front() else { break };

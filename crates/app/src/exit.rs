@@ -8,7 +8,7 @@ use std::path::Path;
 
 use thence::{DiskFault, Error, Failure, Phase};
 
-use crate::printable::{printable, reason, url};
+use crate::printable::{printable, quoted, reason, url};
 
 /// An exit code. The numbers are a promise; the names are ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,7 @@ pub(crate) enum Code {
     FileIo = 17,
     NoDirectory = 18,
     Resolve = 19,
+    Metalink = 20,
     BadResponse = 22,
     Redirects = 23,
     Unauthorized = 24,
@@ -63,6 +64,7 @@ impl Code {
             Code::FileIo => "file-io",
             Code::NoDirectory => "no-directory",
             Code::Resolve => "resolve",
+            Code::Metalink => "metalink",
             Code::BadResponse => "bad-response",
             Code::Redirects => "redirects",
             Code::Unauthorized => "unauthorized",
@@ -127,6 +129,13 @@ impl From<&Error> for Trouble {
             }
             Error::Option(why) => Trouble::usage("", reason(why), "see thence --help"),
             Error::Source { url: from, failure } => source(from, failure),
+            Error::Expired { url: from, failure, part } => expired(from, failure, part.as_deref()),
+            Error::OtherFile { url: from, what } => Trouble::new(
+                Code::Changed,
+                &url(from),
+                format!("it has another file than the one held ({})", reason(what)),
+                "nothing was touched; give the URL of the same file, or remove the part to begin anew",
+            ),
             Error::Disk { path, fault, why } => disk(&at(path), *fault, why),
             Error::NeedsHeaders { path, names } => Trouble::new(
                 Code::NeedsHeader,
@@ -178,6 +187,18 @@ fn refused(error: &Error) -> Trouble {
         other => return Trouble::new(Code::Unknown, "", reason(&other.to_string()), AGAIN),
     };
     Trouble::new(code, "", what, advice)
+}
+
+/// A link that worked and refuses now.
+fn expired(from: &str, failure: &Failure, part: Option<&Path>) -> Trouble {
+    let what = format!("the link has expired: {}", what_of(failure));
+    let advice = match part.map(quoted) {
+        Some(part) => {
+            format!("what is held is kept; get a fresh link and go on with: thence {part} --url 'NEW-URL'")
+        }
+        None => "get a fresh link and run the command again with it".to_owned(),
+    };
+    Trouble::new(Code::Expired, &url(from), what, &advice)
 }
 
 fn disk(path: &str, fault: DiskFault, why: &str) -> Trouble {
@@ -333,7 +354,7 @@ fn advice_on(code: Code) -> &'static str {
         Code::Resolve => "check the host's name and the network, then run the same command again",
         Code::Unauthorized => "give --user, -H 'Authorization: ...' or --proxy with a password",
         Code::Expired => {
-            "the address has expired; get a fresh one and run: thence NAME.part --mirror 'NEW-URL'"
+            "the link has expired; get a fresh one, and go on with: thence NAME.part --url 'NEW-URL'"
         }
         Code::Tls => "check the address and the clock; give --cacert if the authority is your own",
         Code::Redirects => "give the address it leads to",
@@ -350,7 +371,7 @@ fn advice_on(code: Code) -> &'static str {
 mod tests {
     use super::*;
 
-    const ALL: [Code; 28] = [
+    const ALL: [Code; 29] = [
         Code::Done,
         Code::Unknown,
         Code::Timeout,
@@ -366,6 +387,7 @@ mod tests {
         Code::FileIo,
         Code::NoDirectory,
         Code::Resolve,
+        Code::Metalink,
         Code::BadResponse,
         Code::Redirects,
         Code::Unauthorized,

@@ -42,6 +42,18 @@ pub(crate) struct Said {
     #[arg(long, value_name = "URL")]
     pub(crate) mirror: Vec<Secret>,
 
+    /// Ask this URL of the same file from now on: the link of the part (the only one given) has expired
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<Secret>,
+
+    /// When a link has expired, run CMD by the shell: it reads the URL, a line, and prints a new one
+    #[arg(long, value_name = "CMD")]
+    pub(crate) refresh_cmd: Option<String>,
+
+    /// Fetch a Metalink (.meta4, .metalink) as the file it is, and not what it describes
+    #[arg(long)]
+    pub(crate) no_metalink: bool,
+
     /// Write to FILE (with one URL); `-` streams to standard output in order
     #[arg(short = 'o', long = "out", alias = "output", value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use thence::{Engine, ExposeSecret, Limits, Request, Target};
+use thence::{Done, Engine, ExposeSecret, Limits, Request, Target};
 use tokio::task::LocalSet;
 
 use crate::drive::{Ended, Stream, drive};
@@ -11,25 +11,20 @@ use crate::exit::{Code, Trouble};
 use crate::list::{self, Origin, Wanted};
 use crate::login::Passwords;
 use crate::meant::{Get, Place, Talk};
+use crate::metalink::{self, Row, Source};
 use crate::printable::{printable, url};
 use crate::proof::Proof;
 use crate::report::Report;
 use crate::{sums, sys};
 
-/// What `$THENCE_HURRY` divides every default duration by: the test suites run at 1/30. Times given as options stay
-/// as they were given.
-pub(crate) fn hurry() -> u32 {
-    std::env::var("THENCE_HURRY").ok().and_then(|n| n.parse().ok()).unwrap_or(1).max(1)
-}
-
 /// The limits that options change.
 pub(crate) fn limits() -> Limits {
-    Limits::default().hurried(hurry())
+    Limits::default().hurried(sys::hurry())
 }
 
 /// Fetches everything wanted; `mode` is that of finished files.
 pub(crate) fn run(mut get: Get, talk: Talk, mode: u32) -> Result<Code, Trouble> {
-    let mut report = Report::new(talk, hurry());
+    let mut report = Report::new(talk, sys::hurry());
     let mut passwords = get.user.take().map(|user| Passwords::new(user, &mut get.notes));
     for note in &get.notes {
         report.note(note);
@@ -38,14 +33,15 @@ pub(crate) fn run(mut get: Get, talk: Talk, mode: u32) -> Result<Code, Trouble> 
         exists(dir)?;
     }
     let stream = matches!(get.place, Place::Stdout | Place::Device(_)).then(Stream::default);
-    let mut requests = Vec::new();
+    let mut rows = Vec::new();
     for wanted in &get.wanted {
         let request = request(&get, wanted, mode, passwords.as_mut(), stream.as_ref());
-        report.add(shown(&wanted.origin));
-        requests.push(request);
+        rows.push((shown(&wanted.origin), request));
     }
-    let engine = Engine::new(get.options).map_err(|error| Trouble::from(&error))?;
-    let ended = wait(&engine, requests, (get.checksum, get.together), &mut report, stream)?;
+    let engine = Engine::new(std::mem::take(&mut get.options)).map_err(|error| Trouble::from(&error))?;
+    let checksum = get.checksum.take();
+    let plan = Plan { get, mode, stream };
+    let ended = wait(&engine, rows, checksum, &plan, &mut report)?;
     if ended.leave {
         // Everything is at rest, or had its time. The engine's threads hold nothing that a kill would not leave.
         std::process::exit(i32::from(ended.code as u8));
@@ -53,26 +49,84 @@ pub(crate) fn run(mut get: Get, talk: Talk, mode: u32) -> Result<Code, Trouble> 
     Ok(ended.code)
 }
 
+/// What was said of all downloads.
+struct Plan {
+    get: Get,
+    mode: u32,
+    stream: Option<Stream>,
+}
+
+impl Plan {
+    /// Says it of a request that somebody else's description made.
+    fn shape(&self, request: &mut Request) -> Result<(), Trouble> {
+        if !matches!(self.get.place, Place::Dir(_)) {
+            request.target = target(&self.get.place, self.stream.as_ref())?;
+        }
+        shape(&self.get, request, self.mode);
+        Ok(())
+    }
+
+    /// What the Metalinks among them describe stands in their places.
+    async fn expanded(&self, engine: &Engine, rows: Vec<Row>, report: &mut Report) -> Vec<Row> {
+        let mut all = Vec::new();
+        for ((shown, request), wanted) in rows.into_iter().zip(&self.get.wanted) {
+            let source = match (&wanted.origin, request) {
+                (Origin::Part(path), _) if self.get.metalink && list::names_metalink(path) => {
+                    Source::File(path)
+                }
+                (Origin::Url(url), Ok(request))
+                    if self.get.metalink && metalink::is_named_by(url.expose_secret()) =>
+                {
+                    Source::Url(Box::new(request))
+                }
+                (_, request) => {
+                    all.push((shown, request));
+                    continue;
+                }
+            };
+            all.extend(
+                metalink::rows(engine, source, &self.get, |request| self.shape(request), report).await,
+            );
+        }
+        all
+    }
+}
+
 fn wait(
     engine: &Engine,
-    mut requests: Vec<Result<Request, Trouble>>,
-    (checksum, together): (Option<Proof>, Option<u32>),
+    rows: Vec<Row>,
+    checksum: Option<Proof>,
+    plan: &Plan,
     report: &mut Report,
-    stream: Option<Stream>,
 ) -> Result<Ended, Trouble> {
     let fault = |why: io::Error| Trouble::new(Code::Unknown, "", why.to_string(), "");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fault)?;
     LocalSet::new().block_on(&runtime, async {
         let mut stops = sys::Stops::new().map_err(fault)?;
         sys::outlive_file_limits().map_err(fault)?;
-        if let Some(proof) = checksum {
-            tokio::select! {
-                biased;
-                () = stops.next() => return Ok(Ended { code: Code::Unfinished, leave: true }),
-                () = sums::settle(engine, proof, &mut requests, report) => {}
+        let prepared = async {
+            let rows = plan.expanded(engine, rows, report).await;
+            let (shown, mut requests): (Vec<String>, Vec<_>) = rows.into_iter().unzip();
+            shown.into_iter().for_each(|shown| report.add(shown));
+            if let Some(proof) = checksum {
+                sums::settle(engine, proof, &mut requests, report).await;
             }
-        }
-        Ok(drive(engine, requests, together, report, stream, stops).await)
+            requests
+        };
+        let requests = tokio::select! {
+            biased;
+            () = stops.next() => return Ok(Ended { code: Code::Unfinished, leave: true }),
+            requests = prepared => requests,
+        };
+        // What a server says is a Metalink is followed as if its name said so; what that describes is not.
+        let follow = |done: &Done, report: &mut Report| match &done.path {
+            Some(path) if plan.get.metalink && metalink::is_of_its_type(done) => {
+                metalink::rows_of(path, &plan.get, |request| plan.shape(request), report)
+            }
+            _ => Vec::new(),
+        };
+        let together = plan.get.together;
+        Ok(drive(engine, requests, &follow, together, report, plan.stream.clone(), stops).await)
     })
 }
 
@@ -105,14 +159,17 @@ pub(crate) fn request(
 ) -> Result<Request, Trouble> {
     let mut request = match &wanted.origin {
         Origin::Url(text) => Request::new(text.expose_secret(), "."),
+        // It is read, and nothing of it is asked for.
+        Origin::Part(path) if get.metalink && list::names_metalink(path) => Request::new("", "."),
         Origin::Part(path) => Request::resume(path).map_err(|error| Trouble::from(&error))?,
     };
     if let Origin::Url(_) = wanted.origin {
         request.target = target(&get.place, stream)?;
     }
-    if let (Some(passwords), Some(first)) = (passwords, request.urls.first()) {
+    if let (Some(passwords), Some(first)) = (passwords, request.urls.first().filter(|url| !url.is_empty())) {
         request.user = Some(passwords.of(&list::host(first))?);
     }
+    request.renewed = get.renewed.as_ref().map(|url| url.expose_secret().to_owned());
     request.urls.extend(wanted.mirrors.iter().map(|mirror| mirror.expose_secret().to_owned()));
     // What is given now replaces what the journal kept.
     request
@@ -120,6 +177,12 @@ pub(crate) fn request(
         .retain(|(kept, _)| !get.headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(kept)));
     request.headers.extend(get.headers.iter().cloned());
     request.keep_headers.extend(get.keep_headers.iter().cloned());
+    shape(get, &mut request, mode);
+    Ok(request)
+}
+
+/// What was said of all downloads, wherever they come from.
+fn shape(get: &Get, request: &mut Request, mode: u32) {
     request.exists = get.exists.unwrap_or(request.exists);
     request.lanes = get.lanes;
     request.strict = get.strict;
@@ -127,7 +190,6 @@ pub(crate) fn request(
     request.raw = get.raw;
     request.remote_time = get.remote_time;
     request.mode = mode;
-    Ok(request)
 }
 
 fn target(place: &Place, stream: Option<&Stream>) -> Result<Target, Trouble> {

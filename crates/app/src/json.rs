@@ -54,7 +54,7 @@ enum Body<'a> {
         what: String,
         after_seconds: f64,
     },
-    Stalled {
+    Place {
         url: String,
     },
     Answered {
@@ -86,6 +86,10 @@ enum Body<'a> {
     },
     Damaged {
         bytes: u64,
+    },
+    Expired {
+        url: String,
+        what: String,
     },
     SourceDropped {
         url: String,
@@ -197,7 +201,7 @@ pub(crate) fn event(id: usize, of: &str, part: Option<&Path>, event: &Event) -> 
             let (class, what) = (code_of(from, failure).class(), what_of(failure));
             ("retry", Body::Retry { url: url(from), class, what, after_seconds: after.as_secs_f64() })
         }
-        Event::Stalled { url: from } => ("stalled", Body::Stalled { url: url(from) }),
+        Event::Stalled { url: from } => ("stalled", Body::Place { url: url(from) }),
         Event::Answered { host, version } => {
             ("answered", Body::Answered { host: reason(host), http: http(*version) })
         }
@@ -213,6 +217,14 @@ pub(crate) fn event(id: usize, of: &str, part: Option<&Path>, event: &Event) -> 
         Event::Coded { undone } => ("coded", Body::Coded { undone: *undone }),
         Event::NoRanges => ("no_ranges", Body::Bare {}),
         Event::Damaged { bytes } => ("damaged", Body::Damaged { bytes: *bytes }),
+        Event::Expired { url: from, failure } => {
+            ("expired", Body::Expired { url: url(from), what: what_of(failure) })
+        }
+        Event::Renewed { url: new } => ("renewed", Body::Place { url: url(new) }),
+        Event::NotRenewed { url: from, why } => {
+            ("not_renewed", Body::Expired { url: url(from), what: reason(why) })
+        }
+        Event::Mirror { url: from } => ("mirror", Body::Place { url: url(from) }),
         Event::SourceDropped { url: from, failure } => {
             let (class, what) = (code_of(from, failure).class(), what_of(failure));
             ("source_dropped", Body::SourceDropped { url: url(from), class, what })
@@ -370,6 +382,10 @@ mod tests {
             Event::Coded { undone: true },
             Event::NoRanges,
             Event::Damaged { bytes: 1 },
+            Event::Expired { url: url.clone(), failure: failure.clone() },
+            Event::Renewed { url: url.clone() },
+            Event::NotRenewed { url: url.clone(), why: "why".into() },
+            Event::Mirror { url: url.clone() },
             Event::SourceDropped { url, failure },
             Event::Verified,
         ];

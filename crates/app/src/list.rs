@@ -47,6 +47,12 @@ pub(crate) fn wanted(
     Ok(list.into_iter().map(|(_, wanted)| wanted).collect())
 }
 
+/// By its name a file is a Metalink.
+pub(crate) fn names_metalink(path: &Path) -> bool {
+    let ending = path.extension().unwrap_or_default();
+    ["meta4", "metalink"].iter().any(|known| ending.eq_ignore_ascii_case(known))
+}
+
 fn origin(word: OsString) -> Result<Origin, Trouble> {
     let lossy = word.to_string_lossy().into_owned();
     if lossy.contains("://") {

@@ -38,7 +38,7 @@ const GRACE: Duration = Duration::from_millis(900);
 
 /// Fetches a list; `mode` is that of finished files.
 pub(crate) fn run(mut get: Get, listed: &Listed, talk: Talk, mode: u32) -> Result<Code, Trouble> {
-    let hurry = get::hurry();
+    let hurry = sys::hurry();
     let name = listed.path.as_deref().map_or("standard input".into(), |path| path.display().to_string());
     let name = printable(&name).into_owned();
     let mut tally = Tally::new(name.clone(), talk, hurry);

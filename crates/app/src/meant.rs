@@ -4,13 +4,14 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use thence::{Exists, Limits, Options, Secret};
+use thence::{Exists, ExposeSecret, Limits, Options, Secret};
 
 use crate::exit::Trouble;
 use crate::flags::{Said, Verb, Words};
 use crate::list::{self, Origin, Wanted};
 use crate::login::User;
 use crate::proof::{Proof, proof};
+use crate::renew;
 use crate::sys;
 use crate::values;
 
@@ -77,6 +78,10 @@ pub(crate) enum Place {
 /// Files to fetch and all choices for them.
 pub(crate) struct Get {
     pub(crate) wanted: Vec<Wanted>,
+    /// Asked instead of the only part's own URL.
+    pub(crate) renewed: Option<Secret>,
+    /// What Metalinks describe is fetched, and not they.
+    pub(crate) metalink: bool,
     pub(crate) place: Place,
     /// `None`: as many as pay.
     pub(crate) lanes: Option<u32>,
@@ -141,7 +146,9 @@ fn get(said: &Said, wanted: Vec<Wanted>, limits: Limits) -> Result<Get, Trouble>
         headers.push(("Authorization".into(), values::bearer(bearer)?));
     }
     Ok(Get {
+        renewed: said.url.as_ref().map(|url| renewed(url, &wanted)).transpose()?,
         wanted,
+        metalink: !said.no_metalink,
         lanes,
         keep_headers: keep_headers(said, &headers)?,
         headers,
@@ -157,6 +164,15 @@ fn get(said: &Said, wanted: Vec<Wanted>, limits: Limits) -> Result<Get, Trouble>
         notes: notes(said, lanes),
         place,
     })
+}
+
+/// It stands for the URL of one part.
+fn renewed(url: &Secret, wanted: &[Wanted]) -> Result<Secret, Trouble> {
+    if !matches!(wanted, [Wanted { origin: Origin::Part(_), .. }]) {
+        let advice = "write thence NAME.part --url NEW-URL";
+        return Err(Trouble::usage("--url", "stands for the URL of one part", advice));
+    }
+    list::checked(url.expose_secret())
 }
 
 fn together(said: &Said) -> Result<Option<u32>, Trouble> {
@@ -239,6 +255,7 @@ fn options(said: &Said, mut limits: Limits) -> Result<Options, Trouble> {
         limit_host: rate("--limit-host", limit_host)?,
         origin_fields: said.header_for.chunks(2).map(values::origin_field).collect::<Result<_, _>>()?,
         user_agent: agent,
+        renew: said.refresh_cmd.as_deref().map(renew::by).transpose()?,
     })
 }
 
@@ -284,7 +301,9 @@ fn place(said: &Said) -> Result<Place, Trouble> {
 
 /// Options that only make sense together, or not together.
 fn agree(said: &Said, wanted: &[Wanted], place: &Place, checksum: Option<&Proof>) -> Result<(), Trouble> {
-    let parts = wanted.iter().filter(|w| matches!(w.origin, Origin::Part(_))).count();
+    let described = |path: &Path| !said.no_metalink && list::names_metalink(path);
+    let is_part = |w: &&Wanted| matches!(&w.origin, Origin::Part(path) if !described(path));
+    let parts = wanted.iter().filter(is_part).count();
     let one = "give each URL a command of its own";
     if wanted.len() > 1 && said.out.is_some() {
         return Err(Trouble::usage("-o", "names one file, and there are several URLs", "use -d, or one URL"));
@@ -317,8 +336,6 @@ fn notes(said: &Said, lanes: Option<u32>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
-
-    use thence::ExposeSecret;
 
     use super::*;
     use crate::flags;

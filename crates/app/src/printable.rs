@@ -1,6 +1,7 @@
 //! Makes text that a server or a list chose fit for a terminal and for a log of one line an entry (LOG-05, LOG-08).
 
 use std::borrow::Cow;
+use std::path::Path;
 
 /// True for characters that move a cursor, start a control sequence, end a line, or reorder or hide what stands
 /// beside them. C1 is among them because a terminal may take U+009B for ESC [.
@@ -43,6 +44,17 @@ pub(crate) fn reason(text: &str) -> String {
         if word.contains("://") { thence::mask(word) + &piece[word.len()..] } else { piece.to_owned() }
     });
     printable(&masked.collect::<String>()).into_owned()
+}
+
+/// A path as a shell takes it back. A leading dash would be read as an option, `NAME` alone as itself.
+pub(crate) fn quoted(path: &Path) -> String {
+    let path = path.strip_prefix(".").unwrap_or(path).display().to_string();
+    let path = if path.starts_with('-') { format!("./{path}") } else { path };
+    let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
+    if path.chars().all(plain) {
+        return path;
+    }
+    printable(&format!("'{}'", path.replace('\'', "'\\''"))).into_owned()
 }
 
 #[cfg(test)]

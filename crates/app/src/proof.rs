@@ -18,6 +18,13 @@ pub(crate) enum Proof {
     Beside,
 }
 
+impl Proof {
+    /// It is a digest, and so of one file.
+    pub(crate) fn is_of_one(&self) -> bool {
+        matches!(self, Proof::Digest(_))
+    }
+}
+
 /// `ALGO:HEX`, a file, `@FILE`, a URL, or `auto`.
 pub(crate) fn proof(text: &str) -> Result<Proof, Trouble> {
     if text == "auto" {

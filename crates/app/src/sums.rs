@@ -50,19 +50,23 @@ pub(crate) async fn settle(
         };
         match found {
             Ok(found) => {
-                if let (Some(digest), Some(_)) = (&found, &sums)
-                    && WEAK.contains(&digest.algorithm.as_str())
-                {
+                if let (Some(digest), Some(_)) = (&found, &sums) {
                     let url = wanted.urls.first().map(|url| printable::url(url)).unwrap_or_default();
-                    report.note(&format!(
-                        "{url}: only {}, which proves no more than that nothing was damaged by chance",
-                        digest.algorithm
-                    ));
+                    warn_if_weak(&url, digest, report);
                 }
                 wanted.checksum = found.or(wanted.checksum.take());
             }
             Err(trouble) => *request = Err(trouble),
         }
+    }
+}
+
+/// Says of a digest that stands alone what it does not prove; `shown` is its file.
+pub(crate) fn warn_if_weak(shown: &str, digest: &Checksum, report: &mut Report) {
+    if WEAK.contains(&digest.algorithm.as_str()) {
+        let algorithm = &digest.algorithm;
+        let what = "which proves no more than that nothing was damaged by chance";
+        report.note(&format!("{shown}: only {algorithm}, {what}"));
     }
 }
 
@@ -129,20 +133,15 @@ fn too_large(shown: &str) -> Trouble {
 /// Fetches a file of checksums, as `first` is fetched; what was given for its origin goes nowhere else (R58).
 async fn fetch(engine: &Engine, url: &str, first: Option<&Request>) -> Result<Sums, Trouble> {
     let shown = printable::url(url);
-    let kept = Kept::default();
     let mut request = Request::new(url, ".");
-    request.target = Target::Stream(Box::new(kept.clone()));
-    request.lanes = Some(1);
     let origin = |url: &str| Url::parse(url).ok().map(|url| url.origin());
     if let Some(first) =
         first.filter(|first| first.urls.first().is_some_and(|first| origin(first) == origin(url)))
     {
         (request.headers, request.user) = (first.headers.clone(), first.user.clone());
     }
-    let done = engine.start(request).wait().await;
-    let text = kept.taken();
-    match done {
-        Ok(_) => {
+    match bring(engine, request).await {
+        Ok(text) => {
             let path = thence::path_of(url).unwrap_or_default();
             let name = path.rsplit('/').next().unwrap_or_default();
             Ok(Sums { shown, sums: thence::Sums::read(&text, name) })
@@ -150,6 +149,14 @@ async fn fetch(engine: &Engine, url: &str, first: Option<&Request>) -> Result<Su
         Err(Error::Disk { .. }) => Err(too_large(&shown)),
         Err(error) => Err(Trouble::from(&error)),
     }
+}
+
+/// Fetches something small to memory; [`Error::Disk`] if it is larger than 16 MiB.
+pub(crate) async fn bring(engine: &Engine, mut request: Request) -> Result<Vec<u8>, Error> {
+    let kept = Kept::default();
+    request.target = Target::Stream(Box::new(kept.clone()));
+    request.lanes = Some(1);
+    engine.start(request).wait().await.map(|_| kept.taken())
 }
 
 /// The digest that a file of checksums beside the file has for it. None is no error: nobody promised one.
@@ -167,7 +174,7 @@ async fn beside(engine: &Engine, request: &Request, report: &mut Report) -> Opti
     None
 }
 
-/// Memory that a file of checksums is written to.
+/// Memory that something small is written to.
 #[derive(Clone, Default)]
 struct Kept(Arc<Mutex<Vec<u8>>>);
 

@@ -6,7 +6,7 @@ use thence::{Done, Event, HttpVersion, Why};
 
 use crate::exit::what_of;
 use crate::meant::MANY_LANES;
-use crate::printable::{printable, reason, url};
+use crate::printable::{printable, quoted, reason, url};
 use crate::progress::{bytes, clock};
 
 /// Who hears of an event.
@@ -114,6 +114,14 @@ pub(crate) fn event(event: &Event) -> Option<(Weight, String)> {
         Event::Damaged { bytes: bad } => {
             format!("{} on the disk were damaged and are fetched again", bytes(*bad))
         }
+        Event::Expired { url: from, failure } => {
+            return Some((Verbose, format!("{}: the link has expired: {}", url(from), what_of(failure))));
+        }
+        Event::Renewed { url: new } => format!("goes on from {}", url(new)),
+        Event::NotRenewed { url: from, why } => format!("{}: no new link: {}", url(from), reason(why)),
+        Event::Mirror { url: from } => {
+            return Some((Verbose, format!("{}: a mirror, by the server's word", url(from))));
+        }
         Event::SourceDropped { url: from, failure } => {
             format!("{}: dropped: {}", url(from), what_of(failure))
         }
@@ -155,17 +163,6 @@ pub(crate) fn done(done: &Done, seconds: f64) -> String {
 pub(crate) fn command(parts: &[&Path]) -> String {
     let quoted = parts.iter().map(|part| quoted(part));
     std::iter::once("thence".to_owned()).chain(quoted).collect::<Vec<_>>().join(" ")
-}
-
-/// A path as a shell takes it back. A leading dash would be read as an option, `NAME` alone as itself.
-fn quoted(path: &Path) -> String {
-    let path = path.strip_prefix(".").unwrap_or(path).display().to_string();
-    let path = if path.starts_with('-') { format!("./{path}") } else { path };
-    let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
-    if path.chars().all(plain) {
-        return path;
-    }
-    printable(&format!("'{}'", path.replace('\'', "'\\''"))).into_owned()
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::Command;
 
 use harness::{BLOCK, LEN, Scene};
-use thence_origin::{Origin, files, journals};
+use thence_origin::{Origin, Reply, Request, files, journals};
 
 /// The message names the thing, and after a semicolon says what to do.
 #[track_caller]
@@ -99,13 +99,16 @@ fn dos_05_a_journal_as_long_as_ten_million_records_is_not_read() {
 }
 
 #[test]
-fn a_404_is_3_and_a_401_is_24() {
-    for (status, code) in [(404, 3), (410, 3), (401, 24), (403, 24), (429, 29), (500, 22)] {
-        let scene = Scene::half_then(move |_, out| {
-            out.answer(status, "", "no");
-        });
+fn a_404_is_3_and_a_401_is_24_and_where_something_is_held_both_are_35() {
+    let cases = [(404, 3, 35), (410, 3, 35), (401, 24, 35), (403, 24, 35), (429, 29, 29), (500, 22, 22)];
+    for (status, fresh, later) in cases {
+        let refuse = move |_: &Request, out: &mut Reply| _ = out.answer(status, "", "no");
+        let scene = Scene::new();
+        scene.serve(refuse);
+        names(scene.run(&["--retry", "1"]).refused(fresh), &scene.url());
+        let scene = Scene::half_then(refuse);
         let held = scene.held();
-        names(scene.run(&["--retry", "1"]).refused(code), &scene.url());
+        names(scene.run(&["--retry", "1"]).refused(later), &scene.url());
         assert_eq!(scene.held(), held, "{status}");
         scene.honest();
         scene.run(&[]).whole().says("goes on");

@@ -292,7 +292,7 @@ fn log_02_a_query_is_masked_wherever_it_is_shown_and_kept_private() {
     scene.serve(|_, out| {
         out.answer(404, "", "");
     });
-    scene.run(&["-v"]).refused(3).says("X-Amz-Signature=***").says_not("TOKEN");
+    scene.run(&["-v"]).refused(35).says("X-Amz-Signature=***").says_not("TOKEN");
     scene.honest();
     let outcome = scene.run(&["-v"]).whole();
     is_silent(&scene, &outcome, "TOKEN", &[]);

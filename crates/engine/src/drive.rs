@@ -2,6 +2,10 @@
 //!
 //! One mutation, then a full drain. Everything that waits (sockets, disks) is a task or another thread that
 //! answers with a [`Message`]; the driver itself never waits for anything else.
+//!
+//! `beside` has what goes on beside the lanes.
+
+mod beside;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -9,8 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use thence_plan::{
-    Action, Ask, Command, Event, Failure, Hash, Input, JobId, LaneId, Output, Placement, Record, Run,
-    SourceId, Take,
+    Action, Ask, Command, Described, Event, Failure, Hash, Input, JobId, LaneId, Output, Placement, Record,
+    Run, SourceId, Take,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant as Moment;
@@ -18,13 +22,12 @@ use tokio::time::Instant as Moment;
 use crate::error::Error;
 use crate::file::{self, Draft, Pair};
 use crate::find;
-use crate::finish::{publish_checked, right};
+use crate::finish::{Flaw, publish_checked, right};
 use crate::http::{Client, Get, bare};
 use crate::lane::{self, Control, Got, Port, Shared, Taking, Word};
 use crate::list::{self, Handed};
 use crate::options::Options;
 use crate::orders::{Done, Order, Start, Ticket, Whose};
-use crate::publish::{Finish, mtime};
 use crate::start::{self, Hint, Started};
 use crate::sys::DiskError;
 use crate::toll::{Rate, Rates};
@@ -44,6 +47,10 @@ enum Message {
     Returned(Box<find::Work>),
     Already(Done),
     Appended(Result<(), DiskError>),
+    /// The digest was fed.
+    Followed,
+    /// What a server's Metalink says.
+    Described(Box<Described>),
     Synced(Result<(), DiskError>),
     Checked {
         block: u32,
@@ -216,11 +223,6 @@ impl Driver {
             }
             Order::Command(ticket, command) => {
                 if let Some(job) = self.job_of(&ticket) {
-                    if let Command::Source(url) = &command
-                        && let Some(work) = self.works.get_mut(&job)
-                    {
-                        work.asking.urls.push(url.clone());
-                    }
                     self.input(job, Input::Command(command));
                 }
             }
@@ -295,6 +297,7 @@ impl Driver {
                     caller,
                     rate,
                     files,
+                    follower: None,
                     stream: stream.map(Rc::new),
                     lanes: BTreeMap::new(),
                     open: BTreeMap::new(),
@@ -320,7 +323,13 @@ impl Driver {
 
     fn on_word(&mut self, job: JobId, word: Word) {
         match word {
-            Word::Input(input) => self.input(job, input),
+            Word::Input(input) => {
+                let stored = matches!(input, Input::Stored { .. });
+                self.input(job, input);
+                if stored {
+                    self.follow(job);
+                }
+            }
             Word::Ended { lane, result } => {
                 if let Some(work) = self.works.get_mut(&job) {
                     let left = work.lanes.remove(&lane).and_then(|control| control.left());
@@ -339,6 +348,8 @@ impl Driver {
             Message::Returned(work) => self.on_returned(job, *work),
             Message::Already(done) => self.over(job, Ok(done)),
             Message::Appended(result) => self.on_appended(job, result),
+            Message::Followed => self.follow(job),
+            Message::Described(file) => self.on_described(job, *file),
             Message::Synced(result) => self.input(job, Input::Synced(result.map_err(Failure::from))),
             Message::Checked { block, hash, found } => self.on_checked(job, block, hash, found),
             Message::Finished(Ok(done)) => {
@@ -359,7 +370,9 @@ impl Driver {
 
     fn act(&mut self, job: JobId, action: Action) {
         match action {
-            Action::Open { lane, source, url, ask } => self.open(job, lane, source, url, ask),
+            Action::Open { lane, source, url, given_for, ask } => {
+                self.open(job, lane, source, (url, given_for), ask)
+            }
             Action::Take(lane, take) => self.take(job, lane, take),
             Action::Narrow { lane, end } => self.narrow(job, lane, end),
             Action::Close { lane } => self.close(job, lane),
@@ -371,20 +384,28 @@ impl Driver {
                 let stream = self.works.get(&job).and_then(|work| work.stream.as_ref());
                 stream.into_iter().for_each(|stream| stream.forget(from));
             }
+            Action::Renew { source, url } => self.renew(job, source, url),
+            Action::Describe { url, given_for } => self.describe(job, url, given_for),
             Action::Finish { total } => self.after_records(job, Next::Finish { total }),
             Action::Tell(event) => self.tell(job, event),
             Action::Fail(error) => self.fail(job, error),
         }
     }
 
-    fn open(&mut self, job: JobId, id: LaneId, source: SourceId, url: String, ask: Ask) {
+    fn open(
+        &mut self,
+        job: JobId,
+        id: LaneId,
+        source: SourceId,
+        (url, given_for): (String, String),
+        ask: Ask,
+    ) {
         let Some(work) = self.works.get_mut(&job) else { return };
         let control = Control::new(work.rate.clone());
         work.lanes.insert(id, control.clone());
         let got = work.got(source, &url, &ask);
-        let original = work.asking.urls.get(usize::from(source.0)).filter(|original| **original != url);
-        let parsed =
-            bare(&url).and_then(|url| Ok((url, original.map(|original| bare(original)).transpose()?)));
+        let other = (given_for != url).then_some(given_for);
+        let parsed = bare(&url).and_then(|url| Ok((url, other.map(|other| bare(&other)).transpose()?)));
         let (url, given_for) = match parsed {
             Ok(parsed) => parsed,
             Err(failure) => {
@@ -458,7 +479,7 @@ impl Driver {
         };
         // The retired pair keeps its lock until it has its other name.
         let old = work.files.take().filter(|_| placement.retire).map(|files| Pair::clone(&files.pair));
-        work.open.clear();
+        (work.follower, work.open) = (None, BTreeMap::new());
         work.batch.clear();
         let (messages, shared, lately) =
             (self.messages.clone(), self.shared.clone(), self.shared.lately.clone());
@@ -471,7 +492,7 @@ impl Driver {
                     file::retire(old, &draft.limits)?;
                 } else {
                     let entry = draft.dir.entry(&draft.name);
-                    if let Some(bytes) = find::finished(&entry, &draft.url) {
+                    if let Some(bytes) = find::finished(&entry, std::slice::from_ref(&draft.url)) {
                         let path = Some(entry.path().into());
                         return Ok(Message::Already(Done { path, bytes, already: true, ..Done::default() }));
                     }
@@ -509,7 +530,7 @@ impl Driver {
     fn on_returned(&mut self, job: JobId, returned: find::Work) {
         let Some(work) = self.works.get_mut(&job) else { return };
         let (files, held) = Files::of(returned);
-        work.files = Some(files);
+        (work.files, work.follower) = (Some(files), None);
         self.input(job, Input::Returned(Box::new(held)));
     }
 
@@ -518,6 +539,11 @@ impl Driver {
         if let (Record::Learnt(identity), Some(files)) = (&record, &mut work.files) {
             files.total = identity.total;
             files.identity = identity.clone();
+        }
+        if let (Record::Invalid { first, .. }, Some(files), Some(follower)) =
+            (&record, &work.files, &mut work.follower)
+        {
+            follower.spoilt(u64::from(*first) * u64::from(files.block_size));
         }
         if work.files.as_ref().is_some_and(|files| files.pair.journal.is_some()) {
             if let Record::Block { len, .. } | Record::Prefix { len, .. } = record {
@@ -648,32 +674,25 @@ impl Driver {
     fn finish(&mut self, job: JobId, total: u64) {
         let Some(work) = self.works.get(&job) else { return };
         let (messages, shared) = (self.messages.clone(), self.shared.clone());
-        let mut checksum = work.aim.checksum.clone();
         if let Some(stream) = work.stream.clone() {
+            let wanted = work.aim.checksum.clone();
             tokio::task::spawn_local(async move {
-                let finished = stream.finish().await.and_then(|digest| right(checksum.as_ref(), digest));
+                let finished = stream.finish().await.and_then(|digest| right(wanted.as_ref(), digest));
                 let done = finished.map(|digest| Done { digest: digest.map(shown), ..Done::default() });
                 let _ = messages.send((job, Message::Finished(done)));
             });
             return;
         }
-        let Some(files) = &work.files else { return };
-        let finish = Finish {
-            total,
-            mode: work.aim.mode,
-            mtime: mtime(work.aim.remote_time, &files.identity),
-            url: work.asking.urls.first().cloned().unwrap_or_default(),
-            identity: files.identity.clone(),
-            digest: None,
-            exists: work.aim.exists,
-            limits: self.shared.limits.clone(),
-        };
-        // What the user gave counts; else what the server said of the whole (R50).
-        checksum = checksum.or_else(|| files.identity.digest.clone());
-        let pair = files.pair.clone();
+        let Some((pair, finish, proofs)) = work.whole(total, &self.shared.limits) else { return };
         tokio::task::spawn_local(async move {
-            let result = publish_checked(&shared, &pair, finish, checksum).await;
-            let _ = messages.send((job, Message::Finished(result)));
+            let message = match publish_checked(&shared, &pair, finish, proofs).await {
+                Ok(done) => Message::Finished(Ok(done)),
+                Err(Flaw::Other(failure)) => Message::Finished(Err(failure)),
+                Err(Flaw::Wrong(ranges, failure)) => {
+                    Message::Lane(Word::Input(Input::Wrong { ranges, failure }))
+                }
+            };
+            let _ = messages.send((job, message));
         });
     }
 

@@ -25,6 +25,23 @@ pub enum Error {
         /// What happened.
         failure: Failure,
     },
+    /// A link that gave something before has expired. What is held is kept: another URL of the same file goes on with it
+    /// ([`Request::renewed`](crate::Request::renewed)).
+    Expired {
+        /// The URL, its query masked.
+        url: String,
+        /// What it answers now.
+        failure: Failure,
+        /// The part, if there is one.
+        part: Option<PathBuf>,
+    },
+    /// The URL that was to stand for an expired one has another file. What is held was not touched.
+    OtherFile {
+        /// The URL, its query masked.
+        url: String,
+        /// What differs.
+        what: String,
+    },
     /// A file could not be made, written or renamed. Make room or choose another place.
     Disk {
         /// The file.
@@ -79,9 +96,11 @@ impl Error {
     /// How a job of the planner ended, for its caller. `part` is where its bytes are.
     pub(crate) fn of_job(error: thence_plan::Error, part: Option<PathBuf>) -> Error {
         use thence_plan::Error as Job;
-        let path = part.unwrap_or_default();
+        let path = part.clone().unwrap_or_default();
         match error {
             Job::Source { url, failure } => Error::Source { url: mask(&url), failure },
+            Job::Expired { url, failure } => Error::Expired { url: mask(&url), failure, part },
+            Job::OtherFile { url, what } => Error::OtherFile { url: mask(&url), what },
             Job::Disk((fault, why)) => Error::Disk { path, fault, why },
             Job::Changed { url } => Error::Changed { url: mask(&url) },
             Job::Digest { want, got } => Error::Digest { path, want, got },
@@ -98,6 +117,12 @@ impl fmt::Display for Error {
             Error::Url { url, why } => write!(f, "{url}: {why}"),
             Error::Option(why) => f.write_str(why),
             Error::Source { url, failure } => write!(f, "{url}: {failure}"),
+            Error::Expired { url, failure, .. } => {
+                write!(f, "{url}: the link has expired ({failure}); what is held is kept")
+            }
+            Error::OtherFile { url, what } => {
+                write!(f, "{url}: it has another file than the one held ({what}); nothing was touched")
+            }
             Error::Disk { path, fault, why } if path.as_os_str().is_empty() => write!(f, "{why} ({fault})"),
             Error::Disk { path, fault, why } => write!(f, "{}: {why} ({fault})", path.display()),
             Error::NeedsHeaders { path, names } => write!(

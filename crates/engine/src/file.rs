@@ -283,7 +283,7 @@ fn claim_part(draft: &Draft, name: &str) -> Result<Option<PartFile>, DiskError> 
                 Inheritance::Taken => return Ok(None),
                 Inheritance::Moved => {}
             },
-            Opening::Theirs => match whose(&draft.dir, name, &draft.url)? {
+            Opening::Theirs => match whose(&draft.dir, name, std::slice::from_ref(&draft.url))? {
                 Some(false) => return Ok(None),
                 None if since.elapsed() < LOOK => std::thread::sleep(LOOK / 20),
                 _ => return Err(in_use(&path)),
@@ -293,15 +293,15 @@ fn claim_part(draft: &Draft, name: &str) -> Result<Option<PartFile>, DiskError> 
 }
 
 /// Whether the pair that somebody else has locked is of this URL; `None` if it does not tell yet.
-pub(crate) fn whose(dir: &Dir, name: &str, url: &str) -> Result<Option<bool>, DiskError> {
+pub(crate) fn whose(dir: &Dir, name: &str, urls: &[String]) -> Result<Option<bool>, DiskError> {
     let path = journal_at(dir, name);
     if let Some((file, _)) = sys::open_regular(&path, false)?
         && let Ok(begin) = journal::peek(&file).map_err(|e| DiskError::at(&path, &e))?
     {
-        return Ok(Some(begin.url == url));
+        return Ok(Some(urls.contains(&begin.url)));
     }
     let part = sys::open_regular(&part_at(dir, name), false)?;
-    Ok(part.and_then(|(file, _)| Mark::of(&file)).map(|mark| mark.is_of(url)))
+    Ok(part.and_then(|(file, _)| Mark::of(&file)).map(|mark| urls.iter().any(|url| mark.is_of(url))))
 }
 
 fn in_use(path: &Entry) -> DiskError {

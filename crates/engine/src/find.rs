@@ -29,8 +29,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) dir: &'a Dir,
     /// The name the user chose.
     pub(crate) name: Option<&'a str>,
-    /// The source's original URL without userinfo.
-    pub(crate) url: &'a str,
+    /// The sources' original URLs without userinfo, one at least.
+    pub(crate) urls: &'a [String],
     /// Request headers given in this run.
     pub(crate) headers: &'a [(String, Secret)],
     /// Names of the pairs in the directory that were begun with this URL, if whoever asks has looked.
@@ -39,6 +39,21 @@ pub(crate) struct Wanted<'a> {
     pub(crate) lately: &'a Lately,
     /// Bounds: `journal_bytes`, `directory_entries`.
     pub(crate) limits: &'a Limits,
+}
+
+impl Wanted<'_> {
+    fn first(&self) -> &str {
+        self.urls.first().map(String::as_str).unwrap_or_default()
+    }
+
+    /// Names of the pairs that were begun with one of its URLs.
+    fn begun(&self) -> Result<Vec<String>, DiskError> {
+        if let Some(known) = self.known {
+            return Ok(known.to_vec());
+        }
+        let begun = self.urls.iter().map(|url| self.lately.of(self.dir, url, self.limits));
+        Ok(begun.collect::<Result<Vec<_>, _>>()?.concat())
+    }
 }
 
 /// What there is.
@@ -80,13 +95,14 @@ pub(crate) struct Work {
     pub(crate) held: Held,
 }
 
-/// Looks for held work or the finished file of `wanted.url`.
+/// Looks for held work or the finished file of `wanted.urls`.
 ///
 /// An error is a reason to stop: what stands at the name is strange, needs headers, or cannot be read.
 pub(crate) fn find(wanted: &Wanted<'_>) -> Result<Found, Error> {
-    let Wanted { dir, limits, .. } = *wanted;
+    let Wanted { dir, .. } = *wanted;
     let chosen = wanted.name.is_some();
-    let name = wanted.name.map_or_else(|| choose_name(None, wanted.url).as_str().to_owned(), str::to_owned);
+    let name =
+        wanted.name.map_or_else(|| choose_name(None, wanted.first()).as_str().to_owned(), str::to_owned);
     let kept = match by_name(wanted, &name)? {
         // A name that nobody chose may well be another's; ours is then a numbered one.
         Found::OtherUrl { .. } if !chosen => Found::Nothing,
@@ -95,7 +111,7 @@ pub(crate) fn find(wanted: &Wanted<'_>) -> Result<Found, Error> {
     };
     for number in 0..if chosen { 1 } else { NUMBERS } {
         let entry = dir.entry(file::numbered(&name, number));
-        if let Some(bytes) = finished(&entry, wanted.url) {
+        if let Some(bytes) = finished(&entry, wanted.urls) {
             return Ok(Found::Finished { path: entry.path().into(), bytes });
         }
         if sys::facts_at(&entry)?.is_none() {
@@ -105,9 +121,7 @@ pub(crate) fn find(wanted: &Wanted<'_>) -> Result<Found, Error> {
     if chosen {
         return Ok(kept);
     }
-    let known =
-        wanted.known.map_or_else(|| wanted.lately.of(dir, wanted.url, limits), |known| Ok(known.to_vec()))?;
-    for name in known {
+    for name in wanted.begun()? {
         match by_name(wanted, &name)? {
             Found::Nothing | Found::Kept(_) | Found::OtherUrl { .. } => {}
             found => return Ok(found),
@@ -124,11 +138,11 @@ pub(crate) fn pair_of(path: &Path) -> Option<(PathBuf, String)> {
     (!name.is_empty()).then(|| (dir.to_owned(), name.to_owned()))
 }
 
-/// The length in bytes of the file at `entry`, if it is the finished one of this source and was not
+/// The length in bytes of the file at `entry`, if it is the finished one of one of these sources and was not
 /// written to since.
-pub(crate) fn finished(entry: &Entry, url: &str) -> Option<u64> {
+pub(crate) fn finished(entry: &Entry, urls: &[impl AsRef<str>]) -> Option<u64> {
     let (file, facts) = sys::open_regular(entry, false).ok()??;
-    let mark = Mark::of(&file).filter(|mark| mark.is_of(url))?;
+    let mark = Mark::of(&file).filter(|mark| urls.iter().any(|url| mark.is_of(url.as_ref())))?;
     let Mark::File { bytes, mtime, .. } = mark else { return None };
     (facts.size == bytes && facts.mtime == mtime).then_some(bytes)
 }
@@ -155,12 +169,12 @@ pub(crate) fn comes_back(retired: &Pair, draft: &Draft) -> Result<Option<Box<Wor
 }
 
 fn by_name(wanted: &Wanted<'_>, name: &str) -> Result<Found, Error> {
-    let Wanted { dir, url, limits, .. } = *wanted;
+    let Wanted { dir, urls, limits, .. } = *wanted;
     let path = file::part_at(dir, name).path().to_owned();
     Ok(match examine(dir, name, limits)? {
-        Seen::Work(_, held) if held.begin.url != url => Found::OtherUrl { path },
+        Seen::Work(_, held) if !urls.contains(&held.begin.url) => Found::OtherUrl { path },
         Seen::Work(part, held) => return go_on(dir, name, wanted.headers, part, *held),
-        Seen::Theirs if file::whose(dir, name, url)? == Some(false) => Found::OtherUrl { path },
+        Seen::Theirs if file::whose(dir, name, urls)? == Some(false) => Found::OtherUrl { path },
         Seen::Theirs => Found::InUse { path },
         Seen::Unreadable(why @ (Unreadable::Newer | Unreadable::TooLarge)) => {
             return Err(Error::Journal {
@@ -171,7 +185,7 @@ fn by_name(wanted: &Wanted<'_>, name: &str) -> Result<Found, Error> {
         Seen::Finished { path, bytes } => Found::Finished { path, bytes },
         // A part of which nothing is known is kept aside: `place` takes it over if it holds nothing, and
         // finds the name taken if it does.
-        Seen::Lost(part) if file::holds(&part, url)? => {
+        Seen::Lost(part) if file::holds(&part, wanted.first())? => {
             Found::Kept(Pair { dir: dir.clone(), name: name.into(), part: part.into(), journal: None })
         }
         Seen::Unreadable(_) | Seen::Lost(_) | Seen::Nothing => Found::Nothing,
@@ -296,7 +310,7 @@ fn go_on(
     let journal = open_journal(dir, name, &held)?;
     let pair = Pair { dir: dir.clone(), name: name.into(), part: part.into(), journal: Some(journal.into()) };
     let other_headers = other_headers(&held, headers);
-    let Replayed { begin, identity, blocks, whole, unproven, .. } = held;
+    let Replayed { begin, identity, blocks, whole, unproven, renewed, .. } = held;
     let held = Held {
         url: begin.url.clone(),
         name: name.into(),
@@ -305,6 +319,7 @@ fn go_on(
         blocks,
         whole: whole.is_some(),
         unproven,
+        renewed,
     };
     Ok(Found::Pair(Box::new(Work { pair, begin, other_headers, held })))
 }

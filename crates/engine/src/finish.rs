@@ -1,10 +1,13 @@
 //! From a whole part to its file: the digest, if one is wanted, then the finish sequence. Both on the disk's thread.
+//!
+//! Where the whole is not what it should be, digests of its pieces tell which bytes are wrong.
 
 use std::sync::Arc;
 
-use thence_plan::{Failure, WantedDigest};
+use thence_plan::{Failure, Pieces, WantedDigest};
 
 use crate::file::Pair;
+use crate::follow::Follower;
 use crate::lane::Shared;
 use crate::mark::hex;
 use crate::orders::Done;
@@ -12,31 +15,110 @@ use crate::publish::{self, Finish};
 use crate::sys::DiskError;
 use crate::verify::{Digester, shown};
 
+/// What the whole must be.
+#[derive(Default)]
+pub(crate) struct Proofs {
+    pub(crate) digest: Option<WantedDigest>,
+    /// The digest as far as it was made while the bytes came.
+    pub(crate) begun: Option<Follower>,
+    pub(crate) pieces: Option<Arc<Pieces>>,
+}
+
+/// Why there is no file.
+pub(crate) enum Flaw {
+    /// These bytes are wrong, first and end; the failure is what would be said of them if nothing could be done.
+    Wrong(Vec<(u64, u64)>, Failure),
+    Other(Failure),
+}
+
+impl<E: Into<Failure>> From<E> for Flaw {
+    fn from(error: E) -> Flaw {
+        Flaw::Other(error.into())
+    }
+}
+
 /// Reads the whole file once for its digest, if one is wanted, then walks the finish sequence.
 pub(crate) async fn publish_checked(
     shared: &Shared,
     pair: &Arc<Pair>,
     mut finish: Finish,
-    checksum: Option<WantedDigest>,
-) -> Result<Done, Failure> {
-    if let Some(wanted) = &checksum {
-        let got = digest(shared, pair, &wanted.algorithm, finish.total).await?;
-        finish.digest = right(Some(wanted), Some(got))?;
+    proofs: Proofs,
+) -> Result<Done, Flaw> {
+    if let Some(wanted) = &proofs.digest {
+        match (whole(shared, pair, wanted, proofs.begun, finish.total).await?, &proofs.pieces) {
+            (Ok(digest), _) => finish.digest = digest,
+            (Err(failure), None) => return Err(Flaw::Other(failure)),
+            (Err(failure), Some(pieces)) => {
+                let (wrong, _) = wrong_pieces(shared, pair, pieces, finish.total).await?;
+                return Err(Flaw::Wrong(wrong, failure));
+            }
+        }
+    } else if let Some(pieces) = &proofs.pieces
+        && let (wrong, Some(failure)) = wrong_pieces(shared, pair, pieces, finish.total).await?
+    {
+        return Err(Flaw::Wrong(wrong, failure));
     }
-    let digest = finish.digest.clone();
+    let (digest, media) = (finish.digest.clone(), finish.identity.media.clone());
     let target = pair.clone();
     let published = shared.disk.call(move || publish::publish(&target, &finish)).await;
     let path = published.map_err(|_| DiskError::gone())??;
-    Ok(Done { path: Some(path), digest: digest.map(shown), ..Done::default() })
+    Ok(Done { path: Some(path), digest: digest.map(shown), media, ..Done::default() })
 }
 
-async fn digest(shared: &Shared, pair: &Pair, algorithm: &str, total: u64) -> Result<WantedDigest, Failure> {
-    let mut digester = Digester::new(algorithm)
-        .ok_or_else(|| Failure::Defect(format!("{algorithm} is no digest that was accepted")))?;
+/// The digest of the whole, if it is the wanted one. What was begun while the bytes came is gone on with; what is wrong is
+/// read once more, all of it, before it is said to be.
+async fn whole(
+    shared: &Shared,
+    pair: &Pair,
+    wanted: &WantedDigest,
+    begun: Option<Follower>,
+    total: u64,
+) -> Result<Result<Option<WantedDigest>, Failure>, Failure> {
+    if let Some(begun) = begun
+        && let Some(begun) = begun.made().await
+    {
+        let got = digest(shared, pair, Some(begun), total).await?;
+        if let Ok(right) = right(Some(wanted), Some(got)) {
+            return Ok(Ok(right));
+        }
+    }
+    let got = digest(shared, pair, Digester::new(&wanted.algorithm), total).await?;
+    Ok(right(Some(wanted), Some(got)))
+}
+
+/// The ranges of the pieces that have other digests than they should, and what the first of them has.
+async fn wrong_pieces(
+    shared: &Shared,
+    pair: &Pair,
+    pieces: &Pieces,
+    total: u64,
+) -> Result<(Vec<(u64, u64)>, Option<Failure>), Failure> {
+    let (mut wrong, mut first) = (Vec::new(), None);
+    for (want, start) in pieces.digests.iter().zip((0..total).step_by(pieces.len as usize)) {
+        let end = total.min(start.saturating_add(pieces.len));
+        let digester = Digester::starting_at(start, &pieces.algorithm);
+        let got = digest(shared, pair, digester, end).await?;
+        if got.bytes != *want {
+            wrong.push((start, end));
+            first.get_or_insert(Failure::Digest { want: hex(want), got: hex(&got.bytes) });
+        }
+    }
+    Ok((wrong, first))
+}
+
+/// The digest of what is in the file from where the digester begins, up to `end`.
+async fn digest(
+    shared: &Shared,
+    pair: &Pair,
+    digester: Option<Digester>,
+    end: u64,
+) -> Result<WantedDigest, Failure> {
+    let mut digester =
+        digester.ok_or_else(|| Failure::Defect("a digest of an unknown kind was accepted".to_owned()))?;
     // In bites, so that other downloads' syncs are not kept waiting.
-    while digester.at() < total {
+    while digester.at() < end {
         let part = pair.part.clone();
-        let fed = shared.disk.call(move || digester.feed(&part, total).map(|()| digester));
+        let fed = shared.disk.call(move || digester.feed(&part, end).map(|()| digester));
         digester = fed.await.map_err(|_| DiskError::gone())??;
     }
     Ok(digester.finish())

@@ -305,7 +305,7 @@ fn name(Written { whole, file }: &Written, dir: &Path, limits: &Limits) -> Resul
             }
             // The same URL a second time, or finished by a run that could not tell anyone.
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-                if find::finished(&entry, &whole.url).is_some() {
+                if find::finished(&entry, std::slice::from_ref(&whole.url)).is_some() {
                     let path = entry.path().file_name().map(|name| dir.join(name));
                     return Ok(Done { path, already: true, ..whole.done.clone() });
                 }

@@ -33,6 +33,7 @@
 //! ```
 
 mod decode;
+mod describe;
 mod direct;
 mod download;
 mod drive;
@@ -41,6 +42,7 @@ mod error;
 mod file;
 mod find;
 mod finish;
+mod follow;
 mod group;
 mod http;
 mod inspect;
@@ -56,6 +58,7 @@ mod pairs;
 #[cfg(test)]
 mod planted;
 mod publish;
+mod renew;
 mod secret;
 mod sink;
 mod start;
@@ -76,8 +79,9 @@ pub use ledger::{Failures, Held, Ledger, entry_key, ledger_status};
 pub use list::{Feed, List, safe_name};
 pub use options::{Checksum, Interface, Options, OriginField, Pinned, Proxy, Request, Target};
 pub use orders::{Done, Heard, Item};
+pub use renew::Renew;
 pub use secret::{ExposeSecret, Secret};
 pub use thence_plan::{
-    Breach, DiskFault, Event, Exists, Failure, HttpVersion, Limits, Phase, Progress, Sums, SumsFault, Why,
-    mask, path_of, sums_beside,
+    Breach, Described, DiskFault, Event, Exists, Failure, HttpVersion, Limits, METALINK_BYTES, MetalinkFault,
+    Phase, Pieces, Progress, Sums, SumsFault, Why, mask, metalink, path_of, sums_beside,
 };

@@ -209,7 +209,7 @@ impl Places {
         let there = dir.entry(wanted.as_str());
         if let Some(facts) = sys::facts_at(&there)? {
             if facts.regular
-                && let Some(bytes) = find::finished(&there, url.as_str())
+                && let Some(bytes) = find::finished(&there, &[url.as_str()])
             {
                 return Ok(Found::Already(Done {
                     path: Some(there.path().into()),

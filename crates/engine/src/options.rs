@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use thence_plan::{Exists, Limits, WantedDigest};
+use thence_plan::{Exists, Limits, Pieces, WantedDigest};
 
 use crate::error::Error;
+use crate::renew::Renew;
 use crate::secret::Secret;
 
 /// A digest that the whole file must have.
@@ -78,6 +79,8 @@ pub struct Options {
     pub origin_fields: Vec<OriginField>,
     /// `User-Agent` of every request; `None`: `thence/VERSION`.
     pub user_agent: Option<String>,
+    /// Who knows another URL when a link has expired; without it the download ends with [`Error::Expired`].
+    pub renew: Option<Renew>,
 }
 
 /// Where the bytes go.
@@ -97,6 +100,10 @@ pub enum Target {
 pub struct Request {
     /// URLs of the same bytes; the first is the identity, the others mirrors.
     pub urls: Vec<String>,
+    /// Asked instead of the first of `urls`, whose link has expired: another URL of the same file. What an earlier run
+    /// held of that is gone on with, once its validators or a comparison have told that it is the same; if it is not, the
+    /// download ends with [`Error::OtherFile`] and nothing is touched.
+    pub renewed: Option<String>,
     /// Where to.
     pub target: Target,
     /// Connections at most, 1 or more; `None`: as many as pay, which is found by measuring.
@@ -109,6 +116,11 @@ pub struct Request {
     pub user: Option<(String, Secret)>,
     /// Digest of the whole file.
     pub checksum: Option<Checksum>,
+    /// Length of the whole file in bytes, if somebody knows it; a source that has another is dropped (R54).
+    pub size: Option<u64>,
+    /// Digests of the pieces of a file of `size` bytes: where the whole is wrong, only what is wrong is fetched again, and from
+    /// other sources, if there are any. Not looked at where the bytes go to a [`Target::Stream`].
+    pub pieces: Option<Pieces>,
     /// Refuse unproven joins and unknown lengths.
     pub strict: bool,
     /// Join parts under different strong ETags when an overlap check finds them equal.
@@ -130,12 +142,15 @@ impl Request {
     pub fn new(url: impl Into<String>, dir: impl Into<PathBuf>) -> Request {
         Request {
             urls: vec![url.into()],
+            renewed: None,
             target: Target::File { dir: dir.into(), name: None },
             lanes: None,
             headers: Vec::new(),
             keep_headers: Vec::new(),
             user: None,
             checksum: None,
+            size: None,
+            pieces: None,
             strict: false,
             trust_overlap: false,
             raw: false,

@@ -26,6 +26,8 @@ pub struct Done {
     /// Digest that was asked for, or that the server sent for the whole (`Repr-Digest`), and found right:
     /// algorithm and hex.
     pub digest: Option<(String, String)>,
+    /// The media type that its server told, without parameters, in lower case; not told of what was there already.
+    pub media: Option<String>,
     /// Some join rests on an overlap check alone.
     pub unproven: bool,
     /// Nothing proves the body's end.

@@ -10,7 +10,7 @@ use url::Url;
 use crate::error::Error;
 use crate::file::Pair;
 use crate::find::{self, Found, Wanted};
-use crate::finish::publish_checked;
+use crate::finish::{Flaw, Proofs, publish_checked};
 use crate::http::{USER_AGENT, check_headers};
 use crate::lane::Shared;
 use crate::options::{Options, Request, Target};
@@ -75,25 +75,18 @@ async fn begin(
 ) -> Result<Started, Error> {
     let (user, _) = check(&mut request, options)?;
     let name = chosen(&request)?;
-    let mut asking = Asking { urls: request.urls.clone(), headers: Arc::default(), user: user.map(Arc::new) };
+    let mut asking =
+        Asking { first: request.urls[0].clone(), headers: Arc::default(), user: user.map(Arc::new) };
     let (kept, secret) = split(&request);
-    let mut spec = JobSpec {
-        urls: request.urls.clone(),
-        name,
-        lanes: request.lanes.map(|lanes| lanes.max(1)),
-        strict: request.strict,
-        trust_overlap: request.trust_overlap,
-        raw: request.raw,
-        digest: request.checksum.is_some(),
-        stream: false,
-        held: None,
-    };
+    let mut spec = spec_of(&request, name, options);
     let mut aim = Aim {
         dir: None,
+        url: request.urls[0].clone(),
         exists: request.exists,
         remote_time: request.remote_time,
         mode: request.mode,
         checksum: request.checksum.clone(),
+        pieces: request.pieces.take().map(Arc::new),
         kept,
         secret,
     };
@@ -121,8 +114,7 @@ async fn begin(
                     request.headers.extend(missing(&work.begin.headers, &request.headers));
                     // An earlier run may have been given the digest; it still stands.
                     aim.checksum = aim.checksum.or(work.begin.digest.clone());
-                    spec.digest = aim.checksum.is_some();
-                    if spec.digest {
+                    if aim.checksum.is_some() {
                         work.pair.part.direct().turn_off();
                     }
                     let (gone_on, held) = Files::of(*work);
@@ -131,8 +123,27 @@ async fn begin(
             }
         }
     }
+    spec.digest = aim.checksum.is_some() || (aim.pieces.is_some() && !spec.stream);
     asking.headers = Arc::new(request.headers);
     Ok(Started::Begin { spec: Box::new(spec), asking, aim, files, stream, notes })
+}
+
+/// What the planner is told before anything was looked for.
+fn spec_of(request: &Request, name: Option<Name>, options: &Options) -> JobSpec {
+    JobSpec {
+        urls: request.urls.clone(),
+        renewed: request.renewed.clone(),
+        renews: options.renew.is_some(),
+        name,
+        lanes: request.lanes.map(|lanes| lanes.max(1)),
+        strict: request.strict,
+        trust_overlap: request.trust_overlap,
+        raw: request.raw,
+        size: request.size,
+        digest: request.checksum.is_some(),
+        stream: false,
+        held: None,
+    }
 }
 
 enum Held {
@@ -160,7 +171,7 @@ async fn look(
     options: &Options,
     shared: &Shared,
 ) -> Result<Held, Error> {
-    let (dir, url, headers) = (dir.clone(), spec.urls[0].clone(), headers.to_vec());
+    let (dir, urls, headers) = (dir.clone(), spec.urls.clone(), headers.to_vec());
     let name = spec.name.as_ref().map(|name| name.as_str().to_owned());
     let (limits, exists) = (options.limits.clone(), aim.exists);
     let lately = shared.lately.clone();
@@ -168,7 +179,7 @@ async fn look(
         find::find(&Wanted {
             dir: &dir,
             name: name.as_deref(),
-            url: &url,
+            urls: &urls,
             headers: &headers,
             known: known.as_deref(),
             lately: &lately,
@@ -218,11 +229,15 @@ async fn adopt(
         exists: aim.exists,
         limits: options.limits.clone(),
     };
-    match publish_checked(shared, &Arc::new(pair), finish, Some(wanted)).await {
-        Ok(done) => Ok(Held::Finished(Done { bytes: total, ..done })),
-        Err(Failure::Digest { .. }) => Ok(unknown),
-        Err(Failure::Disk(fault, why)) => Err(Error::Disk { path, fault, why }),
-        Err(other) => Err(Error::Disk { path, fault: DiskFault::Io, why: other.to_string() }),
+    let proofs = Proofs { digest: Some(wanted), ..Proofs::default() };
+    let failure = match publish_checked(shared, &Arc::new(pair), finish, proofs).await {
+        Ok(done) => return Ok(Held::Finished(Done { bytes: total, ..done })),
+        Err(Flaw::Wrong(_, failure) | Flaw::Other(failure)) => failure,
+    };
+    match failure {
+        Failure::Digest { .. } => Ok(unknown),
+        Failure::Disk(fault, why) => Err(Error::Disk { path, fault, why }),
+        other => Err(Error::Disk { path, fault: DiskFault::Io, why: other.to_string() }),
     }
 }
 
@@ -244,15 +259,13 @@ pub(crate) fn check(
 /// Parses the URLs, and takes userinfo out of them: it is a credential, not an address (P4).
 fn clean_urls(request: &mut Request) -> Result<(Option<(String, Secret)>, Url), Error> {
     let (mut user, mut first) = (request.user.take(), None);
+    if let Some(renewed) = &mut request.renewed {
+        let mut url = parsed(renewed)?;
+        make_bare(&mut url);
+        *renewed = url.into();
+    }
     for (index, text) in request.urls.iter_mut().enumerate() {
-        let bad = |why: &str| Error::Url { url: thence_plan::mask(text), why: why.to_owned() };
-        let mut url = Url::parse(text).map_err(|e| bad(&e.to_string()))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(bad("only http:// and https:// can be fetched"));
-        }
-        if url.host_str().is_none_or(str::is_empty) {
-            return Err(bad("it names no host"));
-        }
+        let mut url = parsed(text)?;
         if index == 0 && user.is_none() && !url.username().is_empty() {
             let plain = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
             user = Some((plain(url.username()), plain(url.password().unwrap_or_default()).into()));
@@ -263,6 +276,19 @@ fn clean_urls(request: &mut Request) -> Result<(Option<(String, Secret)>, Url), 
     }
     let first = first.ok_or_else(|| Error::Option("a download needs a URL".to_owned()))?;
     Ok((user, first))
+}
+
+/// The URL, if it can be asked.
+fn parsed(text: &str) -> Result<Url, Error> {
+    let bad = |why: &str| Error::Url { url: thence_plan::mask(text), why: why.to_owned() };
+    let url = Url::parse(text).map_err(|e| bad(&e.to_string()))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(bad("only http:// and https:// can be fetched"));
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err(bad("it names no host"));
+    }
+    Ok(url)
 }
 
 pub(crate) fn chosen(request: &Request) -> Result<Option<Name>, Error> {

@@ -132,6 +132,11 @@ enum Algorithm {
 impl Digester {
     /// For `sha-256`, `sha-512`, `sha-1`, `md5` or `blake3`; `None` for another algorithm.
     pub(crate) fn new(algorithm: &str) -> Option<Digester> {
+        Digester::starting_at(0, algorithm)
+    }
+
+    /// The same, of what begins there in the file.
+    pub(crate) fn starting_at(at: u64, algorithm: &str) -> Option<Digester> {
         let algorithm = match algorithm {
             "sha-256" => Algorithm::Sha256(Digest::new()),
             "sha-512" => Algorithm::Sha512(Digest::new()),
@@ -140,10 +145,10 @@ impl Digester {
             "blake3" => Algorithm::Blake3(Box::default()),
             _ => return None,
         };
-        Some(Digester { algorithm, at: 0 })
+        Some(Digester { algorithm, at })
     }
 
-    /// Bytes fed, from the file's start.
+    /// Where what was fed ends in the file.
     pub(crate) fn at(&self) -> u64 {
         self.at
     }

@@ -5,16 +5,20 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use thence_plan::{
-    Ask, Condition, Event, Exists, Held, Identity, LaneId, Progress, Record, SMALL_ASKED, SourceId,
+    Ask, Condition, Event, Exists, Held, Identity, LaneId, Limits, Pieces, Progress, Record, SMALL_ASKED,
+    SourceId,
 };
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::Error;
 use crate::file::Pair;
 use crate::find;
+use crate::finish::Proofs;
+use crate::follow::Follower;
 use crate::lane::{Control, Got, Place};
 use crate::options::Checksum;
 use crate::orders::{Done, Ticket, Window};
+use crate::publish::{Finish, mtime};
 use crate::secret::{Fields, Secret};
 use crate::stream::Stream;
 use crate::sys::Dir;
@@ -24,8 +28,8 @@ use crate::write::OpenBlock;
 
 /// What every request of a job carries.
 pub(crate) struct Asking {
-    /// The URL whose origin the headers and credentials were given for, a source each.
-    pub(crate) urls: Vec<String>,
+    /// The first URL.
+    pub(crate) first: String,
     pub(crate) headers: Arc<Fields>,
     pub(crate) user: Option<Arc<(String, Secret)>>,
 }
@@ -34,10 +38,13 @@ pub(crate) struct Asking {
 pub(crate) struct Aim {
     /// Of a file; a stream has none.
     pub(crate) dir: Option<Dir>,
+    /// The URL whose file it is.
+    pub(crate) url: String,
     pub(crate) exists: Exists,
     pub(crate) remote_time: bool,
     pub(crate) mode: u32,
     pub(crate) checksum: Option<Checksum>,
+    pub(crate) pieces: Option<Arc<Pieces>>,
     /// Headers whose values go to the journal, and those of which only a hash does.
     pub(crate) kept: Vec<(String, String)>,
     pub(crate) secret: Fields,
@@ -91,6 +98,8 @@ pub(crate) struct Work {
     pub(crate) aim: Aim,
     pub(crate) caller: Caller,
     pub(crate) files: Option<Files>,
+    /// The digest of the whole, in the making.
+    pub(crate) follower: Option<Follower>,
     pub(crate) stream: Option<Rc<Stream>>,
     pub(crate) lanes: BTreeMap<LaneId, Rc<Control>>,
     /// Its own rate limit.
@@ -118,6 +127,38 @@ impl Work {
         Some(Place::Part { part: files.pair.part.clone(), block_size: files.block_size, total: files.total })
     }
 
+    /// The digest that the whole must have: what the user gave counts, else what the server said of it (R50).
+    pub(crate) fn wanted(&self) -> Option<&Checksum> {
+        let said = self.files.as_ref().and_then(|files| files.identity.digest.as_ref());
+        self.aim.checksum.as_ref().or(said)
+    }
+
+    /// The digest that follows what is stored, if one is wanted.
+    pub(crate) fn follower(&mut self) -> Option<Follower> {
+        let algorithm = self.wanted().filter(|_| self.stream.is_none())?.algorithm.clone();
+        if self.follower.as_ref().is_none_or(|follower| follower.algorithm() != algorithm) {
+            self.follower = Some(Follower::new(&algorithm));
+        }
+        self.follower.clone()
+    }
+
+    /// What it takes to make a file of what is held.
+    pub(crate) fn whole(&self, total: u64, limits: &Limits) -> Option<(Arc<Pair>, Finish, Proofs)> {
+        let files = self.files.as_ref()?;
+        let finish = Finish {
+            total,
+            mode: self.aim.mode,
+            mtime: mtime(self.aim.remote_time, &files.identity),
+            url: self.aim.url.clone(),
+            identity: files.identity.clone(),
+            digest: None,
+            exists: self.aim.exists,
+            limits: limits.clone(),
+        };
+        let (digest, pieces) = (self.wanted().cloned(), self.aim.pieces.clone());
+        Some((files.pair.clone(), finish, Proofs { digest, begun: self.follower.clone(), pieces }))
+    }
+
     /// The hash state at `at`: of the block that another lane stopped in, or of a new one.
     pub(crate) fn open_at(&mut self, at: u64) -> OpenBlock {
         let Some(files) = &self.files else { return OpenBlock::new() };
@@ -133,7 +174,7 @@ impl Work {
     pub(crate) fn got(&mut self, source: SourceId, url: &str, ask: &Ask) -> Option<Got> {
         let got = self.caller.got.take()?;
         let asked = ask.range == SMALL_ASKED && ask.condition == Condition::None && !ask.fresh;
-        (asked && source.0 == 0 && self.asking.urls.first().is_some_and(|first| first == url)).then_some(*got)
+        (asked && source.0 == 0 && self.asking.first == url).then_some(*got)
     }
 
     pub(crate) fn tell(&self, event: Event) {

@@ -9,6 +9,7 @@ mod client;
 mod fields;
 mod input;
 mod journal;
+mod metalink;
 mod names;
 mod netrc;
 mod planner;
@@ -29,6 +30,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("redirect", names::redirect),
     ("netrc", netrc::netrc),
     ("sums", sums::sums),
+    ("metalink", metalink::metalink),
     ("planner", planner::planner),
     ("journal", journal::journal),
     ("resume", journal::resume),

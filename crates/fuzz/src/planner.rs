@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use thence_plan::{
     Action, Command, DiskFault, Ending, Failure, Held, HeldBlock, Identity, Input, JobId, JobSpec, LaneId,
-    Limits, Output, Phase, Run,
+    Limits, Output, Phase, Run, SourceId,
 };
 
 use crate::fields::head_of;
@@ -63,6 +63,9 @@ fn job(input: &mut Bytes<'_>) -> JobSpec {
     JobSpec {
         urls,
         name: None,
+        renewed: None,
+        renews: flag(7),
+        size: None,
         lanes: lanes(input.byte() % 20),
         strict: flag(1),
         trust_overlap: flag(2),
@@ -91,6 +94,7 @@ fn held(input: &mut Bytes<'_>) -> Held {
         blocks: (0..input.byte() % 8).map(|_| block(input)).collect(),
         whole: input.byte() == 0,
         unproven: input.byte() == 0,
+        renewed: None,
     }
 }
 
@@ -116,6 +120,10 @@ fn any(input: &mut Bytes<'_>, opened: u32) -> Input {
         12 => Input::Synced(disk(input)),
         13 if input.byte().is_multiple_of(2) => Input::Landed { lane, upto: input.number() },
         13 => Input::Taken { upto: input.number() },
+        14 if input.byte().is_multiple_of(2) => Input::Renewed {
+            source: SourceId(u16::from(input.byte() % 3)),
+            url: input.pick(&[Ok("https://new.test/f".to_owned()), Err(String::new())]),
+        },
         14 => Input::Finished(disk(input)),
         _ => Input::Command(match input.byte() % 4 {
             0 => Command::Pause,

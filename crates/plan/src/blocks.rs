@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::machine::HeldBlock;
+use crate::machine::{HeldBlock, SourceId};
 use crate::record::Hash;
 
 /// Offsets nobody holds or fetches: disjoint, never touching, keyed by start.
@@ -111,11 +111,21 @@ pub(crate) struct Block {
     /// Bytes held from the block's start.
     pub(crate) upto: u32,
     pub(crate) trust: Trust,
+    writer: u16,
 }
 
-const EMPTY: Block = Block { hash: [0; 2], upto: 0, trust: Trust::Arrived };
+/// An earlier run wrote a block, or nobody did; several sources did.
+const NOBODY: u16 = u16::MAX;
+const SEVERAL: u16 = u16::MAX - 1;
+
+const EMPTY: Block = Block { hash: [0; 2], upto: 0, trust: Trust::Arrived, writer: NOBODY };
 
 impl Block {
+    /// The source that all of it came from in this run.
+    pub(crate) fn writer(&self) -> Option<SourceId> {
+        (self.writer < SEVERAL).then_some(SourceId(self.writer))
+    }
+
     pub(crate) fn hash(&self) -> Hash {
         (u128::from(self.hash[0]) << 64) | u128::from(self.hash[1])
     }
@@ -224,6 +234,13 @@ impl Blocks {
         true
     }
 
+    /// What was stored last came from there.
+    pub(crate) fn came_from(&mut self, block: u32, source: SourceId, before: u32) {
+        if let Some(b) = self.blocks.get_mut(block as usize) {
+            b.writer = if before == 0 || b.writer == source.0 { source.0 } else { SEVERAL };
+        }
+    }
+
     pub(crate) fn trust(&mut self, block: u32, trust: Trust) {
         if let Some(b) = self.blocks.get_mut(block as usize) {
             b.trust = trust;
@@ -245,7 +262,8 @@ impl Blocks {
             self.blocks.resize(index + 1, EMPTY);
         }
         self.held = self.held - u64::from(self.blocks[index].upto) + u64::from(upto);
-        self.blocks[index] = Block { hash: [(hash >> 64) as u64, hash as u64], upto, trust };
+        let Block { writer, .. } = self.blocks[index];
+        self.blocks[index] = Block { hash: [(hash >> 64) as u64, hash as u64], upto, trust, writer };
     }
 
     /// Blocks that hold anything, in order.

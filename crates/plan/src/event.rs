@@ -96,6 +96,30 @@ pub enum Event {
         /// Bytes affected.
         bytes: u64,
     },
+    /// A link that gave something has expired: where it leads, and it itself, refuse now.
+    Expired {
+        /// The URL as it was given.
+        url: String,
+        /// What was answered.
+        failure: Failure,
+    },
+    /// An expired link was renewed.
+    Renewed {
+        /// What is asked from now on.
+        url: String,
+    },
+    /// An expired link was not renewed.
+    NotRenewed {
+        /// The URL as it was given.
+        url: String,
+        /// Why.
+        why: String,
+    },
+    /// The server that was asked first names another place of the same file: it is asked as a mirror.
+    Mirror {
+        /// Its URL.
+        url: String,
+    },
     /// A source is dropped, and why.
     SourceDropped {
         /// Its URL.
@@ -167,6 +191,21 @@ pub enum Error {
         url: String,
         /// Its last failure.
         failure: Failure,
+    },
+    /// No source is left, and `url` gave something before: its link has expired. What is held is kept; another URL of
+    /// the same file goes on with it.
+    Expired {
+        /// The URL as it was given.
+        url: String,
+        /// Its last failure.
+        failure: Failure,
+    },
+    /// The URL that was to stand for an expired one has another file. What is held was not touched.
+    OtherFile {
+        /// The URL.
+        url: String,
+        /// What differs, in words.
+        what: String,
     },
     /// A file operation failed. What is held is kept; make room or change the place.
     Disk(DiskError),

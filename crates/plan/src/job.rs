@@ -5,13 +5,14 @@
 //!
 //! Rooms: `answer` (heads to verdicts to deeds), `assign` (opening, cutting, handing over), `measure` (speeds, and how
 //! many lanes there may be), `usual` (what a lane does as a rule), `order` (streams), `settle` (storing, syncing,
-//! checking, finishing), `pending` (what the disk owes), `trouble` (failures, changes, ends), `audit` (the books, for
-//! tests).
+//! checking, finishing), `mend` (what is all there and wrong), `pending` (what the disk owes), `trouble` (failures, changes,
+//! ends), `audit` (the books, for tests).
 
 mod answer;
 mod assign;
 mod audit;
 mod measure;
+mod mend;
 mod order;
 mod pending;
 mod settle;
@@ -108,6 +109,10 @@ pub(crate) struct Job {
     /// Some answer came under another tag: each further request of a stream, which cannot begin anew, is a risk.
     fickle: bool,
     generations: u32,
+    /// Pieces were found wrong, and fetched again, so many times.
+    mended: u32,
+    /// The whole was wrong, and nothing tells who gave which byte of it: one source at a time gives all of it.
+    solo: bool,
     /// The next `Place` moves a pair aside.
     retire: bool,
     /// Joins need an overlap check: one lane, in ascending order.
@@ -135,7 +140,11 @@ pub(crate) struct Job {
 impl Job {
     pub(crate) fn new(mut spec: JobSpec, now: Instant, limits: &Limits) -> Job {
         let held = spec.held.take();
-        let sources: Vec<Source> = spec.urls.iter().cloned().map(Source::new).collect();
+        let mut sources: Vec<Source> = spec.urls.iter().cloned().map(Source::new).collect();
+        if let Some(first) = sources.first_mut() {
+            first.renewed.clone_from(&spec.renewed);
+            first.given_for = spec.renewed.clone().unwrap_or_else(|| first.url.clone());
+        }
         let mut job = Job {
             phase: Phase::First,
             sources,
@@ -151,6 +160,8 @@ impl Job {
             landed: Free::default(),
             fickle: false,
             generations: 0,
+            mended: 0,
+            solo: false,
             retire: false,
             overlap: false,
             coded: false,
@@ -195,6 +206,9 @@ impl Job {
             Input::Landed { lane, upto } => self.on_landed(lane, upto, turn),
             Input::Taken { upto } => self.on_taken(upto),
             Input::Finished(result) => self.on_finished(result, turn),
+            Input::Wrong { ranges, failure } => self.on_wrong(&ranges, failure, turn),
+            Input::Described { urls, digest } => self.on_described(urls, digest, turn),
+            Input::Renewed { source, url } => self.on_renewed(source, url, turn),
             Input::Unwritten(failure) => self.fail_on_disk(failure),
             Input::Command(command) => self.on_command(command),
         }
@@ -249,7 +263,10 @@ impl Job {
         let tick = (self.lanes.values().any(ticks) && self.may_have(turn.limits) > 1)
             .then(|| self.measured + turn.limits.tick);
         let sync = self.settle.due(turn.limits);
-        retries.chain(holds).chain(tick).chain(sync).filter(|&at| at > self.looked).min()
+        let another = self.phase == Phase::First && self.sources.len() > self.lanes.len();
+        let asked = self.lanes.values().map(|lane| lane.opened).max().filter(|_| another);
+        let silence = asked.map(|asked| asked + turn.limits.first_answer);
+        retries.chain(silence).chain(holds).chain(tick).chain(sync).filter(|&at| at > self.looked).min()
     }
 
     pub(crate) fn progress(&self) -> Progress {
@@ -260,6 +277,11 @@ impl Job {
             lanes: self.lanes.values().filter(|l| l.is_reading()).count() as u32,
             map: self.blocks.map(),
         }
+    }
+
+    /// Where the bytes end that are held from `at` on; nothing is of a stream.
+    pub(crate) fn held_from(&self, at: u64) -> u64 {
+        self.blocks.held_until(at)
     }
 
     pub(crate) fn completion(&self) -> Completion {
@@ -353,8 +375,7 @@ impl Job {
         let missing = self.pass_on(id, &lane, turn);
         if lane.stored > lane.start {
             let source = self.source(lane.source);
-            source.failures = 0;
-            source.retry = None;
+            (source.failures, source.renewals, source.retry) = (0, 0, None);
         }
         // A lane that has brought its last byte may be closed already when it finds that they are wrong.
         if lane.state == State::Closing && result != Err(Failure::Content) {

@@ -20,7 +20,9 @@ mod identity;
 mod job;
 mod lanes;
 mod limits;
+mod link;
 mod machine;
+mod metalink;
 mod name;
 mod rate;
 mod record;
@@ -45,6 +47,7 @@ pub use machine::{
     Action, Ask, Command, Ending, Held, HeldBlock, Input, JobId, JobSpec, LaneId, Output, Placement,
     SourceId, Take,
 };
+pub use metalink::{Described, METALINK_BYTES, MetalinkFault, Pieces, metalink};
 pub use name::{BadName, Exists, Name, choose_name};
 pub use rate::{Bucket, Grant};
 pub use record::{Begin, Hash, Record};

@@ -11,6 +11,9 @@ pub struct Limits {
     /// Longest wait for one address before the next is tried as well. Default 250 ms (RFC 8305 s8): sixteen addresses are
     /// all tried within 4 s of `connect`.
     pub happy_eyeballs: Duration,
+    /// Longest wait for a source's first answer before another source is asked as well. Default 1 s: a far host behind two
+    /// redirects has answered by then.
+    pub first_answer: Duration,
     /// Longest silence of a socket a lane waits for, in any phase (R68). Default 30 s: a lost segment is
     /// sent again seven times in 26 s.
     pub stall: Duration,
@@ -114,6 +117,7 @@ impl Default for Limits {
         Limits {
             connect: s(15),
             happy_eyeballs: ms(250),
+            first_answer: s(1),
             stall: s(30),
             hand_over: ms(200),
             batch: ms(100),
@@ -162,6 +166,7 @@ impl Limits {
         for wait in [
             &mut self.connect,
             &mut self.happy_eyeballs,
+            &mut self.first_answer,
             &mut self.stall,
             &mut self.hand_over,
             &mut self.batch,

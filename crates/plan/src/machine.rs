@@ -202,6 +202,27 @@ pub enum Input {
     },
     /// The answer to `Finish`.
     Finished(Result<(), Failure>),
+    /// The other answer to `Finish`: digests of pieces tell that these bytes are wrong, first and end, at least some.
+    Wrong {
+        /// The bytes.
+        ranges: Vec<(u64, u64)>,
+        /// What the first of them, or the whole, should have and has.
+        failure: Failure,
+    },
+    /// What a Metalink says of the file that a server named in its answer.
+    Described {
+        /// Other places of the file.
+        urls: Vec<String>,
+        /// It has a digest of the whole or of all pieces, which will be checked before `Finished`.
+        digest: bool,
+    },
+    /// The answer to `Renew`: another URL for the source, or why there is none.
+    Renewed {
+        /// The source.
+        source: SourceId,
+        /// The URL, or why not.
+        url: Result<String, String>,
+    },
     /// A write failed; nothing since the last `Stored` of these blocks counts.
     Unwritten(Failure),
     /// The user wants something.
@@ -232,6 +253,8 @@ pub enum Action {
         source: SourceId,
         /// The URL to ask: the source's own, or the target its redirects led to.
         url: String,
+        /// The URL whose origin the user's fields and credentials are for (R58).
+        given_for: String,
         /// What to ask.
         ask: Ask,
     },
@@ -268,6 +291,20 @@ pub enum Action {
     Forget {
         /// The offset.
         from: u64,
+    },
+    /// A server names a Metalink of the file: read it. `Described` answers, if it is of use.
+    Describe {
+        /// Its URL.
+        url: String,
+        /// As in `Open`.
+        given_for: String,
+    },
+    /// A source's URL has expired: get another for the same file. Answered by `Renewed`.
+    Renew {
+        /// The source.
+        source: SourceId,
+        /// Its URL, as it was given.
+        url: String,
     },
     /// Walk the finish sequence; the length is final.
     Finish {
@@ -319,13 +356,19 @@ pub struct Held {
     pub whole: bool,
     /// Some join rests on an overlap check alone.
     pub unproven: bool,
+    /// What `url` was renewed to last.
+    pub renewed: Option<String>,
 }
 
 /// A download as the planner sees it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct JobSpec {
     /// Original URLs, the first is the identity.
     pub urls: Vec<String>,
+    /// Asked instead of the first: its link has expired. What is held is not given up for what this one has.
+    pub renewed: Option<String>,
+    /// Somebody answers `Renew`.
+    pub renews: bool,
     /// The name the user chose.
     pub name: Option<Name>,
     /// Lanes at most; `None`: as many as pay, which is found by measuring.
@@ -336,7 +379,9 @@ pub struct JobSpec {
     pub trust_overlap: bool,
     /// Never undo a content coding.
     pub raw: bool,
-    /// A digest will prove the whole.
+    /// Complete length in bytes, if somebody says it besides the servers.
+    pub size: Option<u64>,
+    /// A digest, or digests of all its pieces, will prove the whole.
     pub digest: bool,
     /// No file: bytes go to a consumer in order, and nothing is resumed by a later run.
     pub stream: bool,

@@ -56,6 +56,8 @@ pub enum Record {
     Learnt(Identity),
     /// Joins from here on rest on an overlap check alone (R21); a later `--strict` run must know.
     Unproven,
+    /// The source's URL has expired; this one stands for it now.
+    Renewed(String),
     /// Everything recorded before this record is on stable storage.
     Synced,
     /// These blocks (first, count) are not to be trusted, with the reason.

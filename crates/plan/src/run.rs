@@ -100,6 +100,11 @@ impl Run {
         self.jobs.get(&id).map(Job::progress)
     }
 
+    /// Where the bytes end that are there from `at` on without a gap: written, and not found wrong since.
+    pub fn held_until(&self, id: JobId, at: u64) -> Option<u64> {
+        self.jobs.get(&id).map(|job| job.held_from(at))
+    }
+
     /// What a finished job amounts to.
     pub fn completion(&self, id: JobId) -> Option<Completion> {
         self.jobs.get(&id).map(Job::completion)

@@ -22,7 +22,11 @@ pub(crate) enum Ranges {
 pub(crate) struct Source {
     /// As the user gave it: the identity (R14).
     pub(crate) url: String,
-    /// Where its redirects led; used until it fails.
+    /// The URL whose origin the user's fields are for: its own, unless the user did not name it (R58).
+    pub(crate) given_for: String,
+    /// What is asked instead, since `url` has expired; used until it fails.
+    pub(crate) renewed: Option<String>,
+    /// Where the redirects led; used until it fails.
     pub(crate) target: Option<String>,
     /// The host that answered last, behind whatever redirects.
     seen: Option<String>,
@@ -35,6 +39,12 @@ pub(crate) struct Source {
     pub(crate) failures: u32,
     /// Not before this moment.
     pub(crate) retry: Option<Instant>,
+    /// Expired, with this answer, and yet to be renewed.
+    pub(crate) expired: Option<Failure>,
+    /// The journal has what it was renewed to.
+    pub(crate) noted: bool,
+    /// Times it was renewed since it last gave something.
+    pub(crate) renewals: u32,
     /// Given up, and why.
     pub(crate) dead: Option<Failure>,
     /// Answers in a row under another strong tag.
@@ -60,9 +70,12 @@ pub(crate) struct Source {
 }
 
 impl Source {
+    /// One that the user named.
     pub(crate) fn new(url: String) -> Source {
         Source {
+            given_for: url.clone(),
             url,
+            renewed: None,
             target: None,
             seen: None,
             ranges: Ranges::Unknown,
@@ -70,6 +83,9 @@ impl Source {
             unranged: false,
             failures: 0,
             retry: None,
+            expired: None,
+            noted: false,
+            renewals: 0,
             dead: None,
             doubts: 0,
             identity: None,
@@ -83,9 +99,30 @@ impl Source {
         }
     }
 
+    /// One that an answer of another source named.
+    pub(crate) fn found(url: String, by: &Source) -> Source {
+        Source { given_for: by.given_for.clone(), ..Source::new(url) }
+    }
+
+    /// It was given up because its file seemed to be another one than the lead's.
+    pub(crate) fn disagreed(&self) -> bool {
+        matches!(&self.dead, Some(Failure::Breach(breach)) if matches!(breach.rule, "R20" | "R54"))
+    }
+
     /// Where to ask now.
     pub(crate) fn asked_at(&self) -> &str {
-        self.target.as_deref().unwrap_or(&self.url)
+        self.target.as_ref().or(self.renewed.as_ref()).unwrap_or(&self.url)
+    }
+
+    /// Where `url` led has expired, if that is asked still: what led there is asked again (R14). Of several lanes that
+    /// asked there, the first counts.
+    pub(crate) fn resolve_anew(&mut self, url: &str) {
+        if self.asked_at() == url {
+            if self.target.take().is_none() {
+                self.renewed = None;
+            }
+            self.failures += 1;
+        }
     }
 
     /// The host whose answer is to be expected now, as a key of the table of hosts.
@@ -93,7 +130,7 @@ impl Source {
         match (&self.target, &self.seen) {
             (Some(target), _) => host_of(target),
             (None, Some(seen)) => seen.clone(),
-            (None, None) => host_of(&self.url),
+            (None, None) => host_of(self.asked_at()),
         }
     }
 
@@ -124,7 +161,7 @@ impl Source {
     }
 
     pub(crate) fn is_ready(&self, now: Instant) -> bool {
-        self.dead.is_none() && self.retry.is_none_or(|at| at <= now)
+        self.dead.is_none() && self.expired.is_none() && self.retry.is_none_or(|at| at <= now)
     }
 
     /// What was learnt of the old generation's answers is void; the source itself is not.

@@ -23,22 +23,22 @@ const FUNCTION_MAX: usize = 70;
 #[rustfmt::skip]
 const ORDER: &[(&str, &[&str])] = &[
     ("crates/plan", &[
-        "limits", "date", "escape", "failure", "head", "digest", "sums", "identity", "disposition", "name", "record", "redirect",
+        "limits", "date", "escape", "failure", "head", "digest", "sums", "identity", "disposition", "name", "metalink", "record", "redirect", "link",
         "response", "retry", "rate", "crowd", "event", "machine", "auto", "hosts", "source", "blocks", "small", "lanes", "job", "run",
     ]),
     ("crates/engine", &[
-        "error", "secret", "planted", "sys", "journal", "mark", "lock", "direct", "file", "write", "verify", "publish", "pairs", "find", "inspect",
-        "options", "orders", "http", "decode", "sink", "stream", "toll", "lane", "work", "finish", "start", "group", "ledger", "list", "drive", "download", "engine",
+        "error", "secret", "planted", "sys", "journal", "mark", "lock", "direct", "file", "write", "verify", "publish", "pairs", "find", "inspect", "renew",
+        "options", "orders", "http", "decode", "sink", "stream", "toll", "lane", "describe", "follow", "finish", "work", "start", "group", "ledger", "list", "drive", "download", "engine",
     ]),
     ("crates/app", &[
-        "printable", "exit", "sys", "say", "netrc", "login", "values", "list", "proof", "entries", "flags", "meant",
-        "progress", "words", "json", "report", "sums", "tally", "drive", "get", "lists", "status", "verify",
+        "printable", "exit", "sys", "say", "netrc", "login", "values", "list", "proof", "entries", "flags", "renew", "meant",
+        "progress", "words", "json", "report", "sums", "metalink", "tally", "drive", "get", "lists", "status", "verify",
     ]),
     ("crates/origin", &[
         "files", "request", "wire", "reply", "scripted", "honest", "behaviours", "ca", "frames", "real", "chance", "disks", "journals", "memory", "leaks", "trial",
         "kills", "lists", "powercuts", "steps",
     ]),
-    ("crates/fuzz", &["input", "sys", "netrc", "sums", "fields", "names", "planner", "client", "journal"]),
+    ("crates/fuzz", &["input", "sys", "netrc", "sums", "metalink", "fields", "names", "planner", "client", "journal"]),
     ("xtask", &["options", "shell", "packages", "record", "proof", "rows", "sim", "states", "plant", "mutants", "coverage", "fuzz", "bench", "test", "crash", "powercut", "hostile", "limits", "origin", "picture"]),
     ("bench", &["bare", "files", "link", "flows", "wire", "side", "measure", "verdict", "machine", "server", "scenes", "neighbour", "stage", "programs", "shaped", "trace", "plot", "peers", "bulk", "small", "resume", "start", "growth", "report"]),
 ];

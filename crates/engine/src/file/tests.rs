@@ -51,7 +51,15 @@ pub(crate) fn small(dir: &Path) -> Draft {
 pub(crate) fn find_in(dir: &Path, name: Option<&str>, url: &str) -> Result<Found, crate::Error> {
     let dir = sys::open_dir(dir)?;
     let (lately, limits) = (&Lately::default(), &Limits::default());
-    find::find(&Wanted { dir: &dir, name, url, headers: &[], known: None, lately, limits })
+    find::find(&Wanted {
+        dir: &dir,
+        name,
+        urls: &[url.to_owned()],
+        headers: &[],
+        known: None,
+        lately,
+        limits,
+    })
 }
 
 /// Writes block `index` full of `byte` and records it.

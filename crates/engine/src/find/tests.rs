@@ -82,7 +82,7 @@ fn a_header_that_is_not_given_again_is_named() {
         find(&Wanted {
             dir: &Dir::open(dir.path()).unwrap(),
             name: None,
-            url: URL,
+            urls: &[URL.to_owned()],
             headers: &headers,
             known: None,
             lately: &Lately::default(),
@@ -172,7 +172,7 @@ fn a_full_directory_is_searched_only_so_far() {
     let found = find(&Wanted {
         dir: &Dir::open(dir.path()).unwrap(),
         name: None,
-        url: URL,
+        urls: &[URL.to_owned()],
         headers: &[],
         known: None,
         lately: &Lately::default(),

@@ -56,6 +56,8 @@ pub(crate) struct Replayed {
     pub(crate) clean: Option<Clean>,
     /// Some join rests on an overlap check alone.
     pub(crate) unproven: bool,
+    /// What stands for the URL of `begin` now, which has expired.
+    pub(crate) renewed: Option<String>,
     /// Length in bytes of everything that is good.
     pub(crate) good_len: u64,
     /// Writes on after the last good record.
@@ -90,8 +92,7 @@ pub(crate) struct Clean {
 pub(crate) fn replay(log: &[u8]) -> Result<Replayed, Unreadable> {
     let (begin, salt, mut at) = first(log)?;
     let identity = begin.identity.clone();
-    let mut state =
-        State { blocks: BTreeMap::new(), synced: 0, whole: None, clean: None, unproven: false, identity };
+    let mut state = State { identity, ..State::default() };
     let mut pen = Pen { salt, sequence: 1 };
     while let Some(frame) = Frame::at(log, at, &pen) {
         state.clean = None;
@@ -105,8 +106,8 @@ pub(crate) fn replay(log: &[u8]) -> Result<Replayed, Unreadable> {
         at += frame.len();
     }
     let blocks = state.held(begin.block_size);
-    let State { identity, whole, clean, unproven, .. } = state;
-    Ok(Replayed { begin, salt, identity, blocks, whole, clean, unproven, good_len: at as u64, pen })
+    let State { identity, whole, clean, unproven, renewed, .. } = state;
+    Ok(Replayed { begin, salt, identity, blocks, whole, clean, unproven, renewed, good_len: at as u64, pen })
 }
 
 /// The first record, its salt, and where the next one starts. A few KiB of a log are enough for it.
@@ -140,6 +141,9 @@ pub(crate) fn rewrite(replayed: &Replayed, salt: u64) -> (Vec<u8>, Pen) {
     pen.run(salt, &mut out);
     if replayed.unproven {
         pen.record(&Record::Unproven, &mut out);
+    }
+    if let Some(url) = &replayed.renewed {
+        pen.record(&Record::Renewed(url.clone()), &mut out);
     }
     let (synced, fresh): (Vec<HeldBlock>, Vec<_>) = replayed.blocks.iter().partition(|b| b.synced);
     for block in &synced {
@@ -198,6 +202,7 @@ impl<'a> Frame<'a> {
 }
 
 /// What a log has said so far.
+#[derive(Default)]
 struct State {
     blocks: BTreeMap<u32, Slot>,
     /// Records with a lower sequence number are on stable storage.
@@ -205,6 +210,7 @@ struct State {
     whole: Option<Whole>,
     clean: Option<Clean>,
     unproven: bool,
+    renewed: Option<String>,
     identity: Identity,
 }
 
@@ -249,6 +255,7 @@ impl State {
                 self.whole = Some(Whole { digest, dev: body.u64()?, inode: body.u64()? });
             }
             format::UNPROVEN => self.unproven = true,
+            format::RENEWED => self.renewed = Some(body.text()?),
             format::CLEAN => {
                 let (size, mtime, ctime) = (body.u64()?, body.i64()?, body.i64()?);
                 self.clean = Some(Clean { size, mtime, ctime, inode: body.u64()? });

@@ -55,6 +55,7 @@ fn rich() -> Vec<u8> {
     let more = [
         Record::Synced,
         Record::Unproven,
+        Record::Renewed("http://h/d/file.bin?key=2".into()),
         block(2, 8),
         Record::Invalid { first: 0, count: 1, why: "bits".into() },
         Record::Learnt(Identity { total: Some(1 << 20), ..Identity::default() }),
@@ -75,6 +76,7 @@ fn what_is_written_is_read() {
     assert_eq!(read.whole, Some(replay::Whole { digest: begin().digest, dev: 1, inode: 2 }));
     assert_eq!(read.clean, Some(replay::Clean { size: 1, mtime: 2, ctime: 3, inode: 4 }));
     assert!(read.unproven);
+    assert_eq!(read.renewed.as_deref(), Some("http://h/d/file.bin?key=2"));
     assert_eq!(read.good_len, rich().len() as u64);
 }
 
@@ -129,7 +131,7 @@ fn crh_12_a_log_cut_anywhere_gives_its_longest_good_prefix() {
         // What follows the good prefix is what was cut, and nothing before it was given up.
         assert_eq!(replay(&log[..read.good_len as usize]).unwrap(), read);
     }
-    assert_eq!(lengths.len(), 10, "Begin and nine records more, without the last");
+    assert_eq!(lengths.len(), 11, "Begin and ten records more, without the last");
 }
 
 #[test]

@@ -9,11 +9,15 @@ use crate::head::Head;
 use crate::hosts::host_of;
 use crate::identity::{Condition, Identity, Same};
 use crate::lanes::{Answer, Purpose, State};
+use crate::link::{description, duplicates, may_name};
 use crate::machine::{Action, Held, LaneId, Placement, SourceId};
 use crate::name::{Name, choose_name};
 use crate::record::Record;
 use crate::response::{Asked, Coding, Verdict, judge};
-use crate::source::Ranges;
+use crate::source::{Ranges, Source};
+
+/// Most sources of a job that servers may name.
+const PLACES: usize = 32;
 
 /// The least that is worth comparing where a server gives less than was asked.
 const LEAST: u64 = 4096;
@@ -114,6 +118,10 @@ impl Job {
         let Some(lane) = self.lanes.get(&id) else { return };
         let source = lane.source;
         let asked_range = lane.ask.range.is_some();
+        if self.spec.size.is_some_and(|size| identity.total.is_some_and(|total| total != size)) {
+            let what = "it has another length than was said of it";
+            return self.drop_source(source, breach("R54", what), turn);
+        }
         if self.spec.stream && !whole && answer.end < identity.total && identity.strong_tag().is_none() {
             // Nothing could tie the rest to it, and a stream cannot be compared: one answer must bring all.
             self.source(source).unranged = true;
@@ -133,6 +141,7 @@ impl Job {
             self.name = Some(self.name_for(head, source));
         }
         let total = identity.total;
+        self.learn_places(source, head, identity.digest.is_some(), turn);
         self.identity = Some(identity);
         if let Some(lane) = self.lanes.get_mut(&id) {
             (lane.start, lane.stored, lane.read, lane.end) = (0, 0, 0, total.unwrap_or(u64::MAX));
@@ -141,6 +150,44 @@ impl Job {
             lane.state = State::Ready(answer);
         }
         self.phase = Phase::Placing { heir: Some(id), said: false };
+    }
+
+    /// What the lead says of itself: other places, and a description, which may have a digest.
+    fn learn_places(&mut self, by: SourceId, head: &Head, digest: bool, turn: &mut Turn<'_>) {
+        if self.spec.stream || self.solo {
+            return;
+        }
+        let lead = self.source(by).clone();
+        if digest || self.spec.digest {
+            self.take_places(&lead, duplicates(head, lead.asked_at()), turn);
+        }
+        if !self.spec.digest
+            && let Some(url) = description(head, lead.asked_at())
+        {
+            turn.say(Action::Describe { url, given_for: lead.given_for });
+        }
+    }
+
+    /// A description that the lead named was read: what it has a digest of is proven, whoever gives it.
+    pub(super) fn on_described(&mut self, urls: Vec<String>, digest: bool, turn: &mut Turn<'_>) {
+        if !matches!(self.phase, Phase::Placing { .. } | Phase::Running) || self.spec.digest || !digest {
+            return;
+        }
+        self.spec.digest = true;
+        let lead = self.source(self.lead).clone();
+        let base = lead.asked_at();
+        self.take_places(&lead, urls.into_iter().filter(|url| may_name(base, url)).collect(), turn);
+    }
+
+    /// Other places count where a digest of the whole will tell whether they have the same (R54).
+    fn take_places(&mut self, lead: &Source, urls: Vec<String>, turn: &mut Turn<'_>) {
+        for url in urls {
+            let known = |source: &Source| source.url == url || source.asked_at() == url;
+            if self.sources.len() < PLACES && !self.sources.iter().any(known) {
+                turn.tell(Event::Mirror { url: url.clone() });
+                self.sources.push(Source::found(url, lead));
+            }
+        }
     }
 
     /// Decides whether codings on the body are undone or stored as sent.
@@ -270,7 +317,7 @@ impl Job {
                 self.source(source).doubts = 0;
                 self.join(id, offer, false, turn);
             }
-            Same::OtherTag if !self.joins_other_tags() => self.doubt(id, head, offer, turn),
+            Same::OtherTag if !self.joins_other_tags(source) => self.doubt(id, head, offer, turn),
             Same::Different => self.change_to(id, head, offer, "its length or validators differ", turn),
             // A stream cannot be compared; a digest proves it all the same.
             _ if self.spec.stream && self.spec.digest => self.join(id, offer, false, turn),
@@ -329,8 +376,11 @@ impl Job {
         if self.spec.stream { self.edge() } else { self.blocks.held_until(0) }
     }
 
-    fn joins_other_tags(&self) -> bool {
-        (self.spec.trust_overlap && !self.spec.stream) || self.spec.digest
+    /// Whether another strong tag is no change: bytes that are compared, or a digest, tell. Where a renewed URL leads its
+    /// tags may be other ones than where the expired one led (R53).
+    fn joins_other_tags(&self, source: SourceId) -> bool {
+        let renewed = self.sources[usize::from(source.0)].renewed.is_some();
+        ((self.spec.trust_overlap || renewed) && !self.spec.stream) || self.spec.digest
     }
 
     fn may_doubt(&self, source: SourceId, turn: &Turn<'_>) -> bool {
@@ -436,12 +486,25 @@ impl Job {
     fn accept(&mut self, id: LaneId, answer: Answer, turn: &mut Turn<'_>) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         lane.state = State::Ready(answer);
-        self.sources[usize::from(lane.source.0)].meet();
-        match lane.victim {
+        let (source, victim, stores) = (lane.source, lane.victim, lane.purpose == Purpose::Store);
+        self.source(source).meet();
+        if stores {
+            self.note_renewed(source, turn);
+        }
+        match victim {
             // Its first bytes are here: now the late lane ends, and this one goes on where that one stopped.
             Some(victim) => self.close(victim, turn),
             None => self.take(id, turn),
         }
+    }
+
+    /// What stands for an expired link is worth remembering once it has given something.
+    fn note_renewed(&mut self, id: SourceId, turn: &mut Turn<'_>) {
+        let origin = id == self.origin;
+        let source = self.source(id);
+        let Some(url) = source.renewed.clone().filter(|_| origin && !source.noted) else { return };
+        source.noted = true;
+        self.note(Record::Renewed(url), turn);
     }
 
     fn accept_proof(&mut self, id: LaneId, offer: Offer, turn: &mut Turn<'_>) {
@@ -454,7 +517,9 @@ impl Job {
                 self.drop_source(source, breach("R54", "the mirror has another file"), turn)
             }
             Same::Different => self.change(None, "its length or validators differ", turn),
-            Same::OtherTag if source == self.lead && !self.joins_other_tags() => self.doubt_closed(id, turn),
+            Same::OtherTag if source == self.lead && !self.joins_other_tags(source) => {
+                self.doubt_closed(id, turn)
+            }
             _ if self.total().is_none() && offer.identity.total.is_some_and(|n| n < self.last_held()) => {
                 self.on_gone(id, "it is shorter than what is held", turn);
             }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::{Job, Phase, Turn};
-use crate::event::Error;
 use crate::failure::Failure;
 use crate::hosts::host_of;
 use crate::identity::Condition;
@@ -33,8 +32,7 @@ impl Job {
         if let Some(failure) = self.sources[usize::from(self.lead.0)].dead.clone()
             && !self.follow_another(turn)
         {
-            let url = self.sources[usize::from(self.lead.0)].url.clone();
-            self.failing = Some(Error::Source { url, failure });
+            self.failing = Some(self.loss_of(self.lead, failure));
             return;
         }
         self.enlist_mirrors(turn.limits.overlap);
@@ -121,7 +119,7 @@ impl Job {
 
     /// No mirror can be joined to what is held: nothing could prove it, or nothing could be compared.
     pub(super) fn is_alone(&self) -> bool {
-        self.spec.stream || (self.spec.strict && !self.spec.digest)
+        self.spec.stream || self.solo || (self.spec.strict && !self.spec.digest)
     }
 
     /// The usable source with the fewest lanes whose host has room for more, and for how many.
@@ -318,12 +316,13 @@ impl Job {
         };
         let ask = Ask { range, condition, fresh: std::mem::take(&mut source.fresh) };
         let url = source.asked_at().to_owned();
+        let given_for = source.given_for.clone();
         let host = source.host();
         turn.hosts.opened(&host);
         let lane = LaneId(*turn.next_lane);
         *turn.next_lane += 1;
         self.lanes.insert(lane, Lane::new(id, host, url.clone(), ask.clone(), owns, turn.now));
-        turn.say(Action::Open { lane, source: id, url, ask });
+        turn.say(Action::Open { lane, source: id, url, given_for, ask });
         lane
     }
 

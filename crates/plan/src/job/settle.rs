@@ -110,7 +110,12 @@ impl Job {
         if let Some(index) = exact.or_else(alike) {
             self.lead = SourceId(index as u16);
             self.origin = self.lead;
-            self.sources[index].identity = Some(held.identity.clone());
+            let source = &mut self.sources[index];
+            source.identity = Some(held.identity.clone());
+            if source.renewed.is_none() {
+                source.renewed.clone_from(&held.renewed);
+                source.noted = true;
+            }
         } else {
             self.origin = SourceId(u16::MAX);
         }
@@ -140,6 +145,7 @@ impl Job {
         let owner = self.lanes.values_mut().find(|l| l.stores(from) && end <= l.end && !self.spec.stream);
         let Some(lane) = owner.filter(|_| self.blocks.stored(block, upto, hash)) else { return };
         lane.stored = end;
+        self.blocks.came_from(block, lane.source, before);
         self.settle.unsynced += u64::from(upto - before);
         self.settle.dirty.insert(block);
         self.settle.since.get_or_insert(turn.now);
@@ -252,7 +258,7 @@ impl Job {
     }
 
     /// Forgets what a block holds: its bytes are free again.
-    fn distrust(&mut self, block: u32, why: &str, turn: &mut Turn<'_>) {
+    pub(super) fn distrust(&mut self, block: u32, why: &str, turn: &mut Turn<'_>) {
         let start = self.blocks.start_of(block);
         let upto = self.forget(block, why, turn);
         self.free.give(start, start + u64::from(upto));
@@ -375,6 +381,12 @@ impl Job {
         if self.spec.stream && self.streamed != total {
             return; // The consumer has not taken all of it.
         }
+        if self.spec.size.is_some_and(|size| size != total) {
+            let url = self.sources[usize::from(self.lead.0)].url.clone();
+            let failure = Failure::breach("R54", "it has another length than was said of it");
+            self.failing.get_or_insert(Error::Source { url, failure });
+            return;
+        }
         // What this run stored needs no sync of its own now: the finish sequence syncs the whole part first.
         // Stretches that were to be compared matter no more: nothing was joined to them.
         if self.settle.is_quiet() && self.settle.queue.is_empty() {
@@ -417,6 +429,9 @@ impl Job {
 
     pub(super) fn on_finished(&mut self, result: Result<(), Failure>, turn: &mut Turn<'_>) {
         if self.phase != Phase::Finishing {
+            return;
+        }
+        if result.as_ref().is_err_and(|failure| self.try_another(failure, turn)) {
             return;
         }
         self.phase = Phase::Over;

@@ -6,8 +6,11 @@ use crate::failure::{Breach, Failure};
 use crate::hosts::host_of;
 use crate::identity::Identity;
 use crate::lanes::Lane;
-use crate::machine::{LaneId, SourceId};
+use crate::machine::{Action, LaneId, SourceId};
 use crate::retry::{Advice, advise};
+
+/// A source is renewed so many times in a row without a byte of it.
+const RENEWALS: u32 = 3;
 
 impl Job {
     /// An answer that cannot be used: its lane ends, and its source has failed once.
@@ -55,10 +58,9 @@ impl Job {
         }
         match advise(&failure, attempt, turn.limits, turn.chance.next()) {
             Advice::Again(after) => self.again(lane, failure, after, siblings > 0 || crowded, turn),
+            // The target has expired, not the URL.
             Advice::Elsewhere if lane.url != self.source(id).url && attempt < turn.limits.retries => {
-                // The target has expired, not the URL: ask the original again (R14).
-                self.source(id).target = None;
-                self.source(id).failures += 1;
+                self.source(id).resolve_anew(&lane.url);
             }
             // A one-time link, or a host that wants one connection: what reads goes on alone. Of several that
             // ask at once the last may be the one that is served.
@@ -70,7 +72,47 @@ impl Job {
             Advice::Elsewhere if id == self.lead && self.held() > 0 && is_unjoinable(&failure) => {
                 self.change(None, "nothing ties what it sends to what is held", turn);
             }
+            Advice::Elsewhere if self.has_expired(id, &failure) => self.expire(lane, failure, turn),
             Advice::Elsewhere | Advice::GiveUp => self.drop_source(id, failure, turn),
+        }
+    }
+
+    /// It gave something, in this run or in an earlier one, and now refuses as links do that were made for a time.
+    fn has_expired(&self, id: SourceId, failure: &Failure) -> bool {
+        let gave = self.sources[usize::from(id.0)].answers > 0 || (id == self.origin && self.held() > 0);
+        gave && matches!(failure, Failure::Status { status: 401 | 403 | 404 | 410, .. })
+    }
+
+    /// Somebody may know another URL for it; until one comes the other sources go on.
+    fn expire(&mut self, lane: &Lane, failure: Failure, turn: &mut Turn<'_>) {
+        let (id, renews) = (lane.source, self.spec.renews);
+        let source = self.source(id);
+        if source.expired.is_some() || source.asked_at() != lane.url {
+            return; // A lane of the time before that was known.
+        }
+        let url = source.url.clone();
+        turn.tell(Event::Expired { url: url.clone(), failure: failure.clone() });
+        if !renews || source.renewals >= RENEWALS {
+            return self.drop_source(id, failure, turn);
+        }
+        source.renewals += 1;
+        source.expired = Some(failure);
+        turn.say(Action::Renew { source: id, url });
+    }
+
+    pub(super) fn on_renewed(&mut self, id: SourceId, url: Result<String, String>, turn: &mut Turn<'_>) {
+        let Some(source) = self.sources.get_mut(usize::from(id.0)) else { return };
+        let Some(failure) = source.expired.take() else { return };
+        match url {
+            Ok(url) => {
+                (source.renewed, source.target) = (Some(url.clone()), None);
+                (source.failures, source.retry, source.fresh, source.noted) = (0, None, true, false);
+                turn.tell(Event::Renewed { url });
+            }
+            Err(why) => {
+                turn.tell(Event::NotRenewed { url: source.url.clone(), why });
+                self.drop_source(id, failure, turn);
+            }
         }
     }
 
@@ -118,9 +160,19 @@ impl Job {
         }
         let stranded = id == self.lead && !self.follow_another(turn);
         if stranded || self.sources.iter().all(|s| s.dead.is_some()) {
-            self.failing.get_or_insert(Error::Source { url, failure });
+            let error = self.loss_of(id, failure);
+            self.failing.get_or_insert(error);
         } else {
             turn.tell(Event::SourceDropped { url, failure });
+        }
+    }
+
+    /// How a download ends that has lost its last source, or the one without which nothing can be gone on with.
+    pub(super) fn loss_of(&self, id: SourceId, failure: Failure) -> Error {
+        let url = self.sources[usize::from(id.0)].url.clone();
+        match self.has_expired(id, &failure) {
+            true => Error::Expired { url, failure },
+            false => Error::Source { url, failure },
         }
     }
 
@@ -164,6 +216,10 @@ impl Job {
             return;
         }
         let url = self.sources[usize::from(self.lead.0)].url.clone();
+        if let Some(url) = self.spec.renewed.clone().filter(|_| self.held() > 0) {
+            self.failing.get_or_insert(Error::OtherFile { url, what: what.to_owned() });
+            return;
+        }
         self.generations += 1;
         if self.generations > turn.limits.generations || self.edge() > 0 {
             self.failing = Some(Error::Changed { url });
@@ -210,14 +266,19 @@ impl Job {
         !self.overlap && self.sources[usize::from(self.lead.0)].is_strong()
     }
 
-    /// The first request of a generation: `GET` with `bytes=0-`, whose body is the first lane's data.
+    /// The first request of a generation: `GET` with `bytes=0-`, whose body is the first lane's data. Where whoever is asked
+    /// stays silent, the next source is asked as well, and the first that answers leads.
     pub(super) fn ask_first(&mut self, turn: &mut Turn<'_>) {
-        if !self.lanes.is_empty() || !self.settle.is_quiet() {
+        let patience = turn.limits.first_answer;
+        let silent = |lane: &Lane| lane.is_asking() && lane.opened + patience <= turn.now;
+        let full = self.spec.lanes.is_some_and(|lanes| self.lanes.len() as u32 >= lanes);
+        if full || !self.lanes.values().all(silent) || !self.settle.is_quiet() {
             return;
         }
         for index in 0..self.sources.len() {
             let id = SourceId(index as u16);
-            if self.source(id).is_ready(turn.now) && self.host_allows(id, turn) {
+            let asked = self.lanes.values().any(|lane| lane.source == id);
+            if !asked && self.source(id).is_ready(turn.now) && self.host_allows(id, turn) {
                 let range = (!self.source(id).unranged).then_some((0, None));
                 self.open(id, (0, u64::MAX), range, turn);
                 return;

@@ -32,17 +32,7 @@ pub(crate) type Asked = (Option<(u64, Option<u64>)>, Condition);
 pub(crate) struct Setup(JobSpec, Limits);
 
 pub(crate) fn job() -> Setup {
-    let spec = JobSpec {
-        urls: vec!["https://host.test/file".into()],
-        name: None,
-        lanes: Some(1),
-        strict: false,
-        trust_overlap: false,
-        raw: false,
-        digest: false,
-        stream: false,
-        held: None,
-    };
+    let spec = JobSpec { urls: vec!["https://host.test/file".into()], lanes: Some(1), ..JobSpec::default() };
     Setup(spec, Limits::default())
 }
 
@@ -59,6 +49,12 @@ impl Setup {
 
     pub(crate) fn stream(mut self) -> Setup {
         self.0.stream = true;
+        self
+    }
+
+    /// Somebody says how long it is.
+    pub(crate) fn size(mut self, bytes: u64) -> Setup {
+        self.0.size = Some(bytes);
         self
     }
 
@@ -81,6 +77,18 @@ impl Setup {
 
     pub(crate) fn url(mut self, url: &str) -> Setup {
         self.0.urls = vec![url.into()];
+        self
+    }
+
+    /// Somebody knows another URL for one that has expired.
+    pub(crate) fn renews(mut self) -> Setup {
+        self.0.renews = true;
+        self
+    }
+
+    /// That URL is asked instead of the first.
+    pub(crate) fn renewed(mut self, url: &str) -> Setup {
+        self.0.renewed = Some(url.into());
         self
     }
 
@@ -129,6 +137,7 @@ pub(crate) fn held(blocks: u64) -> Before {
         blocks: Vec::new(),
         whole: false,
         unproven: false,
+        renewed: None,
     })
 }
 
@@ -155,6 +164,12 @@ impl Before {
 
     pub(crate) fn url(mut self, url: &str) -> Before {
         self.0.url = url.into();
+        self
+    }
+
+    /// Its link had expired, and this one stood for it.
+    pub(crate) fn renewed(mut self, url: &str) -> Before {
+        self.0.renewed = Some(url.into());
         self
     }
 

@@ -112,8 +112,7 @@ pub(super) struct World {
 /// Fetches a file of so many bytes from the first of `nets`, the others being mirrors.
 pub(super) fn fetch(nets: Vec<Net>, size: f64, lanes: Option<u32>) -> Outcome {
     let urls = (0..nets.len()).map(|i| format!("https://h{i}.test/file")).collect();
-    let (strict, trust_overlap, raw, digest, stream) = (false, false, false, false, false);
-    let spec = JobSpec { urls, name: None, lanes, strict, trust_overlap, raw, digest, stream, held: None };
+    let spec = JobSpec { urls, lanes, ..JobSpec::default() };
     let start = moment();
     let mut run = Run::new(Limits::default(), 7);
     let job = run.add(start, spec);
@@ -184,6 +183,7 @@ impl World {
             println!("{:.2} {action:?}", self.now);
         }
         match action {
+            Action::Describe { .. } | Action::Renew { .. } => {}
             Action::Open { lane, url, ask, .. } => {
                 let host = usize::from(url.as_bytes()[9] - b'0');
                 let (first, end) = ask.range.expect("it always asks for a range");

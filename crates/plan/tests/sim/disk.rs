@@ -201,6 +201,7 @@ impl Pair {
             blocks,
             whole,
             unproven,
+            renewed: None,
         })
     }
 }

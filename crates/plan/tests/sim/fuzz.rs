@@ -155,5 +155,6 @@ fn held(dice: &mut Dice, url: &str) -> Held {
         blocks,
         whole: dice.percent(10),
         unproven: dice.percent(10),
+        renewed: None,
     }
 }

@@ -163,14 +163,13 @@ fn job(out: &mut Scenario, flips: bool, dice: &mut Dice) {
     }
     out.jobs.push(JobSpec {
         urls,
-        name: None,
         lanes: lanes(dice.pick(&[0, 0, 0, 1, 2, 4, 8, 16])),
         strict: dice.percent(12),
         trust_overlap: dice.percent(5),
         raw: dice.percent(10),
         digest: !flips && dice.percent(15),
         stream: dice.percent(8),
-        held: None,
+        ..JobSpec::default()
     });
     out.sites_of.push(sites_of);
 }

@@ -269,6 +269,11 @@ impl World {
             Action::Forget { from } => self.jobs[job].forget_landed(from),
             Action::Finish { total } => self.finish(job, total),
             Action::Tell(event) => self.told(job, event),
+            // No server of ours names a Metalink, and nobody knows another URL.
+            Action::Describe { .. } => Ok(()),
+            Action::Renew { source, .. } => {
+                self.input(job, Input::Renewed { source, url: Err("nobody knows".into()) })
+            }
             Action::Fail(error) => self.failed(job, error),
         }
     }

@@ -98,8 +98,15 @@ impl World {
         let limits = Limits::default();
         let dir = &Dir::open(dir).map_err(|e| format!("the directory: {e}"))?;
         let lately = &Lately::default();
-        let wanted =
-            Wanted { dir, name: Some(NAME), url: URL, headers: &[], known: None, lately, limits: &limits };
+        let wanted = Wanted {
+            dir,
+            name: Some(NAME),
+            urls: &[URL.to_owned()],
+            headers: &[],
+            known: None,
+            lately,
+            limits: &limits,
+        };
         let mut seen = Seen::default();
         let place = || place(&self.draft(dir, wish.version)).map_err(|e| format!("place: {e}"));
         let (pair, there) = match find::find(&wanted).map_err(|e| format!("find: {e}"))? {
