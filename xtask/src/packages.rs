@@ -12,6 +12,7 @@ pub const TEST: &[(&str, &str)] = &[
     ("apache2", "apache2-bin"),
     ("caddy", "caddy"),
     ("curl", "curl"),
+    ("openssl", "openssl"),
     ("ip", "iproute2"),
     ("strace", "strace"),
     ("mkfs.xfs", "xfsprogs"),

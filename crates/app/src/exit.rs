@@ -242,6 +242,9 @@ fn source(from: &str, failure: &Failure) -> Trouble {
         // What these may also mean, no answer will ever tell: the file has become a shorter one.
         Failure::Truncated => OR_ANEW,
         Failure::Breach(breach) if breach.rule == "R28" => OR_ANEW,
+        Failure::Tls(why) if why.contains("client certificate") => {
+            "give yours with --certificate and --private-key; the origins of the URLs that you name are shown it"
+        }
         _ => advice_on(code),
     };
     Trouble::new(code, &url(from), what_of(failure), advice)

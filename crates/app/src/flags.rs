@@ -147,6 +147,14 @@ pub(crate) struct Said {
     #[arg(long, value_name = "FILE")]
     pub(crate) cacert: Option<PathBuf>,
 
+    /// Show this certificate (PEM, with its chain) to servers that ask who you are, where -H fields go
+    #[arg(long, value_name = "FILE")]
+    pub(crate) certificate: Option<PathBuf>,
+
+    /// Its key (PEM, not encrypted), which nobody else may read [default: in the certificate's file]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) private_key: Option<PathBuf>,
+
     /// Accept any certificate, in this run; anyone on the way can then read and change what comes
     #[arg(long)]
     pub(crate) insecure: bool,

@@ -250,6 +250,8 @@ fn options(said: &Said, mut limits: Limits) -> Result<Options, Trouble> {
         resolve: said.resolve.iter().map(|text| values::pin(text)).collect::<Result<_, _>>()?,
         interface: said.interface.as_deref().map(values::interface).transpose()?,
         cacert: said.cacert.as_deref().map(cacert).transpose()?,
+        certificate: said.certificate.clone(),
+        private_key: private_key(said)?,
         insecure: said.insecure,
         limit_rate: rate("--limit-rate", limit_rate)?,
         limit_host: rate("--limit-host", limit_host)?,
@@ -273,6 +275,25 @@ fn cacert(path: &Path) -> Result<PathBuf, Trouble> {
         Ok(_) => Err(Trouble::usage("--cacert", format!("{} is no file", path.display()), "give a PEM file")),
         Err(why) => Err(Trouble::usage("--cacert", format!("{}: {why}", path.display()), "give a PEM file")),
     }
+}
+
+/// The rule for netrc: whoever can read a key can be us. What else may be wrong with it is found when it is read.
+fn private_key(said: &Said) -> Result<Option<PathBuf>, Trouble> {
+    let (option, path) = match (&said.private_key, &said.certificate) {
+        (Some(key), Some(_)) => ("--private-key", key),
+        (Some(_), None) => {
+            let advice = "give that with --certificate";
+            return Err(Trouble::usage("--private-key", "is of no use without its certificate", advice));
+        }
+        (None, Some(both)) => ("--certificate", both),
+        (None, None) => return Ok(None),
+    };
+    if std::fs::metadata(path).is_ok_and(|meta| !sys::is_private(&meta)) {
+        let what = format!("{}: others can read or change it, and a key is wanted from it", path.display());
+        let advice = "say chmod 600 on it, or give the key in a file of its own with --private-key";
+        return Err(Trouble::usage(option, what, advice));
+    }
+    Ok(said.private_key.clone())
 }
 
 fn place(said: &Said) -> Result<Place, Trouble> {

@@ -13,6 +13,7 @@ use rustix::process::Signal;
 use servers_harness::{
     APACHE, CADDY, Ground, MIB, Make, NGINX, here, holds, large, same, set, thence, under_way,
 };
+use thence_origin::ca::Kind;
 use thence_origin::{Origin, Served, Shared, files, honest};
 
 const ALL: &[Make] = &[NGINX, APACHE, CADDY];
@@ -67,6 +68,30 @@ fn a_server_with_another_authority_is_refused_with_38() {
         let (server, trial) = (start(&ground.secure()), thence());
         trial.run(&[&server.tls_url("/1")]).with(38).saying("certificate");
         assert!(trial.names().is_empty());
+    }
+}
+
+/// nginx shakes hands with everybody and answers 400; httpd breaks off, under TLS 1.2 in the handshake, under 1.3 after it.
+#[test]
+fn a_server_that_wants_a_client_certificate_gets_it() {
+    let ground = Ground::new();
+    let (cacert, own) = (ground.cacert(), ground.authority.leaf(Kind::Good));
+    let nginx = format!("ssl_client_certificate {cacert}; ssl_verify_client on;");
+    let httpd = |version: &str| {
+        format!("SSLCACertificateFile {cacert}\nSSLVerifyClient require\nSSLProtocol {version}\n")
+    };
+    for (make, more) in [(NGINX, nginx), (APACHE, httpd("TLSv1.2")), (APACHE, httpd("TLSv1.3"))] {
+        for (name, start) in here(&[make]) {
+            let (server, trial) = (start(&ground.secure().more(&more)), thence());
+            let args = ["-x4", "--cacert", &cacert, &server.tls_url("/large")];
+            let refused = trial.run(&args);
+            refused.with(38).saying("wants a client certificate").saying("--certificate");
+            assert!(trial.names().is_empty(), "{name}");
+            let (cert, key) = (own.cert.to_str().unwrap(), own.key.to_str().unwrap());
+            let args = [&args[..], &["--certificate", cert, "--private-key", key]].concat();
+            trial.run(&args).with(0);
+            holds(&trial, "large", large());
+        }
     }
 }
 

@@ -4,13 +4,15 @@
 
 mod harness;
 
+use std::fs::{self, Permissions};
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::sync::OnceLock;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use harness::{LEN, Scene};
-use thence_origin::ca::{Authority, Kind};
+use thence_origin::ca::{Authority, Kind, Leaf, ServerConfig};
 use thence_origin::{Origin, honest};
 
 fn authority() -> &'static Authority {
@@ -28,10 +30,25 @@ const BAD: [Kind; 6] =
 
 /// The same origin comes back with another certificate.
 fn comes_back(scene: &mut Scene, kind: Kind) {
+    comes_back_as(scene, authority().leaf(kind).config());
+}
+
+fn comes_back_as(scene: &mut Scene, config: Arc<ServerConfig>) {
     let port = scene.origin.port();
     drop(std::mem::replace(&mut scene.origin, Origin::start(|_, _| ())));
-    let config = authority().leaf(kind).config();
     scene.origin = Origin::start_at(port, Some(config), honest::handler(&scene.file));
+}
+
+/// An origin that asks who we are, and turns away who does not say if they `must`.
+fn asking(must: bool) -> Scene {
+    let mut scene = scene(Kind::Good);
+    comes_back_as(&mut scene, authority().leaf(Kind::Good).asking(authority(), must));
+    scene
+}
+
+/// The options that say it.
+fn shown(own: &Leaf) -> [&str; 4] {
+    ["--certificate", own.cert.to_str().unwrap(), "--private-key", own.key.to_str().unwrap()]
 }
 
 #[test]
@@ -160,4 +177,69 @@ fn tls_10_certificates_without_measure_end() {
         }
         assert!(memory < 64 << 20, "{kind:?}: {memory} bytes of memory");
     }
+}
+
+#[test]
+fn a_client_certificate_serves_every_lane_and_every_run() {
+    let (scene, own) = (asking(true), authority().leaf(Kind::Good));
+    scene.run(&[&["-x4"], &shown(&own)[..]].concat()).whole();
+    let requests = scene.requests();
+    assert!(!requests.is_empty() && requests.iter().all(|request| request.certified));
+    // The key in the same file, and the mirror that wants it too.
+    let both = scene.home().join("both.pem");
+    fs::write(&both, [&own.key, &own.cert].map(|path| fs::read_to_string(path).unwrap()).concat()).unwrap();
+    fs::set_permissions(&both, Permissions::from_mode(0o600)).unwrap();
+    let gone = Origin::start(|_, out| {
+        out.answer(404, "", "");
+    });
+    let words = ["-o", "again", "--certificate", both.to_str().unwrap(), "--mirror", &scene.url()];
+    scene.run_bare(&[&[gone.url("/file.bin").as_str()], &words[..]].concat()).code(0);
+    assert_eq!(fs::read(scene.path("again")).unwrap(), scene.bytes());
+}
+
+#[test]
+fn a_server_that_wants_a_client_certificate_is_said_to_and_what_to_do() {
+    let stranger = Authority::named("theirs");
+    let stranger = stranger.leaf(Kind::Good);
+    let scene = asking(true);
+    scene.run(&["-x4"]).refused(38).says("wants a client certificate").says("--certificate");
+    scene.run(&shown(&stranger)).refused(38).says("does not accept the client certificate");
+    assert_eq!(scene.requests(), []);
+}
+
+#[test]
+fn crd_01_a_client_certificate_stays_at_its_origin() {
+    let (scene, own) = (asking(false), authority().leaf(Kind::Good));
+    let target = scene.url();
+    let first = Origin::start_tls(authority().leaf(Kind::Good).asking(authority(), false), move |_, out| {
+        out.answer(302, &format!("Location: {target}"), "");
+    });
+    let url = first.url("/file.bin");
+    scene.run_bare(&[&["-x4"], &shown(&own)[..], &[url.as_str()]].concat()).whole();
+    assert!(first.requests().iter().all(|request| request.certified));
+    let there = scene.requests();
+    assert!(!there.is_empty() && there.iter().all(|request| !request.certified));
+}
+
+#[test]
+fn a_certificate_or_key_that_cannot_be_used_is_named_before_anything_is_asked() {
+    let (scene, own) = (asking(true), authority().leaf(Kind::Good));
+    let file = |text: &str, mode| {
+        let path = scene.home().join("key.pem");
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let refused = |key: &str| {
+        let cert = own.cert.to_str().unwrap();
+        scene.run(&["--certificate", cert, "--private-key", key]).refused(28).says(key)
+    };
+    refused(&file(&fs::read_to_string(&own.key).unwrap(), 0o640)).says("chmod 600");
+    refused(&file("-----BEGIN ENCRYPTED PRIVATE KEY-----\n", 0o600)).says(":1: ").says("openssl pkey -in");
+    refused(&file("no key", 0o600)).says("holds no private key");
+    let other = authority().leaf(Kind::Good).key;
+    refused(other.to_str().unwrap()).says("does not belong to the certificate");
+    scene.run(&["--certificate", "/none.pem"]).refused(28).says("/none.pem");
+    scene.run(&["--private-key", "/none.pem"]).refused(28).says("--certificate");
+    assert_eq!(scene.requests(), []);
 }

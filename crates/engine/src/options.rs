@@ -68,6 +68,12 @@ pub struct Options {
     pub interface: Option<Interface>,
     /// PEM file of certificate authorities, used instead of the system's.
     pub cacert: Option<PathBuf>,
+    /// PEM file of the certificate that is shown to servers that ask who we are: the end entity's first, then its chain. Only
+    /// the origins of a request's `urls` are shown it, never those that redirects lead to (R58). It is read when the engine
+    /// is made; at most 1 MiB.
+    pub certificate: Option<PathBuf>,
+    /// PEM file of its key, not encrypted: PKCS #8, SEC 1 or PKCS #1. `None`: `certificate` holds it too.
+    pub private_key: Option<PathBuf>,
     /// Accept any certificate. Taints the journal (R63).
     pub insecure: bool,
     /// Bytes a second, read for answers, over all lanes and downloads; `None` for no limit. What holds of each limit: within

@@ -22,6 +22,8 @@ pub struct Request {
     pub number: usize,
     /// Connections open when it came, its own included.
     pub open: usize,
+    /// The client showed a certificate of its own, on this connection or on one whose session it resumes.
+    pub certified: bool,
 }
 
 impl Request {

@@ -36,6 +36,11 @@ impl Wire {
         Ok(Wire { socket: Arc::new(socket), tls: tls.map_err(io::Error::other)?, silent: false })
     }
 
+    /// Whether the client showed a certificate.
+    pub(crate) fn certified(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.peer_certificates().is_some())
+    }
+
     /// Says close_notify where there is TLS, then FIN.
     pub(crate) fn close(&mut self) {
         if self.silent {

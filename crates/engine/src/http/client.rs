@@ -1,10 +1,7 @@
 //! One GET, from the URL to the head of the final answer.
 
-use std::borrow::Borrow;
-use std::collections::HashSet;
-use std::hash::Hash;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderValue, Version, header};
@@ -17,6 +14,7 @@ use super::connection::{Connection, Interim, field_size};
 use super::deadline::Deadline;
 use super::dial::Dialer;
 use super::fault;
+use super::memory::Memory;
 use super::pipe::Pipe;
 use super::pool::{Key, Pool};
 use super::proxy::{Proxies, Route, wants_credentials};
@@ -26,9 +24,6 @@ use super::target::Target;
 use super::tls::{Offer, Shaken, Tls};
 use crate::error::Error;
 use crate::options::Options;
-
-/// URLs and hosts that a client remembers something of; far more than a run meets.
-const REMEMBERED: usize = 4_096;
 
 /// The final answer: the first that is no redirect, or a redirect that names no place.
 pub(crate) struct Answer {
@@ -64,11 +59,11 @@ struct Shared {
 }
 
 impl Client {
-    /// A client for these options. It touches neither the network nor the certificate store.
+    /// A client for these options. It touches neither the network nor the certificate store; a client certificate is read.
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] for a proxy or user agent that cannot be used.
+    /// [`Error::Option`] for a proxy, user agent or client certificate that cannot be used.
     pub(crate) fn new(options: &Options) -> Result<Client, Error> {
         let user_agent = options.user_agent.as_deref().unwrap_or(USER_AGENT);
         let unsendable = |_| Error::Option("the user agent holds a control character".into());
@@ -77,7 +72,7 @@ impl Client {
             origin_fields: for_origins(&options.origin_fields)?,
             proxies: Proxies::new(&options.proxy)?,
             dialer: Dialer::new(options),
-            tls: Tls::new(options.cacert.clone(), options.insecure),
+            tls: Tls::new(options)?,
             pool: Pool::new(options.limits.keep_alive),
             trunks: Trunks::default(),
             http2_only: Memory::default(),
@@ -113,7 +108,9 @@ impl Shared {
     async fn ask(&self, get: &Get, chain: &mut Chain) -> Result<(Head, Body), Failure> {
         let target = Target::of(&chain.url)?;
         let route = self.proxies.route(&target)?;
-        let key = Key { target, proxy: route.name() };
+        // Where the user's fields and credentials go, and nowhere else (R58).
+        let shows = target.https && chain.trusted && self.tls.has_certificate();
+        let key = Key { target, proxy: route.name(), shows };
         if get.shares && key.target.https {
             // As with a kept connection: the server may have left just now.
             if let Some(stream) = self.share(&key, &route).await? {
@@ -143,7 +140,7 @@ impl Shared {
             Entrance::Make(server) => server,
         };
         let deadline = Deadline::after(self.limits.connect);
-        let trust = deadline.within(Phase::Tls, self.tls.config());
+        let trust = deadline.within(Phase::Tls, self.tls.config(key.shows));
         let (wire, config) = try_join!(route.open(&key.target, &self.dialer, deadline), trust)?;
         let meter = wire.meter();
         let shaken = deadline.within(Phase::Tls, config.shake(wire, &key.target, Offer::Either)).await?;
@@ -186,6 +183,11 @@ impl Shared {
         let response = connection.ask(request, &interim, get.sparing, &self.limits).await?;
         if way.forwards.is_some() && response.status() == 407 {
             return Err(wants_credentials());
+        }
+        if response.status() == 400
+            && let Some(failure) = self.tls.refused(&key.target, key.shows)
+        {
+            return Err(failure);
         }
         chain.count(response.headers(), &interim, &self.limits)?;
         let (parts, incoming) = response.into_parts();
@@ -234,7 +236,7 @@ impl Shared {
         deadline: Deadline,
         offer: Offer,
     ) -> Result<Option<Connection>, Failure> {
-        let trust = deadline.within(Phase::Tls, self.tls.config());
+        let trust = deadline.within(Phase::Tls, self.tls.config(key.shows));
         let (wire, config) = try_join!(route.open(&key.target, &self.dialer, deadline), trust)?;
         let meter = wire.meter();
         let shaking = async {
@@ -346,31 +348,5 @@ fn head(parts: &http::response::Parts) -> Head {
         version,
         fields: parts.headers.iter().collect(),
         received: since.map_or(0, |since| since.as_secs()),
-    }
-}
-
-/// A bounded set. One that is full answers yes to everything: both uses are safe when in doubt.
-struct Memory<T>(Mutex<HashSet<T>>);
-
-impl<T> Default for Memory<T> {
-    fn default() -> Memory<T> {
-        Memory(Mutex::default())
-    }
-}
-
-impl<T: Eq + Hash> Memory<T> {
-    fn knows<Q: Hash + Eq + ?Sized>(&self, item: &Q) -> bool
-    where
-        T: Borrow<Q>,
-    {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.contains(item) || known.len() >= REMEMBERED
-    }
-
-    fn learn(&self, item: T) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() < REMEMBERED {
-            known.insert(item);
-        }
     }
 }

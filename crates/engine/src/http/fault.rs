@@ -7,6 +7,7 @@
 use std::error::Error as _;
 use std::io::{Error as IoError, ErrorKind};
 
+use rustls::{AlertDescription as Alert, Error as TlsError};
 use thence_plan::{Breach, Failure};
 
 /// A rule broken, with hyper's fixed words for it; they carry no byte of the peer's.
@@ -40,7 +41,28 @@ pub(super) fn body(error: &hyper::Error) -> Failure {
 pub(super) fn broken(error: &IoError) -> Failure {
     match error.kind() {
         ErrorKind::UnexpectedEof => Failure::Truncated,
-        _ => Failure::Reset(error.to_string()),
+        _ => unwelcome(error).unwrap_or_else(|| Failure::Reset(error.to_string())),
+    }
+}
+
+/// What a server says of our certificate after the handshake, which is when it looks at it under TLS 1.3. It will say the
+/// same the next time.
+fn unwelcome(error: &IoError) -> Option<Failure> {
+    let Some(TlsError::AlertReceived(alert)) = tls_inside(error) else { return None };
+    match alert {
+        Alert::CertificateRequired => {
+            Some(Failure::Tls("the server wants a client certificate, and was shown none".into()))
+        }
+        Alert::BadCertificate
+        | Alert::UnsupportedCertificate
+        | Alert::CertificateRevoked
+        | Alert::CertificateExpired
+        | Alert::CertificateUnknown
+        | Alert::UnknownCA
+        | Alert::AccessDenied => {
+            Some(Failure::Tls(format!("the server does not accept the client certificate: {alert:?}")))
+        }
+        _ => None,
     }
 }
 

@@ -5,12 +5,14 @@
 //! and says of a body's end only what its framing proves (R35-R37, R48).
 
 mod body;
+mod certificate;
 mod client;
 mod connection;
 mod deadline;
 mod dial;
 mod fault;
 mod losses;
+mod memory;
 mod pipe;
 mod pool;
 mod proxy;

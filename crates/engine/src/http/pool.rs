@@ -1,8 +1,8 @@
 //! Connections between two requests.
 //!
-//! The key holds scheme, host, port and proxy; TLS configuration and proxy credentials are the client's, so
-//! they need no place in it (R62). Credentials are no part of it either: they go with each request anew, and
-//! no scheme that binds them to the connection (NTLM, Negotiate, client certificates) is spoken.
+//! The key holds scheme, host, port, proxy, and whether our certificate was to be shown; which certificate, what is
+//! trusted, and proxy credentials are the client's, so they need no place in it (R62). Credentials are no part of it
+//! either: they go with each request anew, and no scheme that binds them to the connection (NTLM, Negotiate) is spoken.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -21,6 +21,8 @@ pub(super) struct Key {
     pub(super) target: Target,
     /// `scheme://host:port` of the proxy.
     pub(super) proxy: Option<String>,
+    /// The server may have our certificate: what it gives on this connection it gives to us.
+    pub(super) shows: bool,
 }
 
 /// Idle connections, each kept for `Limits::keep_alive`.

@@ -1,16 +1,20 @@
 //! TLS by rustls with aws-lc-rs: what is trusted, and a sentence for what is not.
 //!
 //! The provider is passed by hand, so nothing process-wide is set. A configuration belongs to one client with
-//! one choice of trust; its session tickets never meet another's (TLS-09, R62).
+//! one choice of trust, and either shows our certificate or does not; its session tickets never meet another's
+//! (TLS-09, R62).
 
+use std::cell::Cell;
 use std::io::{Error as IoError, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError,
     RootCertStore, SignatureScheme,
@@ -22,20 +26,35 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use url::Host;
 
+use super::certificate;
 use super::dial::Wire;
 use super::fault::tls_inside;
+use super::memory::Memory;
 use super::target::Target;
+use crate::error::Error;
+use crate::options::Options;
 
-/// What a client trusts, loaded when the first `https:` hop is met.
+/// What a client trusts, loaded when the first `https:` hop is met, and the certificate that it has itself.
 pub(super) struct Tls {
     cacert: Option<PathBuf>,
     insecure: bool,
-    loaded: OnceCell<Config>,
+    own: Option<Arc<CertifiedKey>>,
+    loaded: OnceCell<Loaded>,
+    /// Servers that asked for our certificate.
+    askers: Arc<Memory<Target>>,
 }
 
-/// The configuration, once for each protocol that is offered.
+/// The configuration that shows nothing, and the one that shows our certificate.
+struct Loaded {
+    bare: Config,
+    showing: Option<Config>,
+}
+
+/// A configuration, once for each protocol that is offered.
 #[derive(Clone)]
 pub(super) struct Config {
+    shows: bool,
+    askers: Arc<Memory<Target>>,
     http1: Arc<ClientConfig>,
     http2: Arc<ClientConfig>,
     either: Arc<ClientConfig>,
@@ -59,20 +78,45 @@ pub(super) enum Shaken {
 }
 
 impl Tls {
-    /// Nothing is read yet.
-    pub(super) fn new(cacert: Option<PathBuf>, insecure: bool) -> Tls {
-        Tls { cacert, insecure, loaded: OnceCell::new() }
+    /// Our certificate is read, and nothing else yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] for a certificate or key that cannot be used.
+    pub(super) fn new(options: &Options) -> Result<Tls, Error> {
+        let Options { certificate, private_key, .. } = options;
+        let own = match (certificate, private_key) {
+            (Some(certificate), key) => Some(certificate::read(certificate, key.as_deref())?),
+            (None, Some(_)) => return Err(Error::Option("a private key without its certificate".into())),
+            (None, None) => None,
+        };
+        let (cacert, insecure) = (options.cacert.clone(), options.insecure);
+        Ok(Tls { cacert, insecure, own, loaded: OnceCell::new(), askers: Arc::default() })
+    }
+
+    /// Whether there is a certificate to show.
+    pub(super) fn has_certificate(&self) -> bool {
+        self.own.is_some()
     }
 
     /// The configuration. Reading the system's store takes some 16 ms, so it is done on a blocking thread
     /// while name and connection are waited for.
-    pub(super) async fn config(&self) -> Result<Config, Failure> {
+    pub(super) async fn config(&self, shows: bool) -> Result<Config, Failure> {
         let load = || async {
-            let (cacert, insecure) = (self.cacert.clone(), self.insecure);
-            let loading = tokio::task::spawn_blocking(move || load(cacert.as_deref(), insecure));
+            let (cacert, insecure, own) = (self.cacert.clone(), self.insecure, self.own.clone());
+            let askers = self.askers.clone();
+            let loading =
+                tokio::task::spawn_blocking(move || load(cacert.as_deref(), insecure, own, &askers));
             loading.await.unwrap_or_else(|panic| Err(Failure::Tls(panic.to_string())))
         };
-        self.loaded.get_or_try_init(load).await.cloned()
+        let loaded = self.loaded.get_or_try_init(load).await?;
+        let showing = loaded.showing.as_ref().filter(|_| shows);
+        Ok(showing.unwrap_or(&loaded.bare).clone())
+    }
+
+    /// Why a server answered 400, if it asked for our certificate: nginx shakes hands with everybody, and says so then.
+    pub(super) fn refused(&self, target: &Target, shown: bool) -> Option<Failure> {
+        self.askers.holds(target).then(|| Failure::Tls(unwelcome(target, shown, "status 400")))
     }
 }
 
@@ -86,7 +130,13 @@ impl Config {
             Offer::Either => &self.either,
         };
         let connector = TlsConnector::from(config.clone());
-        match connector.connect(server_name(&target.host)?, wire).await {
+        let name = server_name(&target.host)?;
+        let shaking = async { (connector.connect(name, wire).await, ASKED.with(Cell::get)) };
+        let (shaken, asked) = ASKED.scope(Cell::new(false), shaking).await;
+        if asked {
+            self.askers.learn(target.clone());
+        }
+        match shaken {
             Ok(stream) => {
                 let settled = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                 Ok(Shaken::Stream(Box::new(stream), settled))
@@ -94,6 +144,10 @@ impl Config {
             Err(error) => match tls_inside(&error) {
                 Some(TlsError::AlertReceived(AlertDescription::NoApplicationProtocol)) => {
                     Ok(Shaken::OtherProtocol)
+                }
+                // Under TLS 1.2 a server says so with whichever alert it likes.
+                Some(TlsError::AlertReceived(alert)) if asked => {
+                    Err(Failure::Tls(unwelcome(target, self.shows, &format!("{alert:?}"))))
                 }
                 Some(tls) => Err(Failure::Tls(sentence(target, tls))),
                 None => Err(interrupted(target, &error)),
@@ -112,8 +166,13 @@ fn server_name(host: &Host) -> Result<ServerName<'static>, Failure> {
     }
 }
 
-/// Builds the configuration. TLS 1.2 and 1.3 are all that rustls has.
-fn load(cacert: Option<&Path>, insecure: bool) -> Result<Config, Failure> {
+/// Builds the configurations. TLS 1.2 and 1.3 are all that rustls has.
+fn load(
+    cacert: Option<&Path>,
+    insecure: bool,
+    own: Option<Arc<CertifiedKey>>,
+    askers: &Arc<Memory<Target>>,
+) -> Result<Loaded, Failure> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     // The first random bytes of a process can cost 22 ms of CPU; here they cost nobody a wait.
     let warm = provider.secure_random.fill(&mut [0; 1]);
@@ -133,16 +192,48 @@ fn load(cacert: Option<&Path>, insecure: bool) -> Result<Config, Failure> {
             Err(_) => builder().map_err(unset)?.with_root_certificates(built_in_roots()),
         }
     };
-    Ok(offer(http1.with_no_client_auth()))
+    let trusting = http1.with_no_client_auth();
+    let showing = own.map(|own| offer(with_sessions(&trusting, Some(own)), true, askers));
+    Ok(Loaded { bare: offer(with_sessions(&trusting, None), false, askers), showing })
+}
+
+/// The configuration for one answer to whoever asks who we are, with sessions that no other has.
+fn with_sessions(trusting: &ClientConfig, own: Option<Arc<CertifiedKey>>) -> ClientConfig {
+    let mut config = trusting.clone();
+    config.client_auth_cert_resolver = Arc::new(Shown(own));
+    config.resumption = Resumption::default();
+    config
 }
 
 /// The configuration with each protocol to offer.
-fn offer(config: ClientConfig) -> Config {
+fn offer(config: ClientConfig, shows: bool, askers: &Arc<Memory<Target>>) -> Config {
     let (mut http1, mut http2, mut either) = (config.clone(), config.clone(), config);
     either.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     http1.alpn_protocols = vec![b"http/1.1".to_vec()];
     http2.alpn_protocols = vec![b"h2".to_vec()];
-    Config { http1: Arc::new(http1), http2: Arc::new(http2), either: Arc::new(either) }
+    let (http1, http2, either) = (Arc::new(http1), Arc::new(http2), Arc::new(either));
+    Config { shows, askers: askers.clone(), http1, http2, either }
+}
+
+tokio::task_local! {
+    /// Whether our certificate was asked for in the handshake that this task makes.
+    static ASKED: Cell<bool>;
+}
+
+/// What is shown to a server that asks who we are.
+#[derive(Debug)]
+struct Shown(Option<Arc<CertifiedKey>>);
+
+impl ResolvesClientCert for Shown {
+    fn resolve(&self, _authorities: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        // Every handshake is made in a scope; outside of one nobody would look.
+        let _ = ASKED.try_with(|asked| asked.set(true));
+        self.0.clone()
+    }
+
+    fn has_certs(&self) -> bool {
+        self.0.is_some()
+    }
 }
 
 /// Mozilla's authorities as of this build.
@@ -166,6 +257,15 @@ fn interrupted(target: &Target, error: &IoError) -> Failure {
     match error.kind() {
         ErrorKind::InvalidData => Failure::Tls(format!("{target}: {error}")),
         _ => Failure::Connect(format!("{target}: the connection broke in the TLS handshake: {error}")),
+    }
+}
+
+/// What a server that asked for our certificate means by turning us away.
+fn unwelcome(target: &Target, shown: bool, how: &str) -> String {
+    if shown {
+        format!("{target} does not accept the client certificate: {how}")
+    } else {
+        format!("{target} wants a client certificate, and was shown none: {how}")
     }
 }
 

@@ -89,7 +89,7 @@ async fn over_both(bursts: &[usize], way: impl Fn() -> Way) {
     read(client(), format!("http://127.0.0.1:{port}/"), total, told, way()).await;
 
     let (authority, (told, came)) = (Authority::new(), channel());
-    let port = serve(tls(authority.config("localhost", |_| {})), bursts.to_vec(), came);
+    let port = serve(tls(authority.config("localhost")), bursts.to_vec(), came);
     let (client, url) = (authority.client_with(options()), format!("https://localhost:{port}/"));
     read(client, url, total, told, way()).await;
 }

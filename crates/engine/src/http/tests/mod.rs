@@ -3,6 +3,7 @@
 //! A server here is a thread that reads request heads and sends back exactly the bytes it was told.
 
 mod bursts;
+mod certificate;
 mod connect;
 mod filled;
 mod framing;
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use rustls::HandshakeKind;
 use socket2::SockRef;
 use thence_plan::{Condition, Ending, Failure, Head, Limits};
 
@@ -48,6 +50,9 @@ struct Server {
 struct Seen {
     connection: usize,
     text: String,
+    /// Whether the client showed a certificate, and whether it resumed a session.
+    certified: bool,
+    resumed: bool,
 }
 
 impl Server {
@@ -107,7 +112,8 @@ fn converse(
     while let Some(text) = read_head(&mut stream) {
         let number = {
             let mut seen = seen.lock().unwrap();
-            seen.push(Seen { connection, text: text.clone() });
+            let (certified, resumed) = (stream.certified(), stream.resumed());
+            seen.push(Seen { connection, text: text.clone(), certified, resumed });
             seen.len() - 1
         };
         let (bytes, then) = script(&text, number);
@@ -143,6 +149,14 @@ impl Stream {
             Stream::Plain(tcp) => tcp,
             Stream::Tls(tls) => &tls.sock,
         }
+    }
+
+    fn certified(&self) -> bool {
+        matches!(self, Stream::Tls(tls) if tls.conn.peer_certificates().is_some())
+    }
+
+    fn resumed(&self) -> bool {
+        matches!(self, Stream::Tls(tls) if tls.conn.handshake_kind() == Some(HandshakeKind::Resumed))
     }
 
     fn finish(mut self, then: Then) {

@@ -7,36 +7,20 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::ServerConfig;
-use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use tempfile::NamedTempFile;
+use thence_origin::ca::{self, Kind};
 use thence_plan::{Ending, Failure, HttpVersion, Phase};
 use tokio_rustls::TlsAcceptor;
 
 use super::{Client, Got, Server, Stream, Then, fetch, get, ok, options, redirect};
 use crate::options::Options;
 
-/// An authority of our own, and its PEM file.
-pub(super) struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
-    file: NamedTempFile,
-}
+/// An authority of our own.
+pub(super) struct Authority(ca::Authority);
 
 impl Authority {
     pub(super) fn new() -> Authority {
-        Authority::named("ours")
-    }
-
-    fn named(name: &str) -> Authority {
-        let mut params = CertificateParams::new([]).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let file = NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), issuer.as_ref().pem()).unwrap();
-        Authority { issuer, file }
+        Authority(ca::Authority::new())
     }
 
     /// A client that trusts this authority alone.
@@ -46,16 +30,12 @@ impl Authority {
 
     /// ... with these options.
     pub(super) fn client_with(&self, options: Options) -> Client {
-        Client::new(&Options { cacert: Some(self.file.path().into()), ..options }).unwrap()
+        Client::new(&Options { cacert: Some(self.0.cacert()), ..options }).unwrap()
     }
 
-    /// A server's configuration with a certificate for `name`, changed by `change`.
-    pub(super) fn config(&self, name: &str, change: impl Fn(&mut CertificateParams)) -> Arc<ServerConfig> {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
-        change(&mut params);
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        server_config(certificate, &key)
+    /// A server's configuration with a certificate for `name`.
+    pub(super) fn config(&self, name: &str) -> Arc<ServerConfig> {
+        self.0.leaf_for(name).config()
     }
 
     pub(super) fn server(
@@ -63,15 +43,8 @@ impl Authority {
         name: &str,
         script: impl Fn(&str, usize) -> (Vec<u8>, Then) + Send + Sync + 'static,
     ) -> Server {
-        Server::start(tls(self.config(name, |_| {})), script)
+        Server::start(tls(self.config(name)), script)
     }
-}
-
-fn server_config(certificate: rcgen::Certificate, key: &KeyPair) -> Arc<ServerConfig> {
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()));
-    let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
-    Arc::new(builder.with_single_cert(vec![certificate.der().clone()], key).unwrap())
 }
 
 pub(super) fn tls(config: Arc<ServerConfig>) -> impl Fn(TcpStream) -> Stream + Send + Sync {
@@ -113,26 +86,20 @@ async fn tls_01_bad_certificates_are_refused_and_named() {
     let other = authority.server("example.org", say);
     let text = refused(&client, local(&other)).await;
     assert!(text.contains("another host") && text.contains("example.org"), "{text}");
-    let expired = authority.config("localhost", |params| {
-        params.not_before = rcgen::date_time_ymd(2000, 1, 1);
-        params.not_after = rcgen::date_time_ymd(2001, 1, 1);
-    });
-    let text = refused(&client, local(&Server::start(tls(expired), say))).await;
-    assert!(text.contains("expired"), "{text}");
-    let early = authority.config("localhost", |params| params.not_before = rcgen::date_time_ymd(4000, 1, 1));
-    let text = refused(&client, local(&Server::start(tls(early), say))).await;
-    assert!(text.contains("not valid yet"), "{text}");
+    for (kind, word) in [(Kind::Expired, "expired"), (Kind::NotYet, "not valid yet")] {
+        let config = authority.0.leaf(kind).config();
+        let text = refused(&client, local(&Server::start(tls(config), say))).await;
+        assert!(text.contains(word), "{text}");
+    }
 }
 
 #[tokio::test]
 async fn tls_01_unknown_authorities_are_refused() {
     let say = |_: &str, _| (ok("x"), Then::Keep);
-    let (ours, theirs) = (Authority::new(), Authority::named("theirs"));
+    let (ours, theirs) = (Authority::new(), Authority(ca::Authority::named("theirs")));
     let text = refused(&ours.client(), local(&theirs.server("localhost", say))).await;
     assert!(text.contains("not trusted"), "{text}");
-    let key = KeyPair::generate().unwrap();
-    let own = CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
-    let own = Server::start(tls(server_config(own, &key)), say);
+    let own = Server::start(tls(ours.0.leaf(Kind::SelfSigned).config()), say);
     // The system's store, or the built-in one where there is none.
     for client in [ours.client(), Client::new(&options()).unwrap()] {
         let text = refused(&client, local(&own)).await;
@@ -243,7 +210,7 @@ where
     F: Fn(SendStream<Bytes>) -> A + Clone + Send + 'static,
     A: Future<Output = ()> + Send + 'static,
 {
-    let mut config = (*authority.config("localhost", |_| {})).clone();
+    let mut config = (*authority.config("localhost")).clone();
     config.alpn_protocols = vec![b"h2".to_vec()];
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
