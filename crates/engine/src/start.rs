@@ -75,7 +75,7 @@ async fn begin(
 ) -> Result<Started, Error> {
     let (user, _) = check(&mut request, options)?;
     let name = chosen(&request)?;
-    let mut asking = Asking { urls: request.urls.clone(), headers: Arc::default(), user: user.map(Arc::new) };
+    let mut asking = Asking::of(&request, user)?;
     let (kept, secret) = split(&request);
     let mut spec = JobSpec {
         urls: request.urls.clone(),

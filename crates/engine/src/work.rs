@@ -12,8 +12,9 @@ use tokio::sync::{mpsc, oneshot};
 use crate::error::Error;
 use crate::file::Pair;
 use crate::find;
+use crate::http::{Nodes, Proxies};
 use crate::lane::{Control, Got, Place};
-use crate::options::Checksum;
+use crate::options::{Checksum, Request};
 use crate::orders::{Done, Ticket, Window};
 use crate::secret::{Fields, Secret};
 use crate::stream::Stream;
@@ -28,6 +29,19 @@ pub(crate) struct Asking {
     pub(crate) urls: Vec<String>,
     pub(crate) headers: Arc<Fields>,
     pub(crate) user: Option<Arc<(String, Secret)>>,
+    pub(crate) proxies: Option<Arc<Proxies>>,
+}
+
+impl Asking {
+    /// What the request says. Its headers come last, when it is known what an earlier run asked with.
+    pub(crate) fn of(request: &Request, user: Option<(String, Secret)>) -> Result<Asking, Error> {
+        Ok(Asking {
+            urls: request.urls.clone(),
+            headers: Arc::default(),
+            user: user.map(Arc::new),
+            proxies: Proxies::own(request.proxy.as_ref())?,
+        })
+    }
 }
 
 /// What the finished file is to be.
@@ -93,6 +107,8 @@ pub(crate) struct Work {
     pub(crate) files: Option<Files>,
     pub(crate) stream: Option<Rc<Stream>>,
     pub(crate) lanes: BTreeMap<LaneId, Rc<Control>>,
+    /// The addresses that they are spread over.
+    pub(crate) nodes: Arc<Nodes>,
     /// Its own rate limit.
     pub(crate) rate: Rc<Rate>,
     /// Hash states of blocks that some lane stopped in.

@@ -22,8 +22,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use url::Host;
 
-use super::dial::Wire;
 use super::fault::tls_inside;
+use super::pipe::Pipe;
 use super::target::Target;
 
 /// What a client trusts, loaded when the first `https:` hop is met.
@@ -53,7 +53,7 @@ pub(super) enum Offer {
 /// How a handshake ended.
 pub(super) enum Shaken {
     /// A stream, and whether ALPN settled on HTTP/2.
-    Stream(Box<TlsStream<Wire>>, bool),
+    Stream(Box<TlsStream<Pipe>>, bool),
     /// The peer speaks none of the offered protocols (RFC 7301 s3.2).
     OtherProtocol,
 }
@@ -79,14 +79,14 @@ impl Tls {
 impl Config {
     /// Shakes hands with `target`. Lanes offer HTTP/2 or HTTP/1.1 and never both: a server that speaks HTTP/1.1
     /// is to be asked in it, which costs less for bulk and gives a lane its own connection.
-    pub(super) async fn shake(&self, wire: Wire, target: &Target, offer: Offer) -> Result<Shaken, Failure> {
+    pub(super) async fn shake(&self, pipe: Pipe, target: &Target, offer: Offer) -> Result<Shaken, Failure> {
         let config = match offer {
             Offer::Http1 => &self.http1,
             Offer::Http2 => &self.http2,
             Offer::Either => &self.either,
         };
         let connector = TlsConnector::from(config.clone());
-        match connector.connect(server_name(&target.host)?, wire).await {
+        match connector.connect(server_name(&target.host)?, pipe).await {
             Ok(stream) => {
                 let settled = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                 Ok(Shaken::Stream(Box::new(stream), settled))
