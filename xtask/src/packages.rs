@@ -11,6 +11,8 @@ pub const TEST: &[(&str, &str)] = &[
     ("nginx", "nginx"),
     ("apache2", "apache2-bin"),
     ("caddy", "caddy"),
+    ("squid", "squid"),
+    ("danted", "dante-server"),
     ("curl", "curl"),
     ("openssl", "openssl"),
     ("ip", "iproute2"),

@@ -161,6 +161,7 @@ pub(crate) enum Given {
     RemoteTime(bool),
     User(String),
     Password(Secret),
+    Proxy(thence::Proxy),
 }
 
 /// Options of aria2 that say nothing here, or what we do anyway; lists and sessions are full of them.
@@ -241,6 +242,7 @@ fn given(name: &str, value: &str, base: &Path) -> Result<Option<Given>, Trouble>
             _ => return Ok(None),
         },
         "remote-time" => Given::RemoteTime(value == "true"),
+        "proxy" | "all-proxy" => Given::Proxy(values::proxy(name, &Secret::from(value))?),
         "http-user" => Given::User(value.to_owned()),
         "http-passwd" => Given::Password(value.into()),
         "max-download-limit" | "limit-rate" => {
@@ -295,12 +297,23 @@ pub(crate) fn written(raw: &Raw) -> String {
                         &format!("#  header {} is left out here", crate::printable::printable(field.trim()));
                 }
                 ("http-user" | "http-passwd" | "referer", _) => out += &format!("#  {name} is left out here"),
+                // Without the proxy the next run would go straight, and show who asks.
+                ("proxy" | "all-proxy", _) => out += &without_login(line),
                 _ => out += line,
             }
         }
         out.push('\n');
     }
     out
+}
+
+/// A line with a proxy's URL, without userinfo, be it a good one or not.
+fn without_login(line: &str) -> String {
+    let Some((front, place)) = line.rsplit_once('@') else { return line.to_owned() };
+    match front.split_once("://") {
+        Some((scheme, _)) => format!("{scheme}://{place}"),
+        None => format!("{}={place}", front.split('=').next().unwrap_or_default()),
+    }
 }
 
 /// A URL without userinfo.
@@ -349,6 +362,7 @@ impl Given {
                 let password = request.user.take().map_or_else(|| Secret::from(""), |(_, password)| password);
                 request.user = Some((name, password));
             }
+            Given::Proxy(proxy) => request.proxy = Some(proxy),
             Given::Password(password) => {
                 let name = request.user.take().map_or_else(String::new, |(name, _)| name);
                 request.user = Some((name, password));
@@ -460,12 +474,13 @@ mod tests {
     #[test]
     fn log_01_what_is_written_down_again_holds_no_credential() {
         let list = "http://u:SECRET@a/?q=1\thttp://u:SECRET@b/\n header=Authorization: SECRET\n \
-                    header=Cookie: SECRET\n http-passwd=SECRET\n out=x\n";
+                    header=Cookie: SECRET\n http-passwd=SECRET\n proxy=socks5h://u:SE@SECRET@h:1\n out=x\n";
         let mut raw = read("http://x/")[0].clone();
         raw.text = list.into();
         let text = written(&raw);
         assert!(!text.contains("SECRET") && text.starts_with("http://a/?q=1\thttp://b/\n#"), "{text}");
-        assert!(text.ends_with(" out=x\n"));
+        assert!(text.ends_with(" proxy=socks5h://h:1\n out=x\n"), "{text}");
+        assert_eq!(without_login("\tall-proxy = u:SECRET@h:2"), "\tall-proxy =h:2");
         let again = &read(&text)[0];
         assert!(parse(again, Path::new("/base")).is_ok(), "it is a list itself");
         assert!(!shown(&raw).contains("SECRET"));

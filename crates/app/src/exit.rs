@@ -259,8 +259,8 @@ pub(crate) fn code_of(from: &str, failure: &Failure) -> Code {
         | Failure::Offline(_)
         | Failure::Reset(_)
         | Failure::Truncated => Code::Network,
-        // The engine has one failure for both; a 407 is the one that a password helps against.
-        Failure::Proxy(why) if why.contains("407") => Code::Unauthorized,
+        // The engine has one failure for both; a password helps against the one that speaks of it.
+        Failure::Proxy(why) if why.contains("password") => Code::Unauthorized,
         Failure::Proxy(_) => Code::Network,
         Failure::Tls(_) => Code::Tls,
         Failure::Stalled(_) => Code::Timeout,

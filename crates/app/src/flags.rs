@@ -135,12 +135,16 @@ pub(crate) struct Said {
     #[arg(long, value_name = "URL|none")]
     pub(crate) proxy: Option<Secret>,
 
+    /// Proxy to use for one host (HOST or HOST:PORT), whoever leads there, or none
+    #[arg(long, num_args = 2, value_names = ["HOST", "URL|none"])]
+    pub(crate) proxy_for: Vec<Secret>,
+
     /// Addresses of a name at a port, which is then not looked up; IPv6 in brackets
     #[arg(long, value_name = "HOST:PORT:ADDR[,ADDR]")]
     pub(crate) resolve: Vec<String>,
 
-    /// Connect from this address of ours, or through this network interface
-    #[arg(long, value_name = "ADDR|NAME")]
+    /// Connect from this address of ours, or through this network interface; of several, lanes use all that are there
+    #[arg(long, value_name = "ADDR|NAME[,...]")]
     pub(crate) interface: Option<String>,
 
     /// Trust the authorities of this PEM file instead of the system's

@@ -65,6 +65,11 @@ enum Body<'a> {
         host: String,
         lanes: u32,
     },
+    LeftOut {
+        host: String,
+        address: String,
+        why: String,
+    },
     Lanes {
         host: String,
         lanes: u32,
@@ -206,6 +211,10 @@ pub(crate) fn event(id: usize, of: &str, part: Option<&Path>, event: &Event) -> 
             ("answered", Body::Answered { host: reason(host), http: http(*version) })
         }
         Event::Narrowed { host, lanes } => ("narrowed", Body::Narrowed { host: reason(host), lanes: *lanes }),
+        Event::LeftOut { host, address, why } => {
+            let [host, address, why] = [host, address, why].map(|text| reason(text));
+            ("left_out", Body::LeftOut { host, address, why })
+        }
         Event::Lanes { host, lanes, why, before, after } => {
             ("lanes", decided(host, *lanes, *why, *before, *after))
         }
@@ -369,6 +378,7 @@ mod tests {
             Event::Stalled { url: url.clone() },
             Event::Answered { host: "https://h".into(), version: thence::HttpVersion::Http2 },
             Event::Narrowed { host: "https://h".into(), lanes: 1 },
+            Event::LeftOut { host: "h:1".into(), address: "192.0.2.1".into(), why: "stale".into() },
             Event::Lanes {
                 host: "https://h".into(),
                 lanes: 6,

@@ -246,9 +246,10 @@ fn options(said: &Said, mut limits: Limits) -> Result<Options, Trouble> {
     let agent = said.user_agent.as_deref().map(|text| values::field("--user-agent", text)).transpose()?;
     Ok(Options {
         limits,
-        proxy: said.proxy.as_ref().map(values::proxy).transpose()?.unwrap_or_default(),
+        proxy: said.proxy.as_ref().map(|url| values::proxy("--proxy", url)).transpose()?.unwrap_or_default(),
+        proxy_for: said.proxy_for.chunks(2).map(values::proxy_for).collect::<Result<_, _>>()?,
         resolve: said.resolve.iter().map(|text| values::pin(text)).collect::<Result<_, _>>()?,
-        interface: said.interface.as_deref().map(values::interface).transpose()?,
+        interfaces: said.interface.as_deref().map(values::interfaces).transpose()?.unwrap_or_default(),
         cacert: said.cacert.as_deref().map(cacert).transpose()?,
         certificate: said.certificate.clone(),
         private_key: private_key(said)?,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use thence::{Checksum, Exists, ExposeSecret, Interface, OriginField, Pinned, Proxy, Secret};
+use thence::{Checksum, Exists, ExposeSecret, Interface, OriginField, Pinned, Proxy, ProxyFor, Secret};
 
 use crate::exit::Trouble;
 use crate::login::User;
@@ -141,7 +141,7 @@ pub(crate) fn user(given: &Secret) -> Result<User, Trouble> {
 }
 
 /// A proxy's URL, `HOST:PORT` for `http://HOST:PORT`, or `none`.
-pub(crate) fn proxy(given: &Secret) -> Result<Proxy, Trouble> {
+pub(crate) fn proxy(option: &str, given: &Secret) -> Result<Proxy, Trouble> {
     let text = given.expose_secret();
     if text.is_empty() || text == "none" {
         return Ok(Proxy::Direct);
@@ -149,11 +149,31 @@ pub(crate) fn proxy(given: &Secret) -> Result<Proxy, Trouble> {
     let full = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     let parsed = url::Url::parse(&full).ok().filter(|u| u.has_host() && !has_control(text));
     let scheme = parsed.as_ref().map_or("", url::Url::scheme);
-    if !["http", "socks4", "socks5", "socks5h"].contains(&scheme) {
-        let advice = "write http://, socks4://, socks5:// or socks5h:// and HOST:PORT, or none";
-        return Err(Trouble::usage("--proxy", "is no proxy's URL", advice));
+    if !["http", "https", "socks4", "socks4a", "socks5", "socks5h"].contains(&scheme) {
+        let advice =
+            "write http://, https://, socks4://, socks4a://, socks5:// or socks5h:// and HOST:PORT, or none";
+        return Err(Trouble::usage(option, "is no proxy's URL", advice));
     }
-    Ok(Proxy::Url(full.into()))
+    // As the parser writes it: a password may have any character in it.
+    Ok(Proxy::Url(parsed.map_or(full, String::from).into()))
+}
+
+/// `HOST` or `HOST:PORT`, and its proxy, in two words.
+pub(crate) fn proxy_for(words: &[Secret]) -> Result<ProxyFor, Trouble> {
+    let option = "--proxy-for";
+    let wrong = |what: &str| Trouble::usage(option, what, "write --proxy-for HOST PROXY or HOST:PORT PROXY");
+    let [host, url] = words else { return Err(wrong("wants a host and a proxy")) };
+    let text = host.expose_secret();
+    let authority = |url: &url::Url| url.path().is_empty() && url.username().is_empty();
+    // A scheme of its own, so that no port is taken for the usual one, and left away.
+    let parsed = url::Url::parse(&format!("any://{text}")).ok().filter(authority);
+    // As URLs have it: lower case, and names of other scripts in their ASCII form.
+    let name = parsed.as_ref().and_then(url::Url::host_str).and_then(|host| url::Host::parse(host).ok());
+    let (Some(parsed), Some(name)) = (parsed, name) else { return Err(wrong("names no host")) };
+    if text.contains(['?', '#']) {
+        return Err(wrong("names no host"));
+    }
+    Ok(ProxyFor { host: name.to_string(), port: parsed.port(), proxy: proxy(option, url)? })
 }
 
 /// `HOST 'NAME: VALUE'`, in two words.
@@ -219,8 +239,12 @@ pub(crate) fn pin(text: &str) -> Result<Pinned, Trouble> {
     }
 }
 
-/// An address of this machine, or the name of an interface.
-pub(crate) fn interface(text: &str) -> Result<Interface, Trouble> {
+/// Addresses of this machine, or names of interfaces, with commas between them.
+pub(crate) fn interfaces(text: &str) -> Result<Vec<Interface>, Trouble> {
+    text.split(',').map(interface).collect()
+}
+
+fn interface(text: &str) -> Result<Interface, Trouble> {
     if let Ok(address) = text.parse() {
         return Ok(Interface::Address(address));
     }
@@ -308,9 +332,11 @@ mod tests {
 
     #[test]
     fn an_interface_is_an_address_or_a_name() {
-        assert_eq!(interface("::1"), Ok(Interface::Address("::1".parse().unwrap())));
-        assert_eq!(interface("eth0"), Ok(Interface::Device("eth0".into())));
-        assert!(["", "a b", "a/b", "a-name-too-long-"].iter().all(|text| interface(text).is_err()));
+        let (address, device) =
+            (Interface::Address("::1".parse().unwrap()), Interface::Device("eth0".into()));
+        assert_eq!(interfaces("::1,eth0"), Ok(vec![address, device]));
+        let wrong = ["", "a b", "a/b", "a-name-too-long-", "eth0,", ",", "eth0, wlan0"];
+        assert!(wrong.iter().all(|text| interfaces(text).is_err()));
     }
 
     #[test]
@@ -375,10 +401,30 @@ mod tests {
 
     #[test]
     fn a_proxy_without_scheme_is_http_as_in_curl() {
-        let Proxy::Url(url) = proxy(&Secret::from("h:3128")).unwrap() else { panic!("a URL") };
-        assert_eq!(url.expose_secret(), "http://h:3128");
-        assert!(matches!(proxy(&Secret::from("none")), Ok(Proxy::Direct)));
-        let told = proxy(&Secret::from("ftp://u:SECRET@h")).unwrap_err().to_string();
-        assert!(!told.contains("SECRET"), "{told}");
+        let told = |text: &str| match proxy("--proxy", &Secret::from(text)) {
+            Ok(Proxy::Url(url)) => url.expose_secret().to_owned(),
+            Ok(_) => "none".into(),
+            Err(trouble) => trouble.to_string(),
+        };
+        assert_eq!((told("h:3128").as_str(), told("none").as_str()), ("http://h:3128/", "none"));
+        assert_eq!(told("socks5h://u:p@[::1]:1080"), "socks5h://u:p@[::1]:1080");
+        assert_eq!(told("https://u:p@ss@h"), "https://u:p%40ss@h/");
+        for text in ["ftp://u:SECRET@h", "http://u:SECRET@", "socks5://u:SECRET@h h", "SECRET\n"] {
+            assert!(told(text).contains("is no proxy's URL") && !told(text).contains("SECRET"), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_for_a_host_may_be_for_one_of_its_ports() {
+        let of = |host: &str| proxy_for(&[host, "none"].map(Secret::from)).map(|rule| (rule.host, rule.port));
+        assert_eq!(of("Example.ORG"), Ok(("example.org".into(), None)));
+        assert_eq!(of("example.org:80"), Ok(("example.org".into(), Some(80))));
+        assert_eq!(of("[::1]:443"), Ok(("[::1]".into(), Some(443))));
+        assert_eq!(of("192.0.2.1"), Ok(("192.0.2.1".into(), None)));
+        for host in ["", "a b", "http://h", "h/path", "u@h", "h?q", "h:x", ":80"] {
+            assert!(of(host).is_err(), "{host}");
+        }
+        let told = proxy_for(&["h", "ftp://u:SECRET@h"].map(Secret::from)).unwrap_err().to_string();
+        assert!(told.contains("--proxy-for") && !told.contains("SECRET"), "{told}");
     }
 }

@@ -95,6 +95,10 @@ pub(crate) fn event(event: &Event) -> Option<(Weight, String)> {
         Event::Narrowed { host, lanes } => {
             return Some((Verbose, format!("{} allows {lanes} at a time", reason(host))));
         }
+        Event::LeftOut { host, address, why } => {
+            let (host, why) = (reason(host), reason(why));
+            return Some((Verbose, format!("{} of {host} is left out: {why}", reason(address))));
+        }
         Event::Lanes { host, lanes, why, before, after } => {
             let many = *lanes > MANY_LANES && before.0 <= MANY_LANES;
             return Some((if many { Always } else { Verbose }, decided(host, *lanes, *why, *before, *after)));

@@ -5,15 +5,17 @@
 mod harness;
 
 use std::fs;
-use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::process::Command;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use harness::{LEN, Scene};
-use thence_origin::disks;
+use harness::{LEN, Scene, until};
+use thence_origin::proxies::Proxy;
+use thence_origin::trial::Trial;
+use thence_origin::{Origin, Served, Shared, disks, files, honest, real};
 
 /// Set for the copy of this program that runs inside a network namespace.
 const INSIDE: &str = "THENCE_TEST_INSIDE";
@@ -67,6 +69,107 @@ fn crh_22_time_without_a_network_costs_no_retries() {
     ip(&["addr", "add", ADDRESS]);
     scene.file.change(|served| served.rate = None);
     running.end().whole().says("no network");
+}
+
+/// Two addresses of this machine that are not loopback's, one of which it loses.
+#[test]
+fn lanes_of_an_outlet_that_is_lost_go_on_over_another() {
+    if std::env::var_os(INSIDE).is_none() {
+        return inside("lanes_of_an_outlet_that_is_lost_go_on_over_another");
+    }
+    let own: [IpAddr; 2] = ["10.9.0.1", "10.9.0.2"].map(|own| own.parse().unwrap());
+    ip(&["link", "set", "up"]);
+    own.iter().for_each(|own| ip(&["addr", "add", &own.to_string()]));
+    let scene = Scene::new();
+    scene.file.change(|served| served.rate = Some(LEN / 8));
+    let interface = own.map(|own| own.to_string()).join(",");
+    // Silence alone would take longer than the test.
+    let running = scene.start(&["-x4", "-v", "--timeout", "300", "--interface", &interface]);
+    running.holds(LEN / 4);
+    let from = |own: IpAddr| scene.requests().iter().filter(|request| request.from == Some(own)).count();
+    assert!(own.iter().all(|own| from(*own) > 0), "{:?}", own.map(from));
+    ip(&["addr", "del", &format!("{}/32", own[0])]);
+    let before = own.map(from);
+    scene.file.change(|served| served.rate = None);
+    running.end().whole().says_not("changed");
+    assert!(from(own[0]) == before[0] && from(own[1]) > before[1], "{before:?} and then {:?}", own.map(from));
+}
+
+/// A network beside that of this test, and two ways from there: what leaves it comes by `a0` or `b0`. `None` where the
+/// system has no such ways.
+struct Beyond(Child);
+
+impl Beyond {
+    fn new() -> Option<Beyond> {
+        let sleeper = Command::new("unshare").args(["--net", "sleep", "300"]).spawn().unwrap();
+        let beyond = Beyond(sleeper);
+        let network = |of: &str| fs::read_link(format!("/proc/{of}/ns/net")).ok();
+        until("there is another network", || network(&beyond.0.id().to_string()) != network("self"));
+        let id = beyond.0.id().to_string();
+        said(&["ip", "addr", "add", "10.9.0.1", "dev", "lo"]).unwrap();
+        for (way, number) in [("a", 1), ("b", 2)] {
+            let (here, there) = (format!("{way}1"), format!("{way}0"));
+            let veth = ["ip", "link", "add", &here, "type", "veth", "peer", "name", &there, "netns", &id];
+            if let Err(why) = said(&veth) {
+                println!("NOT RUN: no veth can be made here: {why}");
+                return None;
+            }
+            let (ours, theirs) = (format!("10.{number}.0.1"), format!("10.{number}.0.2/24"));
+            said(&["ip", "addr", "add", &format!("{ours}/24"), "dev", &here]).unwrap();
+            said(&["ip", "link", "set", &here, "up"]).unwrap();
+            let enter = beyond.enter();
+            let there_said =
+                |words: &[&str]| said(&[&["nsenter", enter.as_str(), "ip"], words].concat()).unwrap();
+            there_said(&["addr", "add", &theirs, "dev", &there]);
+            there_said(&["link", "set", &there, "up"]);
+            let metric = number.to_string();
+            there_said(&["route", "add", "10.9.0.1", "via", &ours, "dev", &there, "metric", &metric]);
+        }
+        Some(beyond)
+    }
+
+    /// What `nsenter` is to be told.
+    fn enter(&self) -> String {
+        format!("--net=/proc/{}/ns/net", self.0.id())
+    }
+}
+
+impl Drop for Beyond {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+fn said(words: &[&str]) -> Result<(), String> {
+    let output = Command::new(words[0]).args(&words[1..]).output().unwrap();
+    output.status.success().then_some(()).ok_or_else(|| format!("{words:?}: {output:?}"))
+}
+
+/// An interface that goes takes its connections with it, and nothing tells them.
+#[test]
+fn lanes_of_an_interface_that_is_lost_go_on_over_another() {
+    if std::env::var_os(INSIDE).is_none() {
+        return inside("lanes_of_an_interface_that_is_lost_go_on_over_another");
+    }
+    ip(&["link", "set", "up"]);
+    let Some(beyond) = Beyond::new() else { return };
+    let file = Shared::new(Served::new(files::content(1, LEN as usize)));
+    file.change(|served| served.rate = Some(LEN / 8));
+    let origin = Origin::start_on(TcpListener::bind("10.9.0.1:0").unwrap(), honest::handler(&file));
+    let url = format!("http://10.9.0.1:{}/file.bin", origin.port());
+    let trial = Trial::of(env!("CARGO_BIN_EXE_thence")).env("THENCE_HURRY", "30");
+    let args = ["-x4", "--timeout", "300", "--proxy", "none", "--interface", "a0,b0", &url];
+    let mut running = trial.start_by(&["nsenter", &beyond.enter()], &args);
+    let from = |own: [u8; 4]| origin.requests().iter().filter(|r| r.from == Some(IpAddr::from(own))).count();
+    let ways = || [from([10, 1, 0, 2]), from([10, 2, 0, 2])];
+    assert!(running.lives_until(|| ways()[0] > 0 && ways()[1] > 0 && origin.sent() > LEN / 4));
+    said(&["ip", "link", "del", "a1"]).unwrap();
+    let before = ways();
+    file.change(|served| served.rate = None);
+    running.wait().with(0);
+    assert!(trial.bytes("file.bin") == files::content(1, LEN as usize), "other bytes");
+    assert!(ways()[0] == before[0] && ways()[1] > before[1], "{before:?} and then {:?}", ways());
 }
 
 /// What a resolver says to a question.
@@ -206,6 +309,49 @@ fn net_05_one_good_address_of_sixteen() {
 #[test]
 fn net_05_a_black_hole_of_the_sixth_version() {
     looked_up("net_05_a_black_hole_of_the_sixth_version", Said::Empty, 0, Said::Addresses(1, 1, true));
+}
+
+/// The proxy alone knows the name without asking anybody, so that whoever asks is who looks it up here.
+#[test]
+fn net_07_a_name_that_is_left_to_the_proxy_is_not_looked_up_here() {
+    const TEST: &str = "net_07_a_name_that_is_left_to_the_proxy_is_not_looked_up_here";
+    if std::env::var_os(INSIDE).is_none() {
+        return inside(TEST);
+    }
+    if !real::are_here(&["danted"]) {
+        return;
+    }
+    ip(&["link", "set", "up"]);
+    let (asked, scene) = (resolver(THERE, 0, THERE), Scene::new());
+    let dante = Proxy::dante_with_hosts("127.0.0.1 localhost files.example\n");
+    let url = scene.origin.url_as("files.example", "/file.bin");
+    // The origin itself plays the proxy of HTTP.
+    let http = scene.origin.url("");
+    for (proxy, looks_up) in [(dante.url("socks5h"), false), (http, false), (dante.url("socks5"), true)] {
+        let before = asked.load(Ordering::SeqCst);
+        scene.run_bare(&["-x4", "--proxy", &proxy, &url]).whole();
+        assert_eq!(asked.load(Ordering::SeqCst) > before, looks_up, "{proxy}");
+        fs::remove_file(scene.path("file.bin")).unwrap();
+    }
+}
+
+/// Lanes of one download are at all addresses that a name has, of either version.
+#[test]
+fn lanes_are_spread_over_all_addresses_of_a_name() {
+    if std::env::var_os(INSIDE).is_none() {
+        return inside("lanes_are_spread_over_all_addresses_of_a_name");
+    }
+    ip(&["link", "set", "up"]);
+    let _asked = resolver(THERE, 0, Said::Addresses(1, 2, true));
+    let scene = Scene::new().env("no_proxy", "files.example");
+    let addresses = [SocketAddr::from(([127, 0, 0, 2], 0)), SocketAddr::from((Ipv6Addr::LOCALHOST, 0))];
+    let others = addresses.map(|mut address| {
+        address.set_port(scene.origin.port());
+        Origin::start_on(TcpListener::bind(address).unwrap(), honest::handler(&scene.file))
+    });
+    scene.run_bare(&["-x6", &scene.origin.url_as("files.example", "/file.bin")]).whole();
+    let asked = [scene.requests().len(), others[0].requests().len(), others[1].requests().len()];
+    assert!(asked.iter().all(|&asked| asked > 0), "{asked:?}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use thence_plan::{Condition, Described, Ending, METALINK_BYTES, metalink};
 
-use crate::http::{Get, bare};
+use crate::http::{Get, Proxies, bare};
 use crate::lane::Shared;
 use crate::secret::Fields;
 
@@ -14,6 +14,7 @@ pub(crate) struct Place {
     pub(crate) url: String,
     pub(crate) given_for: String,
     pub(crate) headers: Arc<Fields>,
+    pub(crate) proxies: Option<Arc<Proxies>>,
 }
 
 /// What it says of the file of this name and length. `None` where it cannot be had or read, has no such file, or another:
@@ -43,6 +44,8 @@ async fn text(shared: &Shared, place: Place) -> Option<Vec<u8>> {
         fresh: false,
         shares: true,
         sparing: false,
+        proxies: place.proxies,
+        seat: None,
     };
     let answer = shared.client.get(get).await.ok()?;
     let coded = answer.head.values("content-encoding").next().is_some();

@@ -23,7 +23,7 @@ use crate::error::Error;
 use crate::file::{self, Draft, Pair};
 use crate::find;
 use crate::finish::{Flaw, publish_checked, right};
-use crate::http::{Client, Get, bare};
+use crate::http::{Client, Get, Nodes, bare};
 use crate::lane::{self, Control, Got, Port, Shared, Taking, Word};
 use crate::list::{self, Handed};
 use crate::options::Options;
@@ -292,6 +292,7 @@ impl Driver {
             {
                 let job = self.run.add(Instant::now(), *spec);
                 let work = Work {
+                    nodes: Nodes::new(caller.tell.clone(), self.shared.limits.tick),
                     asking,
                     aim,
                     caller,
@@ -423,6 +424,8 @@ impl Driver {
             fresh: ask.fresh,
             shares: false,
             sparing: self.shared.rates.limit(&work.rate),
+            proxies: work.asking.proxies.clone(),
+            seat: Some(work.nodes.seat()),
         };
         let port = Port { job, lane: id, words: self.words.clone() };
         let task = tokio::task::spawn_local(lane::run(self.shared.clone(), control, port, get, got));

@@ -21,7 +21,7 @@ use tokio::time::{Instant as Moment, Sleep, sleep, sleep_until};
 pub(crate) use control::{Control, Place, Taking};
 
 use crate::decode::Decoder;
-use crate::http::{Answer, Body, Client, Get, Losses};
+use crate::http::{Answer, Body, Client, Get, Losses, Seat};
 use crate::pairs::Lately;
 use crate::stream::Stream;
 use crate::sys::DiskError;
@@ -81,9 +81,15 @@ pub(crate) type Got = Result<Answer, Failure>;
 
 /// Runs a lane from its request, or from its answer if that is here, to its end.
 pub(crate) async fn run(shared: Rc<Shared>, control: Rc<Control>, port: Port, get: Get, got: Option<Got>) {
-    let asked = get.url.clone();
+    let (asked, seat) = (get.url.clone(), get.seat.clone());
     let answer = match got {
-        Some(got) => got,
+        Some(got) => {
+            let origin = got.as_ref().ok().and_then(|answer| answer.body.origin());
+            if let (Some(seat), Some(origin)) = (&seat, origin) {
+                seat.was_served(origin);
+            }
+            got
+        }
         None => tokio::select! {
             biased;
             () = closed(&control) => return port.end(Ok(Ending::Closed)),
@@ -110,6 +116,7 @@ pub(crate) async fn run(shared: Rc<Shared>, control: Rc<Control>, port: Port, ge
     };
     let proof = Proof::new(taking.take.digest.clone(), content);
     let mut reader = Reader::new(shared, control, port, taking, (proof, toll));
+    reader.seat = seat;
     let result = reader.read(body, decoder).await;
     reader.finish(result).await;
 }
@@ -177,6 +184,8 @@ struct Reader {
     shared: Rc<Shared>,
     control: Rc<Control>,
     port: Port,
+    /// Its place among the addresses of its host.
+    seat: Option<Arc<Seat>>,
     place: Place,
     /// Bytes below this are compared or dropped.
     from: u64,
@@ -220,6 +229,7 @@ impl Reader {
             shared,
             control,
             port,
+            seat: None,
             place: taking.place,
             from: taking.take.at,
             compare: taking.take.compare,
@@ -705,6 +715,9 @@ impl Reader {
 
     fn report(&mut self) {
         if self.unreported > 0 {
+            if let Some(seat) = &self.seat {
+                seat.brought(self.unreported);
+            }
             self.port.say(Input::Bytes { lane: self.port.lane, at: self.at, len: self.unreported });
             self.unreported = 0;
             self.reported = Instant::now();
@@ -713,6 +726,11 @@ impl Reader {
 
     /// Hands over what is in hand, whatever the result, and says the last word.
     async fn finish(mut self, result: Result<Ending, Failure>) {
+        if let (Some(seat), Err(Failure::Reset(_) | Failure::Truncated | Failure::Stalled(_))) =
+            (&self.seat, &result)
+        {
+            seat.broke();
+        }
         let handed = self.hand_over().await;
         let settled = self.settle().await;
         self.report();

@@ -26,7 +26,7 @@ use crate::file;
 use crate::find;
 use crate::finish::right;
 use crate::group::{Group, Whole};
-use crate::http::{Answer, Get};
+use crate::http::{Answer, Get, Proxies};
 use crate::lane::{Got, Shared};
 use crate::options::{Options, Request, Target};
 use crate::orders::{Done, Found, Heard, Item, Listing, Looked, Shown, Start, Ticket, Window};
@@ -355,6 +355,8 @@ impl Crew {
         chosen: bool,
     ) -> Result<(), Option<Box<Got>>> {
         let since = Instant::now();
+        // One that cannot be used is a job's to tell of.
+        let proxies = Proxies::own(request.proxy.as_ref()).map_err(|_| None)?;
         let get = Get {
             url,
             given_for: None,
@@ -365,6 +367,8 @@ impl Crew {
             fresh: false,
             shares: true,
             sparing: false,
+            proxies,
+            seat: None,
         };
         let answer = self.shared.client.get(get).await.map_err(|failure| Some(Box::new(Err(failure))))?;
         self.spoke(line, &request.urls[0], answer.head.version);

@@ -20,8 +20,20 @@ pub enum Proxy {
     System,
     /// None.
     Direct,
-    /// This one: `http://`, `socks4://`, `socks5://` or `socks5h://`, with userinfo if it wants some.
+    /// This one: `http://`, `https://` (HTTP inside of TLS), `socks4://`, `socks4a://`, `socks5://` or `socks5h://`, with
+    /// userinfo if it wants some. With `socks5h` and `socks4a`, and with those of HTTP, names are looked up by the proxy.
     Url(Secret),
+}
+
+/// The proxy for one host, whoever leads there: also a redirect, and also another's mirror.
+#[derive(Clone, Debug)]
+pub struct ProxyFor {
+    /// Name or address, as URLs have it; IPv6 in brackets.
+    pub host: String,
+    /// Its port; `None`: any.
+    pub port: Option<u16>,
+    /// What is used for it; `Proxy::System` is what the environment says.
+    pub proxy: Proxy,
 }
 
 /// A request field for one origin, whoever leads there: also a redirect, and also another origin's file.
@@ -49,7 +61,7 @@ pub struct Pinned {
 /// Where connections leave this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Interface {
-    /// From this address of ours; names then have only addresses of its family.
+    /// From this address of ours, to addresses of its family.
     Address(IpAddr),
     /// Through the interface of this name. Linux only: elsewhere connecting fails.
     Device(String),
@@ -60,12 +72,15 @@ pub enum Interface {
 pub struct Options {
     /// Every bound and interval.
     pub limits: Limits,
-    /// The proxy.
+    /// The proxy of whatever has no other.
     pub proxy: Proxy,
+    /// Proxies for hosts; the last for a host counts, before a download's own ([`Request::proxy`]).
+    pub proxy_for: Vec<ProxyFor>,
     /// Names that are not looked up, those of proxies included.
     pub resolve: Vec<Pinned>,
-    /// Where connections leave this machine; `None`: where the system sends them.
-    pub interface: Option<Interface>,
+    /// Where connections leave this machine: in turn through each of these; where the system sends them, if there are none.
+    /// Of several, one that is lost is done without until it is back.
+    pub interfaces: Vec<Interface>,
     /// PEM file of certificate authorities, used instead of the system's.
     pub cacert: Option<PathBuf>,
     /// PEM file of the certificate that is shown to servers that ask who we are: the end entity's first, then its chain. Only
@@ -120,6 +135,8 @@ pub struct Request {
     pub keep_headers: Vec<String>,
     /// User and password for Basic authentication at the origin of the first URL.
     pub user: Option<(String, Secret)>,
+    /// The proxy of this download, redirects and mirrors included; `None`: that of [`Options`].
+    pub proxy: Option<Proxy>,
     /// Digest of the whole file.
     pub checksum: Option<Checksum>,
     /// Length of the whole file in bytes, if somebody knows it; a source that has another is dropped (R54).
@@ -154,6 +171,7 @@ impl Request {
             headers: Vec::new(),
             keep_headers: Vec::new(),
             user: None,
+            proxy: None,
             checksum: None,
             size: None,
             pieces: None,

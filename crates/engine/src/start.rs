@@ -75,8 +75,7 @@ async fn begin(
 ) -> Result<Started, Error> {
     let (user, _) = check(&mut request, options)?;
     let name = chosen(&request)?;
-    let mut asking =
-        Asking { first: request.urls[0].clone(), headers: Arc::default(), user: user.map(Arc::new) };
+    let mut asking = Asking::of(&request, user)?;
     let (kept, secret) = split(&request);
     let mut spec = spec_of(&request, name, options);
     let mut aim = Aim {

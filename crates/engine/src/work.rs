@@ -15,8 +15,9 @@ use crate::file::Pair;
 use crate::find;
 use crate::finish::Proofs;
 use crate::follow::Follower;
+use crate::http::{Nodes, Proxies};
 use crate::lane::{Control, Got, Place};
-use crate::options::Checksum;
+use crate::options::{Checksum, Request};
 use crate::orders::{Done, Ticket, Window};
 use crate::publish::{Finish, mtime};
 use crate::secret::{Fields, Secret};
@@ -32,6 +33,19 @@ pub(crate) struct Asking {
     pub(crate) first: String,
     pub(crate) headers: Arc<Fields>,
     pub(crate) user: Option<Arc<(String, Secret)>>,
+    pub(crate) proxies: Option<Arc<Proxies>>,
+}
+
+impl Asking {
+    /// What the request says. Its headers come last, when it is known what an earlier run asked with.
+    pub(crate) fn of(request: &Request, user: Option<(String, Secret)>) -> Result<Asking, Error> {
+        Ok(Asking {
+            first: request.urls.first().cloned().unwrap_or_default(),
+            headers: Arc::default(),
+            user: user.map(Arc::new),
+            proxies: Proxies::own(request.proxy.as_ref())?,
+        })
+    }
 }
 
 /// What the finished file is to be.
@@ -102,6 +116,8 @@ pub(crate) struct Work {
     pub(crate) follower: Option<Follower>,
     pub(crate) stream: Option<Rc<Stream>>,
     pub(crate) lanes: BTreeMap<LaneId, Rc<Control>>,
+    /// The addresses that they are spread over.
+    pub(crate) nodes: Arc<Nodes>,
     /// Its own rate limit.
     pub(crate) rate: Rc<Rate>,
     /// Hash states of blocks that some lane stopped in.

@@ -4,7 +4,7 @@
 //! - [`honest`]: a well-behaved file handler for it, whose [`Served`] file can be changed while it runs.
 //! - [`behaviours`]: the liar, every bending of the RNG, FRM and NET test cases by its id.
 //! - [`frames`]: a server of HTTP/2 that floods, a frame at a time.
-//! - [`real`]: nginx, Apache httpd and Caddy as child processes.
+//! - [`real`]: nginx, Apache httpd and Caddy as child processes; [`proxies`]: squid and dante.
 //! - [`trial`]: the program under test in a directory of its own; [`kills`]: killed at random and gone on with;
 //!   [`lists`]: the same while it fetches a list; [`powercuts`]: its power cut, and gone on with; [`steps`]: killed at its
 //!   n-th system call.
@@ -39,6 +39,7 @@ pub mod leaks;
 pub mod lists;
 pub mod memory;
 pub mod powercuts;
+pub mod proxies;
 pub mod real;
 mod reply;
 mod request;

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use crate::ca::Leaf;
 
 /// Longest wait for a server to answer.
-const START: Duration = Duration::from_secs(20);
+pub(crate) const START: Duration = Duration::from_secs(20);
 
 /// Longest wait for a server to end by itself before it is killed.
 const END: Duration = Duration::from_secs(3);
@@ -235,20 +235,24 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Asked first, so that a master process ends its workers; its pid is ours until it is waited for.
-        if let Some(pid) = rustix::process::Pid::from_raw(self.child.id().cast_signed()) {
-            let _ended_already = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
-        let end = Instant::now() + END;
-        while Instant::now() < end {
-            if !matches!(self.child.try_wait(), Ok(None)) {
-                return;
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
-        let _ended_already = self.child.kill();
-        let _ended_already = self.child.wait();
+        end(&mut self.child);
     }
+}
+
+/// Ends a server. It is asked first, so that a master process ends its workers; its pid is ours until it is waited for.
+pub(crate) fn end(child: &mut Child) {
+    if let Some(pid) = rustix::process::Pid::from_raw(child.id().cast_signed()) {
+        let _ended_already = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    }
+    let end = Instant::now() + END;
+    while Instant::now() < end {
+        if !matches!(child.try_wait(), Ok(None)) {
+            return;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    let _ended_already = child.kill();
+    let _ended_already = child.wait();
 }
 
 fn nginx(plan: &Plan) -> Command {
@@ -354,7 +358,7 @@ fn caddy(plan: &Plan) -> Command {
 }
 
 /// An absent program is left to fail at its start, where the message says what to install.
-fn command(name: &str) -> Command {
+pub(crate) fn command(name: &str) -> Command {
     Command::new(program(name).unwrap_or_else(|| name.into()))
 }
 
@@ -365,7 +369,7 @@ fn written(plan: &Plan, name: &str, text: &str) -> PathBuf {
 }
 
 /// Two ports that were free a moment ago, held together so that they differ.
-fn free_ports() -> (u16, u16) {
+pub(crate) fn free_ports() -> (u16, u16) {
     let bind = || TcpListener::bind(("127.0.0.1", 0)).expect("a loopback port is free");
     let port = |listener: &TcpListener| listener.local_addr().expect("a bound socket has an address").port();
     let (one, two) = (bind(), bind());

@@ -1,6 +1,7 @@
 //! A request head, as it came in.
 
 use std::io::{self, Read};
+use std::net::IpAddr;
 
 /// Longest request head that is read, in bytes; a longer one ends the connection.
 const HEAD_MAX: usize = 64 << 10;
@@ -18,6 +19,8 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// Which connection carried it; 0 is the first that was accepted.
     pub connection: usize,
+    /// Where that came from.
+    pub from: Option<IpAddr>,
     /// How many requests the origin had seen before it.
     pub number: usize,
     /// Connections open when it came, its own included.

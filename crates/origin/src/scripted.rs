@@ -164,6 +164,7 @@ fn answer_all(
     while let Some(mut request) = read_head(wire, &mut held)? {
         request.connection = connection;
         request.certified = wire.certified();
+        request.from = wire.socket.peer_addr().ok().map(|peer| peer.ip());
         request.open = lock(&stage.open).len();
         let mut requests = lock(&stage.requests);
         request.number = requests.len();

@@ -70,6 +70,15 @@ pub enum Event {
         /// The same with the lanes that were tried.
         after: (u32, u64),
     },
+    /// An address of a host is left out: it cannot serve what another one does. Lanes of the download are sent to the others.
+    LeftOut {
+        /// The host, and its port.
+        host: String,
+        /// The address.
+        address: String,
+        /// Why.
+        why: String,
+    },
     /// The remote file changed: a new generation from byte 0; the old part is kept until this one is whole.
     Changed {
         /// The URL asked.

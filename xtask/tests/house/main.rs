@@ -35,7 +35,7 @@ const ORDER: &[(&str, &[&str])] = &[
         "progress", "words", "json", "report", "sums", "metalink", "tally", "drive", "get", "lists", "status", "verify",
     ]),
     ("crates/origin", &[
-        "files", "request", "wire", "reply", "scripted", "honest", "behaviours", "ca", "frames", "real", "chance", "disks", "journals", "memory", "leaks", "trial",
+        "files", "request", "wire", "reply", "scripted", "honest", "behaviours", "ca", "frames", "real", "proxies", "chance", "disks", "journals", "memory", "leaks", "trial",
         "kills", "lists", "powercuts", "steps",
     ]),
     ("crates/fuzz", &["input", "sys", "netrc", "sums", "metalink", "fields", "names", "planner", "client", "journal"]),

@@ -26,7 +26,8 @@ impl Driver {
     /// Reads the Metalink that a server named. What comes of it counts only if nobody gave a digest.
     pub(super) fn describe(&self, job: JobId, url: String, given_for: String) {
         let Some(work) = self.works.get(&job) else { return };
-        let place = describe::Place { url, given_for, headers: work.asking.headers.clone() };
+        let (headers, proxies) = (work.asking.headers.clone(), work.asking.proxies.clone());
+        let place = describe::Place { url, given_for, headers, proxies };
         let (messages, shared) = (self.messages.clone(), self.shared.clone());
         let total = self.run.progress(job).and_then(|progress| progress.total);
         let name = work.files.as_ref().map(|files| files.pair.name.clone()).unwrap_or_default();

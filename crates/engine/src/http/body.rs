@@ -1,5 +1,6 @@
 //! The body of an answer, as it comes.
 
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use super::dial::Arrivals;
 use super::fault;
 use super::pipe::Pipe;
 use super::pool::{Key, Pool};
+use super::target::Target;
 use super::wake::Wake;
 
 /// A body; it owns its connection, and dropping it closes that.
@@ -213,6 +215,12 @@ impl Body {
     pub(super) fn arrivals(&self) -> Option<Arrivals> {
         let Content::Pipe { stream, .. } = &self.content else { return None };
         stream.wire().arrivals()
+    }
+
+    /// Who gives it: the server and its address, if there is no proxy before it.
+    pub(crate) fn origin(&self) -> Option<(Target, SocketAddr)> {
+        let Key { target, proxy: None, .. } = &self.home.key else { return None };
+        self.connection.peer().map(|address| (target.clone(), address))
     }
 
     /// So many bytes may be read until more are allowed; `u64::MAX` for any number.

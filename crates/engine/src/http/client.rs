@@ -15,9 +15,10 @@ use super::deadline::Deadline;
 use super::dial::Dialer;
 use super::fault;
 use super::memory::Memory;
+use super::nodes::Seat;
 use super::pipe::Pipe;
 use super::pool::{Key, Pool};
-use super::proxy::{Proxies, Route, wants_credentials};
+use super::proxy::{Means, Proxies, Route, Rule, wants_credentials};
 use super::request::{Get, OriginValue, Way, bare, build, for_origins};
 use super::shared::{Entrance, Trunks};
 use super::target::Target;
@@ -47,6 +48,7 @@ struct Shared {
     user_agent: HeaderValue,
     origin_fields: Vec<OriginValue>,
     proxies: Proxies,
+    proxy_for: Vec<Rule>,
     dialer: Dialer,
     tls: Tls,
     pool: Pool,
@@ -71,6 +73,7 @@ impl Client {
             user_agent: HeaderValue::try_from(user_agent).map_err(unsendable)?,
             origin_fields: for_origins(&options.origin_fields)?,
             proxies: Proxies::new(&options.proxy)?,
+            proxy_for: options.proxy_for.iter().map(Rule::of).collect::<Result<_, _>>()?,
             dialer: Dialer::new(options),
             tls: Tls::new(options)?,
             pool: Pool::new(options.limits.keep_alive),
@@ -107,10 +110,10 @@ impl Shared {
     /// went out; a GET may then be sent again (RFC 9110 s9.2.2), once and on a new connection.
     async fn ask(&self, get: &Get, chain: &mut Chain) -> Result<(Head, Body), Failure> {
         let target = Target::of(&chain.url)?;
-        let route = self.proxies.route(&target)?;
+        let route = self.route(get, &target)?;
         // Where the user's fields and credentials go, and nowhere else (R58).
         let shows = target.https && chain.trusted && self.tls.has_certificate();
-        let key = Key { target, proxy: route.name(), shows };
+        let key = Key { target, proxy: route.mark(), shows };
         if get.shares && key.target.https {
             // As with a kept connection: the server may have left just now.
             if let Some(stream) = self.share(&key, &route).await? {
@@ -120,16 +123,52 @@ impl Shared {
                 }
             }
         }
+        // Whom a proxy asks is the proxy's choice.
+        let Some(seat) = get.seat.as_deref().filter(|_| route.is_direct()) else {
+            return self.ask_at(get, chain, &key, &route, None).await;
+        };
+        seat.asks(&key.target, get.range, &get.condition);
+        loop {
+            let asked = self.ask_at(get, chain, &key, &route, Some(seat)).await;
+            // That can be so once.
+            if !seat.passes_over(&key.target, &get.condition, asked.as_ref().map(|(head, _)| head)) {
+                return asked;
+            }
+        }
+    }
+
+    async fn ask_at(
+        &self,
+        get: &Get,
+        chain: &mut Chain,
+        key: &Key,
+        route: &Route,
+        seat: Option<&Seat>,
+    ) -> Result<(Head, Body), Failure> {
+        let may_be_at = |address| seat.is_none_or(|seat| seat.may_be_at(&key.target, address));
         if !get.fresh
-            && let Some(connection) = self.pool.take(&key).await
+            && let Some(connection) = self.pool.take(key, may_be_at).await
         {
-            match self.exchange(connection, get, chain, &key, &route).await {
+            if let Some(seat) = seat {
+                seat.sits(connection.peer());
+            }
+            match self.exchange(connection, get, chain, key, route).await {
                 Err(Failure::Reset(_) | Failure::Truncated) => {}
                 other => return other,
             }
         }
-        let connection = self.connect(&key, &route).await?;
-        self.exchange(connection, get, chain, &key, &route).await
+        let connection = self.connect(key, route, seat).await?;
+        self.exchange(connection, get, chain, key, route).await
+    }
+
+    /// What was said of the host counts most, then what was of the download.
+    fn route(&self, get: &Get, target: &Target) -> Result<Route, Failure> {
+        let of_host = Rule::last(&self.proxy_for, target);
+        of_host.or(get.proxies.as_deref()).unwrap_or(&self.proxies).route(target)
+    }
+
+    fn means<'a>(&'a self, seat: Option<&'a Seat>, deadline: Deadline) -> Means<'a> {
+        Means { dialer: &self.dialer, tls: &self.tls, deadline, seat }
     }
 
     /// A stream of a connection that others share; `None` where the server does not speak HTTP/2.
@@ -141,9 +180,10 @@ impl Shared {
         };
         let deadline = Deadline::after(self.limits.connect);
         let trust = deadline.within(Phase::Tls, self.tls.config(key.shows));
-        let (wire, config) = try_join!(route.open(&key.target, &self.dialer, deadline), trust)?;
-        let meter = wire.meter();
-        let shaken = deadline.within(Phase::Tls, config.shake(wire, &key.target, Offer::Either)).await?;
+        let means = self.means(None, deadline);
+        let (pipe, config) = try_join!(route.open(&key.target, &means), trust)?;
+        let meter = pipe.wire().meter();
+        let shaken = deadline.within(Phase::Tls, config.shake(pipe, &key.target, Offer::Either)).await?;
         match shaken {
             Shaken::Stream(stream, true) => {
                 let trunk = Connection::trunk(stream, meter, &self.limits).await?;
@@ -205,19 +245,19 @@ impl Shared {
     }
 
     /// A new connection to a server, in the protocol it speaks.
-    async fn connect(&self, key: &Key, route: &Route) -> Result<Connection, Failure> {
-        let deadline = Deadline::after(self.limits.connect);
+    async fn connect(&self, key: &Key, route: &Route, seat: Option<&Seat>) -> Result<Connection, Failure> {
+        let means = self.means(seat, Deadline::after(self.limits.connect));
         if !key.target.https {
-            let wire = route.open(&key.target, &self.dialer, deadline).await?;
-            let meter = wire.meter();
-            return Connection::http1(Pipe::Plain(wire), meter, &self.limits).await;
+            let pipe = route.open(&key.target, &means).await?;
+            let meter = pipe.wire().meter();
+            return Connection::http1(pipe, meter, &self.limits).await;
         }
         let http2 = self.http2_only.knows(key);
         let offers = if http2 { [Offer::Http2, Offer::Http1] } else { [Offer::Http1, Offer::Http2] };
-        if let Some(connection) = self.connect_tls(key, route, deadline, offers[0]).await? {
+        if let Some(connection) = self.connect_tls(key, route, &means, offers[0]).await? {
             return Ok(connection);
         }
-        match self.connect_tls(key, route, deadline, offers[1]).await? {
+        match self.connect_tls(key, route, &means, offers[1]).await? {
             Some(connection) => {
                 if !http2 {
                     self.http2_only.learn(key.clone());
@@ -233,14 +273,14 @@ impl Shared {
         &self,
         key: &Key,
         route: &Route,
-        deadline: Deadline,
+        means: &Means<'_>,
         offer: Offer,
     ) -> Result<Option<Connection>, Failure> {
-        let trust = deadline.within(Phase::Tls, self.tls.config(key.shows));
-        let (wire, config) = try_join!(route.open(&key.target, &self.dialer, deadline), trust)?;
-        let meter = wire.meter();
+        let trust = means.deadline.within(Phase::Tls, self.tls.config(key.shows));
+        let (pipe, config) = try_join!(route.open(&key.target, means), trust)?;
+        let meter = pipe.wire().meter();
         let shaking = async {
-            Ok(match config.shake(wire, &key.target, offer).await? {
+            Ok(match config.shake(pipe, &key.target, offer).await? {
                 Shaken::OtherProtocol => None,
                 Shaken::Stream(stream, true) => Some(Connection::http2(stream, meter, &self.limits).await?),
                 Shaken::Stream(stream, false) => {
@@ -248,7 +288,7 @@ impl Shared {
                 }
             })
         };
-        deadline.within(Phase::Tls, shaking).await
+        means.deadline.within(Phase::Tls, shaking).await
     }
 }
 

@@ -3,6 +3,7 @@
 //! Whoever holds it moves its bytes: there is no task behind an HTTP/1 connection, so nothing is read while a
 //! lane waits for a buffer, a chunk costs no switch between tasks, and dropping it closes the socket at once.
 
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -181,6 +182,11 @@ impl Connection {
             _counted: Counted::one_more(&trunk.open),
         };
         Connection { meter: trunk.meter.clone(), sender: Sender::Stream(stream), moving: None }
+    }
+
+    /// The server's address, or that of a proxy before it.
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        self.meter.peer()
     }
 
     /// True when requests go out as HTTP/2.

@@ -18,34 +18,36 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use thence_plan::{Failure, Limits, Phase};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::deadline::Deadline;
-use crate::options::{Interface, Options, Pinned};
+use super::nodes::{Seat, WHILE};
+use super::outlets::{Course, Lease, Outlets};
+use super::target::Target;
+use crate::options::{Options, Pinned};
 
 /// Addresses of one name that are tried (R70).
 const ADDRESSES: usize = 16;
 
-/// Addresses that are remembered as of no use, and for how long.
+/// Addresses that are remembered as of no use.
 const USELESS: usize = 1_024;
-const WHILE: Duration = Duration::from_secs(60);
 
 /// Connects to names.
 pub(super) struct Dialer {
     pins: Vec<Pinned>,
-    interface: Option<Interface>,
+    outlets: Arc<Outlets>,
     limits: Limits,
     /// Addresses that did not answer, or late, while another of the same name did, and when.
-    useless: Mutex<HashMap<SocketAddr, Instant>>,
+    useless: Mutex<HashMap<Course, Instant>>,
 }
 
 impl Dialer {
     pub(super) fn new(options: &Options) -> Dialer {
         Dialer {
             pins: options.resolve.clone(),
-            interface: options.interface.clone(),
+            outlets: Outlets::new(options.interfaces.clone(), options.limits.offline),
             limits: options.limits.clone(),
             useless: Mutex::default(),
         }
@@ -56,24 +58,43 @@ impl Dialer {
         &self.limits
     }
 
-    /// Connects to `name:port`.
-    pub(super) async fn dial(&self, name: &str, port: u16, deadline: Deadline) -> Result<Wire, Failure> {
+    /// Connects to a server, for a lane where that has its place among others.
+    pub(super) async fn dial(
+        &self,
+        target: &Target,
+        seat: Option<&Seat>,
+        deadline: Deadline,
+    ) -> Result<Wire, Failure> {
+        let name = target.name();
+        let (name, port) = (name.as_str(), target.port);
         let found = deadline.within(Phase::Resolve, self.resolve(name, port)).await;
-        let addresses = found.map_err(|failure| if has_route() { failure } else { offline(name, port) })?;
-        let from = self.interface.clone();
-        let dialled = addresses.clone();
+        let found = found.map_err(|failure| if has_route() { failure } else { offline(name, port) })?;
+        let addresses = match seat {
+            Some(seat) => seat.choose(target, found, |address| self.is_useless(address)),
+            None => found,
+        };
+        let mut courses = self.outlets.courses(&addresses);
+        courses.sort_by_key(|course| self.was_useless(course));
         let racing = async {
-            let connect = move |address| {
-                let connecting = connect(address, from.clone());
-                async move { connecting.await.map(|tcp| (address, tcp)) }
+            let connect = |course| {
+                let connecting = self.outlets.clone().connect(course);
+                async move { connecting.await.map(|tcp| (course, tcp)) }
             };
-            let won = race(dialled, self.limits.happy_eyeballs, connect).await;
+            let won = race(courses.clone(), self.limits.happy_eyeballs, connect).await;
             won.map_err(|error| refused(name, port, &error))
         };
-        let (address, tcp) = deadline.within(Phase::Connect, racing).await?;
-        self.remember(&addresses, address);
+        let won = deadline.within(Phase::Connect, racing).await;
+        let answered = won.as_ref().ok().map(|&(course, _)| course);
+        if !matches!(won, Err(Failure::Offline(_))) {
+            self.remember(&courses, answered);
+        }
+        if let Some(seat) = seat {
+            seat.sits(answered.map(|course| course.to));
+        }
+        let (course, tcp) = won?;
         prepare(&tcp, &self.limits).map_err(|error| Failure::Connect(format!("{name}:{port}: {error}")))?;
-        Ok(Wire { tcp, meter: Arc::default() })
+        let _lease = self.outlets.look_after(course, &tcp);
+        Ok(Wire { tcp, _lease, meter: Arc::new(Meter { peer: Some(course.to), ..Meter::default() }) })
     }
 
     /// The addresses of a name in the order they are tried. The lookup runs on a blocking thread and cannot be
@@ -87,45 +108,43 @@ impl Dialer {
                 Err(error) => return Err(Failure::Resolve(format!("{name}: {error}"))),
             },
         };
-        if let Some(Interface::Address(own)) = self.interface {
-            found.retain(|address| address.is_ipv4() == own.is_ipv4());
-        }
+        found.retain(|address| self.outlets.reach(address));
         Ok(self.ordered(interleave(found)))
     }
 
     /// Those that were of no use lately come last: each would cost a step again.
     fn ordered(&self, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
-        let useless = self.useless.lock().unwrap_or_else(PoisonError::into_inner);
-        let lately = |address: &SocketAddr| useless.get(address).is_some_and(|at| at.elapsed() < WHILE);
-        addresses.sort_by_key(lately);
+        addresses.sort_by_key(|address| self.is_useless(address));
         addresses
     }
 
-    /// Those that were tried before the one that answered were of no use.
-    fn remember(&self, tried: &[SocketAddr], answered: SocketAddr) {
+    /// No way leads there.
+    fn is_useless(&self, address: &SocketAddr) -> bool {
+        self.outlets.all_to(*address).all(|course| self.was_useless(&course))
+    }
+
+    fn was_useless(&self, course: &Course) -> bool {
+        let useless = self.useless.lock().unwrap_or_else(PoisonError::into_inner);
+        useless.get(course).is_some_and(|at| at.elapsed() < WHILE)
+    }
+
+    /// A proxy was told that address, and did not reach it.
+    pub(super) fn pass_over(&self, address: SocketAddr) {
+        self.remember(&self.outlets.all_to(address).collect::<Vec<_>>(), None);
+    }
+
+    /// Those that were tried before the one that answered, if one did, were of no use.
+    fn remember(&self, tried: &[Course], answered: Option<Course>) {
         let mut useless = self.useless.lock().unwrap_or_else(PoisonError::into_inner);
         if useless.len() > USELESS {
             useless.clear();
         }
         let now = Instant::now();
-        useless
-            .extend(tried.iter().take_while(|&&address| address != answered).map(|&address| (address, now)));
-        useless.remove(&answered);
+        useless.extend(tried.iter().take_while(|&&tried| Some(tried) != answered).map(|&tried| (tried, now)));
+        if let Some(answered) = answered {
+            useless.remove(&answered);
+        }
     }
-}
-
-/// A connection, from an address or interface of ours if one is to be used.
-async fn connect(to: SocketAddr, from: Option<Interface>) -> IoResult<TcpStream> {
-    let Some(from) = from else { return TcpStream::connect(to).await };
-    let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    match from {
-        Interface::Address(own) => socket.bind(SocketAddr::new(own, 0))?,
-        #[cfg(target_os = "linux")]
-        Interface::Device(name) => socket.bind_device(Some(name.as_bytes()))?,
-        #[cfg(not(target_os = "linux"))]
-        Interface::Device(_) => return Err(ErrorKind::Unsupported.into()),
-    }
-    socket.connect(to).await
 }
 
 /// Alternates the families, the resolver's first choice first, so that a dead family delays by one step only.
@@ -148,11 +167,7 @@ fn interleave(found: Vec<SocketAddr>) -> Vec<SocketAddr> {
 
 /// The first address that answers wins and the others are dropped. The next one starts when the one before
 /// has failed or `delay` has passed. A refusal is reported before other errors: it lowers lanes (R34).
-async fn race<T, F>(
-    addresses: Vec<SocketAddr>,
-    delay: Duration,
-    dial: impl Fn(SocketAddr) -> F,
-) -> IoResult<T>
+async fn race<A, T, F>(addresses: Vec<A>, delay: Duration, dial: impl Fn(A) -> F) -> IoResult<T>
 where
     T: Send + 'static,
     F: Future<Output = IoResult<T>> + Send + 'static,
@@ -206,8 +221,10 @@ fn prepare(tcp: &TcpStream, limits: &Limits) -> IoResult<()> {
     SockRef::from(tcp).set_tcp_keepalive(&probes)
 }
 
-/// What a connection read, the most that its next read may take, and the most that all of them may.
+/// Whom a connection leads to, what it read, the most that its next read may take, and the most that all of them may.
 pub(super) struct Meter {
+    /// The server's address, or that of a proxy before it.
+    peer: Option<SocketAddr>,
     read: AtomicU64,
     want: AtomicUsize,
     allowed: AtomicU64,
@@ -218,6 +235,7 @@ pub(super) struct Meter {
 impl Default for Meter {
     fn default() -> Meter {
         Meter {
+            peer: None,
             read: AtomicU64::new(0),
             want: AtomicUsize::new(usize::MAX),
             allowed: AtomicU64::new(u64::MAX),
@@ -227,6 +245,11 @@ impl Default for Meter {
 }
 
 impl Meter {
+    /// Where its connection leads.
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
     /// Bytes read so far. A slow link may need longer than the stall time for one whole TLS record, and is alive all
     /// the same.
     pub(super) fn read(&self) -> u64 {
@@ -283,6 +306,8 @@ pub(super) struct Arrivals {
 pub(super) struct Wire {
     tcp: TcpStream,
     meter: Arc<Meter>,
+    /// Goes with it.
+    _lease: Option<Lease>,
 }
 
 impl Wire {
@@ -392,6 +417,7 @@ impl AsyncWrite for Wire {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::Interface;
 
     const STEP: Duration = Duration::from_millis(250);
 
@@ -417,10 +443,14 @@ mod tests {
     async fn addresses_of_no_use_are_tried_last_for_a_while() {
         let dialer = Dialer::new(&Options::default());
         let all = ["1.1.1.1:1", "[::1]:1", "2.2.2.2:1"].map(address);
-        dialer.remember(&all, all[1]);
+        let course = |to| Course { to, from: None };
+        let by = all.map(course);
+        dialer.remember(&by, Some(by[1]));
         assert_eq!(dialer.ordered(all.to_vec()), [all[1], all[2], all[0]]);
-        dialer.remember(&[all[1], all[2], all[0]], all[0]);
+        dialer.remember(&[by[1], by[2], by[0]], Some(by[0]));
         assert_eq!(dialer.ordered(all.to_vec()), [all[0], all[1], all[2]], "what answers is of use again");
+        dialer.pass_over(all[0]);
+        assert_eq!(dialer.ordered(all.to_vec()), [all[0], all[1], all[2]], "all alike");
         sleep(WHILE).await;
         assert_eq!(dialer.ordered(all.to_vec()), all);
     }
@@ -437,7 +467,7 @@ mod tests {
         let found = |dialer: Dialer, name: &'static str| async move { dialer.resolve(name, 80).await.ok() };
         let both = found(Dialer::new(&options), "A.invalid").await;
         assert_eq!(both, Some(["1.1.1.1:80", "[::1]:80"].map(address).to_vec()));
-        options.interface = Some(Interface::Address("127.0.0.1".parse().unwrap()));
+        options.interfaces = vec![Interface::Address("127.0.0.1".parse().unwrap())];
         assert_eq!(found(Dialer::new(&options), "a.invalid").await, Some(vec![address("1.1.1.1:80")]));
         assert_eq!(found(Dialer::new(&options), "b.invalid").await, Some(Vec::new()));
     }
@@ -485,7 +515,8 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let (limits, port) = (Limits::default(), listener.local_addr().unwrap().port());
         let dialer = Dialer::new(&Options::default());
-        let mut wire = dialer.dial("127.0.0.1", port, Deadline::after(limits.connect)).await.ok().unwrap();
+        let deadline = Deadline::after(limits.connect);
+        let mut wire = dialer.dial(&Target::loopback(port), None, deadline).await.ok().unwrap();
         std::io::Write::write_all(&mut listener.accept().unwrap().0, b"here").unwrap();
         tokio::io::AsyncReadExt::read_exact(&mut wire, &mut [0; 4]).await.unwrap();
         let Arrivals { read, astray, round_trip } = wire.arrivals().unwrap();

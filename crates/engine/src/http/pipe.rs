@@ -1,5 +1,5 @@
-//! What HTTP/1 is spoken over: a TCP connection, in the clear or in TLS. One type, so that a body can have it back from
-//! the library.
+//! What HTTP/1 is spoken over: a TCP connection, in the clear or in TLS, which may be in the TLS of a proxy. One type, so
+//! that a body can have it back from the library.
 
 use std::io::{IoSlice, Result as IoResult};
 use std::pin::Pin;
@@ -14,8 +14,8 @@ use super::dial::Wire;
 pub(super) enum Pipe {
     /// In the clear.
     Plain(Wire),
-    /// In TLS.
-    Tls(Box<TlsStream<Wire>>),
+    /// In TLS: to the server, or to a proxy.
+    Tls(Box<TlsStream<Pipe>>),
 }
 
 impl Pipe {
@@ -23,7 +23,7 @@ impl Pipe {
     pub(super) fn wire(&self) -> &Wire {
         match self {
             Pipe::Plain(wire) => wire,
-            Pipe::Tls(tls) => tls.get_ref().0,
+            Pipe::Tls(tls) => tls.get_ref().0.wire(),
         }
     }
 }

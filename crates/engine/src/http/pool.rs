@@ -1,10 +1,11 @@
 //! Connections between two requests.
 //!
-//! The key holds scheme, host, port, proxy, and whether our certificate was to be shown; which certificate, what is
-//! trusted, and proxy credentials are the client's, so they need no place in it (R62). Credentials are no part of it
-//! either: they go with each request anew, and no scheme that binds them to the connection (NTLM, Negotiate) is spoken.
+//! The key holds scheme, host, port, proxy with its login, and whether our certificate was to be shown; which certificate, and
+//! what is trusted, are the client's, so they need no place in it (R62). Other credentials are no part of it either: they go
+//! with each request anew, and no scheme that binds them to the connection (NTLM, Negotiate) is spoken.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::connection::Connection;
+use super::proxy::Mark;
 use super::target::Target;
 
 /// What two requests must have in common to use one connection.
@@ -19,8 +21,8 @@ use super::target::Target;
 pub(super) struct Key {
     /// Scheme, host and port.
     pub(super) target: Target,
-    /// `scheme://host:port` of the proxy.
-    pub(super) proxy: Option<String>,
+    /// The proxy, and the login there.
+    pub(super) proxy: Option<Mark>,
     /// The server may have our certificate: what it gives on this connection it gives to us.
     pub(super) shows: bool,
 }
@@ -45,17 +47,26 @@ impl Pool {
         Pool { keep, shelf: Arc::default() }
     }
 
-    /// The connection that was used last, if it is still open and silent. The pause lets the runtime look at
-    /// the sockets first: else a close that came meanwhile would be seen only after the request is out.
-    pub(super) async fn take(&self, key: &Key) -> Option<Connection> {
+    /// The connection that was used last, if it is still open and silent, and leads where the caller may be. The pause
+    /// lets the runtime look at the sockets first: else a close that came meanwhile would be seen only after the request
+    /// is out.
+    pub(super) async fn take(&self, key: &Key, may_be_at: impl Fn(SocketAddr) -> bool) -> Option<Connection> {
         if !lock(&self.shelf).idle.contains_key(key) {
             return None;
         }
         tokio::task::yield_now().await;
         let mut shelf = lock(&self.shelf);
         let shelved = shelf.idle.get_mut(key)?;
-        while let Some((since, mut connection)) = shelved.pop() {
-            if since.elapsed() < self.keep && connection.is_idle() {
+        let mut at = shelved.len();
+        while at > 0 {
+            at -= 1;
+            let (since, connection) = &mut shelved[at];
+            let is_good = since.elapsed() < self.keep && connection.is_idle();
+            if is_good && !connection.peer().is_none_or(&may_be_at) {
+                continue;
+            }
+            let (_, connection) = shelved.remove(at);
+            if is_good {
                 return Some(connection);
             }
         }

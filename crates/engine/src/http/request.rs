@@ -10,7 +10,8 @@ use http_body_util::Empty;
 use thence_plan::{Condition, Failure, make_bare};
 use url::{Origin, Position, Url};
 
-use super::proxy::Hop;
+use super::nodes::Seat;
+use super::proxy::{Hop, Proxies};
 use super::target::Target;
 use crate::error::Error;
 use crate::options::OriginField;
@@ -36,6 +37,10 @@ pub(crate) struct Get {
     pub(crate) shares: bool,
     /// Read little beyond the head: what comes is limited, and 64 lanes read half a megabyte along with their heads.
     pub(crate) sparing: bool,
+    /// The download's own proxies, if it has some.
+    pub(crate) proxies: Option<Arc<Proxies>>,
+    /// The lane's place among the others of its download, if it is one's.
+    pub(crate) seat: Option<Arc<Seat>>,
 }
 
 impl Get {

@@ -5,9 +5,9 @@ use std::fmt;
 use thence_plan::Failure;
 use url::{Host, Url};
 
-/// The server of an `http:` or `https:` URL; its host is normalised by the URL parser (URL-04).
+/// The server of an `http:` or `https:` URL, or a proxy; its host is normalised by the URL parser (URL-04).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Target {
+pub(crate) struct Target {
     /// `https:`.
     pub(super) https: bool,
     /// Lower-cased name in ASCII form, or address.
@@ -44,6 +44,14 @@ impl Target {
     pub(super) fn authority(&self) -> String {
         let usual = if self.https { 443 } else { 80 };
         if self.port == usual { self.host.to_string() } else { self.to_string() }
+    }
+}
+
+#[cfg(test)]
+impl Target {
+    /// A server of this machine, in the clear.
+    pub(super) fn loopback(port: u16) -> Target {
+        Target { https: false, host: Host::Ipv4(std::net::Ipv4Addr::LOCALHOST), port }
     }
 }
 

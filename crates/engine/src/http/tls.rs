@@ -27,9 +27,9 @@ use tokio_rustls::client::TlsStream;
 use url::Host;
 
 use super::certificate;
-use super::dial::Wire;
 use super::fault::tls_inside;
 use super::memory::Memory;
+use super::pipe::Pipe;
 use super::target::Target;
 use crate::error::Error;
 use crate::options::Options;
@@ -72,7 +72,7 @@ pub(super) enum Offer {
 /// How a handshake ended.
 pub(super) enum Shaken {
     /// A stream, and whether ALPN settled on HTTP/2.
-    Stream(Box<TlsStream<Wire>>, bool),
+    Stream(Box<TlsStream<Pipe>>, bool),
     /// The peer speaks none of the offered protocols (RFC 7301 s3.2).
     OtherProtocol,
 }
@@ -123,7 +123,7 @@ impl Tls {
 impl Config {
     /// Shakes hands with `target`. Lanes offer HTTP/2 or HTTP/1.1 and never both: a server that speaks HTTP/1.1
     /// is to be asked in it, which costs less for bulk and gives a lane its own connection.
-    pub(super) async fn shake(&self, wire: Wire, target: &Target, offer: Offer) -> Result<Shaken, Failure> {
+    pub(super) async fn shake(&self, pipe: Pipe, target: &Target, offer: Offer) -> Result<Shaken, Failure> {
         let config = match offer {
             Offer::Http1 => &self.http1,
             Offer::Http2 => &self.http2,
@@ -131,7 +131,7 @@ impl Config {
         };
         let connector = TlsConnector::from(config.clone());
         let name = server_name(&target.host)?;
-        let shaking = async { (connector.connect(name, wire).await, ASKED.with(Cell::get)) };
+        let shaking = async { (connector.connect(name, pipe).await, ASKED.with(Cell::get)) };
         let (shaken, asked) = ASKED.scope(Cell::new(false), shaking).await;
         if asked {
             self.askers.learn(target.clone());

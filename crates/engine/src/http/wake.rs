@@ -102,6 +102,7 @@ mod tests {
     use super::*;
     use crate::http::deadline::Deadline;
     use crate::http::dial::Dialer;
+    use crate::http::target::Target;
     use crate::options::Options;
 
     const ENDLESS: u64 = u64::MAX;
@@ -112,7 +113,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (limits, port) = (Limits::default(), listener.local_addr().unwrap().port());
         let dialer = Dialer::new(&Options::default());
-        let mut wire = dialer.dial("127.0.0.1", port, Deadline::after(limits.connect)).await.ok().unwrap();
+        let mut wire =
+            dialer.dial(&Target::loopback(port), None, Deadline::after(limits.connect)).await.ok().unwrap();
         let mut peer = listener.accept().unwrap().0;
         let mut wake = Wake::new(&wire);
         for _ in 0..3 {

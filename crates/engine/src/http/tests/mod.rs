@@ -227,6 +227,8 @@ pub(crate) fn get(url: impl AsRef<str>) -> Get {
         fresh: false,
         shares: false,
         sparing: false,
+        proxies: None,
+        seat: None,
     }
 }
 

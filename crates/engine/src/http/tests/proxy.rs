@@ -8,9 +8,10 @@ use std::thread;
 use thence_plan::Failure;
 
 use super::tls::Authority;
-use super::{Client, Server, Then, fetch, get, ok, options, with_headers};
+use super::{Client, Get, Server, Then, fetch, get, ok, options, with_headers};
 use crate::error::Error;
-use crate::options::{Options, Proxy};
+use crate::http::Proxies;
+use crate::options::{Options, Proxy, ProxyFor};
 
 fn through(proxy: String) -> Client {
     Client::new(&Options { proxy: Proxy::Url(proxy.into()), ..options() }).unwrap()
@@ -99,11 +100,87 @@ async fn net_07_the_origin_sees_no_proxy_credentials() {
 
 #[test]
 fn a_proxy_that_cannot_be_used_is_an_error() {
-    for url in ["ftp://u:SECRET@h", "https://u:SECRET@h:1", "http://", "", "http://u:SECRET @h"] {
+    for url in ["ftp://u:SECRET@h", "socks6://u:SECRET@h:1", "http://", "", "http://u:SECRET @h"] {
         let made = Client::new(&Options { proxy: Proxy::Url(url.into()), ..options() });
         let Err(Error::Option(text)) = made else { panic!("{url}") };
         assert!(!text.contains("SECRET"));
+        let proxy_for = vec![ProxyFor { host: "h".into(), port: None, proxy: Proxy::Url(url.into()) }];
+        assert!(matches!(Client::new(&Options { proxy_for, ..options() }), Err(Error::Option(_))), "{url}");
     }
+    let proxy_for = vec![ProxyFor { host: "a b".into(), port: None, proxy: Proxy::Direct }];
+    assert!(matches!(Client::new(&Options { proxy_for, ..options() }), Err(Error::Option(_))));
+}
+
+/// A tunnel belongs to whoever's login opened it (R62).
+#[tokio::test]
+async fn r62_a_connection_is_not_used_again_with_another_proxy_login() {
+    let proxy = Server::saying(ok("x"), Then::Keep);
+    let client = through(proxy.url(""));
+    let with = |login: &str| {
+        let url = proxy.url("").replace("://", &format!("://{login}"));
+        Get { proxies: Proxies::own(Some(&Proxy::Url(url.into()))).unwrap(), ..get("http://thence.invalid/") }
+    };
+    let mut connections = Vec::new();
+    for login in ["me:SECRET@", "me:SECRET@", "me:OTHER@", "you:SECRET@", "", "me:SECRET@"] {
+        fetch(&client, with(login)).await.unwrap();
+        connections.push(proxy.seen().last().unwrap().connection);
+    }
+    assert_eq!(connections, [0, 0, 1, 2, 3, 0]);
+    fetch(&client, get("http://thence.invalid/")).await.unwrap();
+    assert_eq!(proxy.connections(), 4, "the same proxy without a login is the same way");
+}
+
+/// What is said of a host counts before what a download says, and that before what is said of all.
+#[tokio::test]
+async fn net_07_a_host_and_a_download_may_have_their_own_proxies() {
+    let (of_host, of_download, of_all) = (
+        Server::saying(ok("h"), Then::Keep),
+        Server::saying(ok("d"), Then::Keep),
+        Server::saying(ok("a"), Then::Keep),
+    );
+    let url = |server: &Server| Proxy::Url(server.url("").into());
+    let rule = |host: &str, port, proxy| ProxyFor { host: host.into(), port, proxy };
+    let client = Client::new(&Options {
+        proxy: url(&of_all),
+        proxy_for: vec![rule("A.invalid", None, Proxy::Direct), rule("a.invalid", Some(80), url(&of_host))],
+        ..options()
+    });
+    let client = client.unwrap();
+    let own = || Proxies::own(Some(&url(&of_download))).unwrap();
+    for (url, proxies, said) in [
+        ("http://a.invalid/", own(), "h"),
+        ("http://a.invalid/", None, "h"),
+        ("http://b.invalid/", own(), "d"),
+        ("http://b.invalid/", None, "a"),
+        ("http://b.invalid/", Proxies::own(Some(&Proxy::Url(of_host.url("").into()))).unwrap(), "h"),
+    ] {
+        assert_eq!(fetch(&client, Get { proxies, ..get(url) }).await.unwrap().body, said, "{url}");
+    }
+    // Its other ports are gone to straight, where nobody is.
+    let straight = fetch(&client, Get { proxies: own(), ..get("http://a.invalid:81/") }).await.map(drop);
+    assert!(
+        matches!(straight, Err(Failure::Resolve(_) | Failure::Stalled(_) | Failure::Offline(_))),
+        "{straight:?}"
+    );
+}
+
+/// A proxy over TLS: it is verified before it is told anything.
+#[tokio::test]
+async fn net_07_a_proxy_may_be_spoken_to_over_tls() {
+    let authority = Authority::new();
+    let proxy = authority.server("127.0.0.1", |_, _| (ok("x"), Then::Keep));
+    let url = || Proxy::Url(proxy.url("").replace("http://", "https://me:SECRET@").into());
+    let client = authority.client_with(Options { proxy: url(), ..options() });
+    assert_eq!(fetch(&client, get("http://thence.invalid/a")).await.unwrap().body, "x");
+    assert!(proxy.last().starts_with("GET http://thence.invalid/a HTTP/1.1\r\n"), "{}", proxy.last());
+    assert!(proxy.last().contains("proxy-authorization: Basic "));
+    let stranger = Authority::new().client_with(Options { proxy: url(), ..options() });
+    let told = fetch(&stranger, get("http://thence.invalid/b")).await.err().unwrap();
+    assert!(matches!(&told, Failure::Tls(text) if text.starts_with("proxy: ")), "{told:?}");
+    let elsewhere = Proxy::Url(format!("https://localhost:{}", proxy.address.port()).into());
+    let other = authority.client_with(Options { proxy: elsewhere, ..options() });
+    assert!(matches!(fetch(&other, get("http://thence.invalid/c")).await.map(drop), Err(Failure::Tls(_))));
+    assert_eq!(proxy.seen().len(), 1, "and those who are refused hear nothing");
 }
 
 #[tokio::test]
