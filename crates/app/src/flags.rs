@@ -111,6 +111,11 @@ pub(crate) struct Said {
     #[arg(long, value_name = "NAME[:PASSWORD]")]
     pub(crate) user: Option<Secret>,
 
+    /// How name and password are sent: any (over https Basic at once; over http as the server asks, Digest before
+    /// Basic), basic (at once, also in clear), or digest alone
+    #[arg(long, value_name = "any|basic|digest", default_value = "any")]
+    pub(crate) auth: String,
+
     /// User-Agent to send
     #[arg(long, value_name = "TEXT")]
     pub(crate) user_agent: Option<String>,

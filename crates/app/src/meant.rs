@@ -239,6 +239,7 @@ fn options(said: &Said, mut limits: Limits) -> Result<Options, Trouble> {
         limit_host: rate("--limit-host", limit_host)?,
         origin_fields: said.header_for.chunks(2).map(values::origin_field).collect::<Result<_, _>>()?,
         user_agent: agent,
+        auth: values::auth(&said.auth)?,
     })
 }
 

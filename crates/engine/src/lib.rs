@@ -74,7 +74,7 @@ pub use error::Error;
 pub use inspect::{PartReport, VerifyReport, status, verify};
 pub use ledger::{Failures, Held, Ledger, entry_key, ledger_status};
 pub use list::{Feed, List, safe_name};
-pub use options::{Checksum, Interface, Options, OriginField, Pinned, Proxy, Request, Target};
+pub use options::{Auth, Checksum, Interface, Options, OriginField, Pinned, Proxy, Request, Target};
 pub use orders::{Done, Heard, Item};
 pub use secret::{ExposeSecret, Secret};
 pub use thence_plan::{

@@ -23,6 +23,18 @@ pub enum Proxy {
     Url(Secret),
 }
 
+/// How an origin is told a user and password.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Auth {
+    /// Basic at once over TLS. In clear the origin is asked first: Digest where it offers that, else Basic.
+    #[default]
+    Any,
+    /// Basic (RFC 7617) at once, also in clear.
+    Basic,
+    /// Digest (RFC 7616) where the origin offers it, else nothing.
+    Digest,
+}
+
 /// A request field for one origin, whoever leads there: also a redirect, and also another origin's file.
 #[derive(Clone, Debug)]
 pub struct OriginField {
@@ -78,6 +90,8 @@ pub struct Options {
     pub origin_fields: Vec<OriginField>,
     /// `User-Agent` of every request; `None`: `thence/VERSION`.
     pub user_agent: Option<String>,
+    /// How users and passwords of requests are told.
+    pub auth: Auth,
 }
 
 /// Where the bytes go.
@@ -105,7 +119,7 @@ pub struct Request {
     pub headers: Vec<(String, Secret)>,
     /// Names of `headers` whose values may be kept in the journal.
     pub keep_headers: Vec<String>,
-    /// User and password for Basic authentication at the origin of the first URL.
+    /// User and password for the origin of the first URL; [`Options::auth`] says how they are told.
     pub user: Option<(String, Secret)>,
     /// Digest of the whole file.
     pub checksum: Option<Checksum>,

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "whatever panics here is a finding")]
 
+mod challenge;
 mod client;
 mod fields;
 mod input;
@@ -28,6 +29,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("names", names::names),
     ("redirect", names::redirect),
     ("netrc", netrc::netrc),
+    ("challenge", challenge::challenge),
     ("sums", sums::sums),
     ("planner", planner::planner),
     ("journal", journal::journal),

@@ -29,4 +29,17 @@ macro_rules! targets {
     };
 }
 
-targets!(head, content_range, dates, names, redirect, netrc, sums, planner, journal, resume, client);
+targets!(
+    head,
+    content_range,
+    dates,
+    names,
+    redirect,
+    netrc,
+    challenge,
+    sums,
+    planner,
+    journal,
+    resume,
+    client
+);

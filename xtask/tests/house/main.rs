@@ -35,10 +35,10 @@ const ORDER: &[(&str, &[&str])] = &[
         "progress", "words", "json", "report", "sums", "tally", "drive", "get", "lists", "status", "verify",
     ]),
     ("crates/origin", &[
-        "files", "request", "wire", "reply", "scripted", "honest", "behaviours", "ca", "frames", "real", "chance", "disks", "journals", "memory", "leaks", "trial",
+        "files", "request", "wire", "reply", "scripted", "honest", "logins", "behaviours", "ca", "frames", "real", "chance", "disks", "journals", "memory", "leaks", "trial",
         "kills", "lists", "powercuts", "steps",
     ]),
-    ("crates/fuzz", &["input", "sys", "netrc", "sums", "fields", "names", "planner", "client", "journal"]),
+    ("crates/fuzz", &["input", "sys", "netrc", "challenge", "sums", "fields", "names", "planner", "client", "journal"]),
     ("xtask", &["options", "shell", "packages", "record", "proof", "rows", "sim", "states", "plant", "mutants", "coverage", "fuzz", "bench", "test", "crash", "powercut", "hostile", "limits", "origin", "picture"]),
     ("bench", &["bare", "files", "link", "flows", "wire", "side", "measure", "verdict", "machine", "server", "scenes", "neighbour", "stage", "programs", "shaped", "trace", "plot", "peers", "bulk", "small", "resume", "start", "growth", "report"]),
 ];

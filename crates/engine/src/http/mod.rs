@@ -5,11 +5,13 @@
 //! and says of a body's end only what its framing proves (R35-R37, R48).
 
 mod body;
+mod challenge;
 mod client;
 mod connection;
 mod deadline;
 mod dial;
 mod fault;
+mod login;
 mod losses;
 mod pipe;
 mod pool;
