@@ -10,6 +10,7 @@ mod client;
 mod fields;
 mod input;
 mod journal;
+mod line;
 mod names;
 mod netrc;
 mod planner;
@@ -30,6 +31,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("redirect", names::redirect),
     ("netrc", netrc::netrc),
     ("challenge", challenge::challenge),
+    ("line", line::line),
     ("sums", sums::sums),
     ("planner", planner::planner),
     ("journal", journal::journal),

@@ -37,6 +37,7 @@ targets!(
     redirect,
     netrc,
     challenge,
+    line,
     sums,
     planner,
     journal,
