@@ -21,12 +21,14 @@ Run the same command again after any interruption, or `thence NAME.part`, and it
   thence big.iso.part                          go on without the URL
   thence -o - https://example.org/a | tar xz   stream it
   thence URL1 --mirror MIRROR1 URL2            two files, one with a mirror
+  thence curl -                                what a browser copied \"as cURL\", from standard input
 
 Exit codes: docs/exit-codes.md. The lines of --json: docs/events.md.";
 
 const USAGE: &str = "\
 thence [OPTIONS] URL|PART...
        thence [OPTIONS] -i LIST
+       thence [OPTIONS] curl LINE|-
        thence status [PATH]
        thence verify PART|FILE [--checksum ALGO:HEX|FILE]";
 
@@ -123,6 +125,11 @@ pub(crate) struct Said {
     #[arg(long, value_name = "NAME[:PASSWORD]")]
     pub(crate) user: Option<Secret>,
 
+    /// How name and password are sent: any (over https Basic at once; over http as the server asks, Digest before
+    /// Basic), basic (at once, also in clear), or digest alone
+    #[arg(long, value_name = "any|basic|digest", default_value = "any")]
+    pub(crate) auth: String,
+
     /// User-Agent to send
     #[arg(long, value_name = "TEXT")]
     pub(crate) user_agent: Option<String>,
@@ -210,6 +217,12 @@ pub(crate) struct Said {
 /// The words that may stand where the first URL does.
 #[derive(Subcommand)]
 pub(crate) enum Verb {
+    /// Fetch what a line of curl names, as browsers copy it; thence's own options stand before the word curl
+    Curl {
+        /// The line: its words, all of it in one word, or `-` to read it from standard input
+        #[arg(value_name = "LINE", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
     /// Show what a part, or every part in a directory, holds, of what, and from where
     Status {
         /// A part or a directory
@@ -245,7 +258,7 @@ pub(crate) enum Unsaid {
 pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Words, Unsaid> {
     let matches = Said::command().try_get_matches_from(words).map_err(unsaid)?;
     let said = Said::from_arg_matches(&matches).map_err(unsaid)?;
-    if said.verb.is_some() {
+    if matches!(said.verb, Some(Verb::Status { .. } | Verb::Verify { .. })) {
         no_stray_options(&matches).map_err(Unsaid::Wrong)?;
     }
     let urls = places(&matches, "urls").zip(said.urls.iter().cloned()).collect();

@@ -1,6 +1,7 @@
 //! `thence URL`: fetches a file, and goes on from where it stopped. Parse, match, exit code; everything else stands
 //! in the modules.
 
+mod curl;
 mod drive;
 mod entries;
 mod exit;
@@ -13,12 +14,14 @@ mod login;
 mod meant;
 mod metalink;
 mod netrc;
+mod pasted;
 mod printable;
 mod progress;
 mod proof;
 mod renew;
 mod report;
 mod say;
+mod shell;
 mod status;
 mod sums;
 mod sys;

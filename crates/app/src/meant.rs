@@ -10,6 +10,7 @@ use crate::exit::Trouble;
 use crate::flags::{Said, Verb, Words};
 use crate::list::{self, Origin, Wanted};
 use crate::login::User;
+use crate::pasted;
 use crate::proof::{Proof, proof};
 use crate::renew;
 use crate::sys;
@@ -110,6 +111,17 @@ pub(crate) fn meant(words: Words, limits: Limits) -> Result<Meant, Trouble> {
         Some(Verb::Status { path }) => Act::Status(path),
         Some(Verb::Verify { path, checksum }) => {
             Act::Verify(path, checksum.as_deref().map(proof).transpose()?)
+        }
+        Some(Verb::Curl { words }) => {
+            if !urls.is_empty() || !mirrors.is_empty() || said.input.is_some() {
+                let advice = "give the line alone, with thence's own options before the word curl";
+                return Err(Trouble::usage("curl", "brings its own URL", advice));
+            }
+            let (url, notes) = pasted::heed(&mut said, words)?;
+            let mut get = get(&said, list::wanted(vec![(0, url)], Vec::new())?, limits)?;
+            get.notes.extend(notes);
+            talk.stdout_taken = get.place == Place::Stdout;
+            Act::Get(Box::new(get))
         }
         None if said.input.is_some() => {
             let get = get(&said, Vec::new(), limits)?;
@@ -259,6 +271,7 @@ fn options(said: &Said, mut limits: Limits) -> Result<Options, Trouble> {
         origin_fields: said.header_for.chunks(2).map(values::origin_field).collect::<Result<_, _>>()?,
         user_agent: agent,
         renew: said.refresh_cmd.as_deref().map(renew::by).transpose()?,
+        auth: values::auth(&said.auth)?,
     })
 }
 

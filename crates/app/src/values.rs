@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use thence::{Checksum, Exists, ExposeSecret, Interface, OriginField, Pinned, Proxy, ProxyFor, Secret};
+use thence::{Auth, Checksum, Exists, ExposeSecret, Interface, OriginField, Pinned, Proxy, ProxyFor, Secret};
 
 use crate::exit::Trouble;
 use crate::login::User;
@@ -138,6 +138,16 @@ pub(crate) fn user(given: &Secret) -> Result<User, Trouble> {
         ));
     }
     Ok(User { name: name.to_owned(), password })
+}
+
+/// `any`, `basic` or `digest`.
+pub(crate) fn auth(text: &str) -> Result<Auth, Trouble> {
+    match text {
+        "any" => Ok(Auth::Any),
+        "basic" => Ok(Auth::Basic),
+        "digest" => Ok(Auth::Digest),
+        _ => Err(Trouble::usage("--auth", format!("does not know {text}"), "say any, basic or digest")),
+    }
 }
 
 /// A proxy's URL, `HOST:PORT` for `http://HOST:PORT`, or `none`.

@@ -16,7 +16,9 @@ use thence_origin::{Origin, Reply, Request, Served, files, honest};
 type Handler = Box<dyn Fn(&Request, &mut Reply) + Send + Sync>;
 
 /// Secrets that go to one origin, in every place that takes one.
-const GIVEN: [&str; 10] = [
+const GIVEN: [&str; 12] = [
+    "--auth",
+    "basic",
     "--user",
     "me:SECRET",
     "-H",
@@ -57,7 +59,7 @@ fn crd_11_a_url_without_a_login_takes_none_from_a_connection_that_had_one() {
     let bare = scene.origin.url("/bare.bin");
     let mine = scene.origin.url("/mine.bin").replace("://", "://me:SECRET@");
     let other = scene.origin.url("/other.bin").replace("://", "://you:OTHER@");
-    scene.run_bare(&["-x1", &mine, &bare, &other]).code(0);
+    scene.run_bare(&["-x1", "--auth", "basic", &mine, &bare, &other]).code(0);
     let sent: BTreeSet<(String, Option<String>)> = scene
         .requests()
         .iter()
@@ -74,7 +76,7 @@ fn crd_11_a_url_without_a_login_takes_none_from_a_connection_that_had_one() {
 #[test]
 fn crd_01_basic_authentication_stays_at_its_origin() {
     let (scene, other) = elsewhere();
-    scene.run(&["-x4", "--user", "me:SECRET"]).whole();
+    scene.run(&["-x4", "--auth", "basic", "--user", "me:SECRET"]).whole();
     assert_eq!(scene.requests()[0].header("authorization"), Some("Basic bWU6U0VDUkVU"));
     got_nothing(&other);
 }
@@ -83,7 +85,7 @@ fn crd_01_basic_authentication_stays_at_its_origin() {
 fn crd_01_userinfo_stays_at_its_origin() {
     let (scene, other) = elsewhere();
     let url = scene.url().replace("http://", "http://m%65:SECRET@");
-    scene.run_bare(&["-x4", &url]).whole();
+    scene.run_bare(&["-x4", "--auth", "basic", &url]).whole();
     assert_eq!(scene.requests()[0].header("authorization"), Some("Basic bWU6U0VDUkVU"));
     got_nothing(&other);
 }
@@ -133,7 +135,7 @@ fn crd_05_netrc_is_for_the_host_that_is_asked() {
     fs::write(&netrc, "machine 127.0.0.1 login me password SECRET\ndefault login you password SECRET\n")
         .unwrap();
     fs::set_permissions(&netrc, Permissions::from_mode(0o600)).unwrap();
-    scene.run(&["-x4", "--user", "me"]).whole();
+    scene.run(&["-x4", "--auth", "basic", "--user", "me"]).whole();
     assert_eq!(scene.requests()[0].header("authorization"), Some("Basic bWU6U0VDUkVU"));
     got_nothing(&other);
 }
@@ -350,8 +352,8 @@ fn crd_05_a_netrc_that_others_can_read_is_named_and_the_environment_asked() {
     fs::write(&netrc, "machine 127.0.0.1 login me password NOT-THIS\n").unwrap();
     fs::set_permissions(&netrc, Permissions::from_mode(0o644)).unwrap();
     let (one, two) = (scene.origin.url("/one.bin"), scene.origin.url("/two.bin"));
-    let outcome =
-        scene.run_bare(&["-x1", "--user", "me", &one, &two]).says(".netrc: not used: others can read");
+    let words = ["-x1", "--auth", "basic", "--user", "me", &one, &two];
+    let outcome = scene.run_bare(&words).says(".netrc: not used: others can read");
     outcome.code(0);
     assert!(!scene.requests().is_empty());
     for request in scene.requests() {

@@ -36,6 +36,7 @@ fn options_that_cannot_be_used_are_refused_with_28() {
     usage_error(&["--limit-rate", "fast", URL], "--limit-rate: is no size");
     usage_error(&["--timeout", "0", URL], "--timeout: is no time");
     usage_error(&["--exists=maybe", URL], "rename, error, skip or overwrite");
+    usage_error(&["--auth", "ntlm", URL], "any, basic or digest");
     usage_error(&["--cacert", "/none.pem", URL], "--cacert: /none.pem");
     usage_error(&["--keep-header", "Cookie", URL], "Cookie is not given");
     usage_error(&["-q", "-v", URL], "cannot be used with");
@@ -136,6 +137,7 @@ fn help_lists_every_option_of_the_promise() {
         "--limit-rate",
         "--checksum",
         "--user ",
+        "--auth",
         "--user-agent",
         "--referer",
         "--proxy ",

@@ -153,6 +153,37 @@ fn a_stream_comes_in_order() {
     }
 }
 
+/// Debian's Apache with `mod_auth_digest`, for the user `me` with the password SECRET.
+fn digest(ground: &Ground) -> String {
+    let file = ground.file("users");
+    std::fs::write(&file, "me:the realm:83bc545dd5c0e709a974c8873161ca79\n").unwrap();
+    let modules = ["authn_core", "authn_file", "authz_user", "auth_digest"];
+    let load = |name: &&str| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n");
+    let modules: String = modules.iter().map(load).collect();
+    format!(
+        "{modules}<Location /large>\nAuthType Digest\nAuthName \"the realm\"\nAuthDigestProvider file\n\
+         AuthUserFile {}\nRequire valid-user\n</Location>",
+        file.display()
+    )
+}
+
+#[test]
+fn crd_01_apache_lets_lanes_in_by_digest_and_a_run_that_goes_on() {
+    let ground = Ground::new();
+    for (_, start) in here(&[APACHE]) {
+        let (server, trial) = (start(&ground.site().more(&digest(&ground))), thence());
+        let url = server.url("/large");
+        trial.run(&[&url]).with(24).saying("authorization required");
+        trial.run(&["--user", "me:OTHER", &url]).with(24).saying("authorization required");
+        let user = ["-x", "8", "--user", "me:SECRET"];
+        let mut running = trial.start(&[&user[..], &["--limit-rate", "20M", &url]].concat());
+        under_way(&trial, &mut running, "large", A_WHILE);
+        running.kill();
+        trial.run(&[&user[..], &["large.part"]].concat()).with(0).saying("goes on, ");
+        holds(&trial, "large", large());
+    }
+}
+
 #[test]
 fn a_second_run_fetches_nothing() {
     let ground = Ground::new();

@@ -77,7 +77,9 @@ pub use error::Error;
 pub use inspect::{PartReport, VerifyReport, status, verify};
 pub use ledger::{Failures, Held, Ledger, entry_key, ledger_status};
 pub use list::{Feed, List, safe_name};
-pub use options::{Checksum, Interface, Options, OriginField, Pinned, Proxy, ProxyFor, Request, Target};
+pub use options::{
+    Auth, Checksum, Interface, Options, OriginField, Pinned, Proxy, ProxyFor, Request, Target,
+};
 pub use orders::{Done, Heard, Item};
 pub use renew::Renew;
 pub use secret::{ExposeSecret, Secret};

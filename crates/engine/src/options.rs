@@ -36,6 +36,18 @@ pub struct ProxyFor {
     pub proxy: Proxy,
 }
 
+/// How an origin is told a user and password.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Auth {
+    /// Basic at once over TLS. In clear the origin is asked first: Digest where it offers that, else Basic.
+    #[default]
+    Any,
+    /// Basic (RFC 7617) at once, also in clear.
+    Basic,
+    /// Digest (RFC 7616) where the origin offers it, else nothing.
+    Digest,
+}
+
 /// A request field for one origin, whoever leads there: also a redirect, and also another origin's file.
 #[derive(Clone, Debug)]
 pub struct OriginField {
@@ -102,6 +114,8 @@ pub struct Options {
     pub user_agent: Option<String>,
     /// Who knows another URL when a link has expired; without it the download ends with [`Error::Expired`].
     pub renew: Option<Renew>,
+    /// How users and passwords of requests are told.
+    pub auth: Auth,
 }
 
 /// Where the bytes go.
@@ -133,7 +147,7 @@ pub struct Request {
     pub headers: Vec<(String, Secret)>,
     /// Names of `headers` whose values may be kept in the journal.
     pub keep_headers: Vec<String>,
-    /// User and password for Basic authentication at the origin of the first URL.
+    /// User and password for the origin of the first URL; [`Options::auth`] says how they are told.
     pub user: Option<(String, Secret)>,
     /// The proxy of this download, redirects and mirrors included; `None`: that of [`Options`].
     pub proxy: Option<Proxy>,

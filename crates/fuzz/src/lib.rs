@@ -5,10 +5,12 @@
 
 #![allow(clippy::unwrap_used, reason = "whatever panics here is a finding")]
 
+mod challenge;
 mod client;
 mod fields;
 mod input;
 mod journal;
+mod line;
 mod metalink;
 mod names;
 mod netrc;
@@ -29,6 +31,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("names", names::names),
     ("redirect", names::redirect),
     ("netrc", netrc::netrc),
+    ("challenge", challenge::challenge),
+    ("line", line::line),
     ("sums", sums::sums),
     ("metalink", metalink::metalink),
     ("planner", planner::planner),

@@ -36,6 +36,8 @@ targets!(
     names,
     redirect,
     netrc,
+    challenge,
+    line,
     sums,
     metalink,
     planner,

@@ -128,17 +128,18 @@ impl Canary {
         [("all_proxy".into(), proxy), ("no_proxy".into(), "127.0.0.1,localhost,::1".into())]
     }
 
-    /// What its command line has to begin with: a login whose password is in netrc. A run that brings a login or fetches
-    /// nothing is left as it is.
+    /// What its command line has to begin with: a login whose password is in netrc, and is sent unasked. A run that brings
+    /// a login or fetches nothing is left as it is.
     pub fn args(&self, given: &[&str]) -> &'static [&'static str] {
-        let own =
-            |arg: &&str| arg.starts_with("--user") && !arg.starts_with("--user-agent") || arg.contains('@');
+        let own = |arg: &&str| {
+            arg.starts_with("--user") && !arg.starts_with("--user-agent") || arg.contains('@') || *arg == "-u"
+        };
         let fetches =
             given.iter().any(|arg| arg.contains("://") || arg.contains(".part") || arg.contains(".thence"));
         if !fetches || given.iter().any(own) || matches!(given.first(), Some(&"status" | &"verify")) {
             return &[];
         }
-        &["--user", LOGIN]
+        &["--user", LOGIN, "--auth", "basic"]
     }
 
     /// Asserts that no process has it on its command line.

@@ -10,6 +10,7 @@
 //!   n-th system call.
 //! - [`journals`]: of more records than anybody wrote.
 //! - [`leaks`]: a secret planted in every run, and the search for it.
+//! - [`logins`]: a server's side of Digest authentication.
 //! - [`disks`]: file systems that can be filled, spoilt and cut off.
 //! - [`memory`]: what a program holds; a limit on it, and the kernel's killer below it.
 //! - [`ca`]: certificates that tests trust, and some that nobody should.
@@ -37,6 +38,7 @@ pub mod journals;
 pub mod kills;
 pub mod leaks;
 pub mod lists;
+pub mod logins;
 pub mod memory;
 pub mod powercuts;
 pub mod proxies;

@@ -14,12 +14,13 @@ use super::connection::{Connection, Interim, field_size};
 use super::deadline::Deadline;
 use super::dial::Dialer;
 use super::fault;
+use super::login::{Logins, Turn, User};
 use super::memory::Memory;
 use super::nodes::Seat;
 use super::pipe::Pipe;
 use super::pool::{Key, Pool};
 use super::proxy::{Means, Proxies, Route, Rule, wants_credentials};
-use super::request::{Get, OriginValue, Way, bare, build, for_origins};
+use super::request::{Get, OriginValue, Way, authorizes, bare, build, for_origins, path};
 use super::shared::{Entrance, Trunks};
 use super::target::Target;
 use super::tls::{Offer, Shaken, Tls};
@@ -47,6 +48,7 @@ struct Shared {
     limits: Limits,
     user_agent: HeaderValue,
     origin_fields: Vec<OriginValue>,
+    logins: Logins,
     proxies: Proxies,
     proxy_for: Vec<Rule>,
     dialer: Dialer,
@@ -72,6 +74,7 @@ impl Client {
         Ok(Client(Arc::new(Shared {
             user_agent: HeaderValue::try_from(user_agent).map_err(unsendable)?,
             origin_fields: for_origins(&options.origin_fields)?,
+            logins: Logins::new(options.auth),
             proxies: Proxies::new(&options.proxy)?,
             proxy_for: options.proxy_for.iter().map(Rule::of).collect::<Result<_, _>>()?,
             dialer: Dialer::new(options),
@@ -95,6 +98,10 @@ impl Client {
         let mut chain = Chain::begin(&get, &shared.strayed);
         loop {
             let (head, body) = shared.ask(&get, &mut chain).await?;
+            if shared.is_asked_again(&get, &mut chain, &head)? {
+                body.discard().await;
+                continue;
+            }
             let Some(location) = location(&head)? else {
                 chain.remember(&get, &shared.strayed);
                 return Ok(Answer { hops: chain.hops, head, body });
@@ -209,6 +216,9 @@ impl Shared {
         key: &Key,
         route: &Route,
     ) -> Result<(Head, Body), Failure> {
+        let turn = &mut chain.turn;
+        let login = user(get, chain.trusted, &chain.url, &self.origin_fields)
+            .and_then(|user| self.logins.say(user, &key.target, path(&chain.url), turn));
         let way = Way {
             url: &chain.url,
             target: &key.target,
@@ -217,6 +227,7 @@ impl Shared {
             http2: connection.is_http2(),
             origin_fields: &self.origin_fields,
             user_agent: &self.user_agent,
+            login,
         };
         let request = build(get, &way)?;
         let (interim, before) = (Arc::default(), connection.read());
@@ -242,6 +253,12 @@ impl Shared {
         };
         let body = Body::new(connection, before, incoming, framing, home, &self.limits);
         Ok((head(&parts), body))
+    }
+
+    /// Whether the server asked who asks, and gets an answer.
+    fn is_asked_again(&self, get: &Get, chain: &mut Chain, head: &Head) -> Result<bool, Failure> {
+        let user = user(get, chain.trusted, &chain.url, &self.origin_fields);
+        Ok(user.is_some() && self.logins.hear(head, &Target::of(&chain.url)?, &mut chain.turn))
     }
 
     /// A new connection to a server, in the protocol it speaks.
@@ -300,6 +317,8 @@ struct Chain {
     url: Url,
     /// Every hop so far was on the origin that the user's fields and credentials are for.
     trusted: bool,
+    /// What the present one was told of the user.
+    turn: Turn,
     /// Header bytes and fields of all responses so far (R66).
     bytes: usize,
     fields: usize,
@@ -310,7 +329,7 @@ impl Chain {
         let (url, original) = (get.url.clone(), get.original());
         let trusted = url == *original
             || (same_origin(url.as_str(), original.as_str()) && !strayed.knows(url.as_str()));
-        Chain { hops: Vec::new(), url, trusted, bytes: 0, fields: 0 }
+        Chain { hops: Vec::new(), url, trusted, turn: Turn::default(), bytes: 0, fields: 0 }
     }
 
     /// One hop on. What the user gave is not given back when a chain returns to its origin (CRD-01).
@@ -318,6 +337,7 @@ impl Chain {
         let hop = next_hop(get.url.as_str(), &self.hops, location, most)?;
         self.url = bare(&hop.url)?;
         self.hops.push(self.url.to_string());
+        self.turn = Turn::default();
         self.trusted &= same_origin(self.url.as_str(), get.original().as_str());
         Ok(())
     }
@@ -347,6 +367,11 @@ impl Chain {
         }
         Ok(())
     }
+}
+
+/// Whom the URL's server may be told of; nobody where the chain was led astray, or a field of the user's own says it.
+fn user<'a>(get: &'a Get, trusted: bool, url: &Url, origin_fields: &[OriginValue]) -> Option<&'a User> {
+    get.user.as_deref().filter(|_| trusted && !authorizes(get, url, origin_fields))
 }
 
 /// The server keeps the connection for another request. hyper decides that for itself; this is for bodies that it does

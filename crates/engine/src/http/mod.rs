@@ -6,11 +6,13 @@
 
 mod body;
 mod certificate;
+mod challenge;
 mod client;
 mod connection;
 mod deadline;
 mod dial;
 mod fault;
+mod login;
 mod losses;
 mod memory;
 mod nodes;

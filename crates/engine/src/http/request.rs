@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Uri};
@@ -15,7 +14,7 @@ use super::proxy::{Hop, Proxies};
 use super::target::Target;
 use crate::error::Error;
 use crate::options::OriginField;
-use crate::secret::{ExposeSecret, Fields, Secret, Zeroizing};
+use crate::secret::{ExposeSecret, Fields, Secret};
 
 /// One GET to be made.
 pub(crate) struct Get {
@@ -25,7 +24,7 @@ pub(crate) struct Get {
     pub(crate) given_for: Option<Url>,
     /// Request fields the user gave; they have passed [`check_headers`].
     pub(crate) headers: Arc<Fields>,
-    /// User and password for Basic authentication.
+    /// User and password, for the origin of the original URL.
     pub(crate) user: Option<Arc<(String, Secret)>>,
     /// First byte and exclusive end; no `Range` field when `None`.
     pub(crate) range: Option<(u64, Option<u64>)>,
@@ -151,6 +150,20 @@ pub(super) struct Way<'a> {
     pub(super) origin_fields: &'a [OriginValue],
     /// `User-Agent` where the user's fields have none.
     pub(super) user_agent: &'a HeaderValue,
+    /// `Authorization` by user and password; `None` where a field [`authorizes`] already.
+    pub(super) login: Option<HeaderValue>,
+}
+
+/// Whether a field that the user gave says who asks: then nothing else does.
+pub(super) fn authorizes(get: &Get, url: &Url, origin_fields: &[OriginValue]) -> bool {
+    let says = |name: &str| header::AUTHORIZATION.as_str().eq_ignore_ascii_case(name);
+    let field = |field: &OriginValue| field.name == header::AUTHORIZATION && field.origin == url.origin();
+    get.headers.iter().any(|(name, _)| says(name)) || origin_fields.iter().any(field)
+}
+
+/// Path and query, as the request line has them.
+pub(super) fn path(url: &Url) -> &str {
+    &url[Position::BeforePath..Position::AfterQuery]
 }
 
 /// The request for `get` on this way.
@@ -161,6 +174,9 @@ pub(super) fn build(get: &Get, way: &Way<'_>) -> Result<Request<Empty<Bytes>>, F
     }
     for field in way.origin_fields.iter().filter(|field| field.origin == way.url.origin()) {
         fields.insert(field.name.clone(), field.value.clone());
+    }
+    if let Some(login) = &way.login {
+        fields.insert(header::AUTHORIZATION, login.clone());
     }
     proxy_fields(&mut fields, way.forwards);
     own_fields(&mut fields, get, way)?;
@@ -182,22 +198,7 @@ fn given(fields: &mut HeaderMap, get: &Get) -> Result<(), Failure> {
         value.set_sensitive(true);
         fields.append(field, value);
     }
-    if !fields.contains_key(header::AUTHORIZATION)
-        && let Some(authorization) = basic(get)
-    {
-        fields.insert(header::AUTHORIZATION, authorization);
-    }
     Ok(())
-}
-
-/// Basic authentication (RFC 7617). Userinfo in a redirect's target is never used: it was not the user who wrote it.
-fn basic(get: &Get) -> Option<HeaderValue> {
-    let (name, password) = get.user.as_deref()?;
-    let pair = Zeroizing::new(format!("{name}:{}", password.expose_secret()).into_bytes());
-    let code = Zeroizing::new(format!("Basic {}", *Zeroizing::new(BASE64_STANDARD.encode(pair))));
-    let mut value = HeaderValue::from_str(&code).ok()?;
-    value.set_sensitive(true);
-    Some(value)
 }
 
 /// A proxy's credentials go to a proxy (NET-07): behind a tunnel, or without a proxy, the origin would get
@@ -248,7 +249,7 @@ fn range(first: u64, end: Option<u64>) -> Result<HeaderValue, Failure> {
 /// Origin form; absolute form for a forwarding proxy and for HTTP/2, where it becomes `:authority` and a
 /// user's own `Host` takes the authority's place.
 fn request_target(way: &Way<'_>, host: Option<&HeaderValue>) -> Result<Uri, Failure> {
-    let path = &way.url[Position::BeforePath..Position::AfterQuery];
+    let path = path(way.url);
     let text = match (way.forwards.is_some(), way.http2) {
         (false, false) => path.to_owned(),
         (_, http2) => {
@@ -269,9 +270,14 @@ mod tests {
 
     fn get() -> Get {
         let headers = &[("Host", "other:81"), ("Cookie", "SECRET")];
-        let user = Some(Arc::new(("user".to_owned(), "SECRET".into())));
-        let get = Get { range: Some((0, None)), user, ..tests::get("https://h/a?b") };
+        let get = Get { range: Some((0, None)), ..tests::get("https://h/a?b") };
         tests::with_headers(get, headers)
+    }
+
+    fn login() -> HeaderValue {
+        let mut login = HeaderValue::from_static("Basic dXNlcjpTRUNSRVQ=");
+        login.set_sensitive(true);
+        login
     }
 
     fn of(get: &Get, http2: bool) -> Result<Request<Empty<Bytes>>, Failure> {
@@ -286,6 +292,7 @@ mod tests {
             http2,
             origin_fields,
             user_agent,
+            login: Some(login()),
         };
         build(get, &way)
     }
@@ -350,7 +357,8 @@ mod tests {
         let (get, user_agent) = (get(), &HeaderValue::from_static("a"));
         let target = Target::of(&get.url).unwrap();
         let (url, http2, trusted) = (&get.url, false, true);
-        let way = Way { url, target: &target, forwards: None, trusted, http2, origin_fields, user_agent };
+        let (forwards, login) = (None, None);
+        let way = Way { url, target: &target, forwards, trusted, http2, origin_fields, user_agent, login };
         let sent = build(&get, &way).unwrap();
         assert_eq!(sent.headers()["cookie"], "mine", "in the place of what was given for all");
         assert!(["x-plain", "x-port", "x-other"].iter().all(|name| !sent.headers().contains_key(*name)));

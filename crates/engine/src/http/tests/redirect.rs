@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use thence_plan::Failure;
 
-use super::{Get, Server, Then, bare, client, fetch, get, ok, redirect, with_headers};
+use super::{Client, Get, Server, Then, bare, client, fetch, get, ok, options, redirect, with_headers};
+use crate::options::{Auth, Options};
 
 const SECRETS: [(&str, &str); 4] = [
     ("Cookie", "SECRET"),
@@ -52,7 +53,8 @@ async fn crd_01_credentials_stay_at_their_origin() {
     let stranger = Server::saying(ok("x"), Then::Keep);
     let origin = sending_to(stranger.url("/"));
     let user = Arc::new(("user".to_owned(), "SECRET".into()));
-    fetch(&client(), Get { user: Some(user), ..get(origin.url("/")) }).await.unwrap();
+    let client = Client::new(&Options { auth: Auth::Basic, ..options() }).unwrap();
+    fetch(&client, Get { user: Some(user), ..get(origin.url("/")) }).await.unwrap();
     assert!(origin.last().contains("authorization: Basic dXNlcjpTRUNSRVQ="));
     assert!(!stranger.last().to_lowercase().contains("authorization"));
 }
