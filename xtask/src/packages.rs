@@ -21,6 +21,10 @@ pub const TEST: &[(&str, &str)] = &[
     ("mkfs.btrfs", "btrfs-progs"),
     ("mkfs.exfat", "exfatprogs"),
     ("mount.exfat-fuse", "exfat-fuse"),
+    ("minisign", "minisign"),
+    ("gpg", "gpg"),
+    ("gpg-agent", "gpg-agent"),
+    ("gpgv", "gpgv"),
 ];
 
 /// Makes sure that every program is there.

@@ -11,6 +11,7 @@ use thence::Secret;
 
 use crate::exit::Trouble;
 use crate::list::{self, Wanted};
+use crate::proof::{self, Proof};
 use crate::values;
 
 /// What marks a text as UTF-8, where editors put it.
@@ -144,6 +145,8 @@ impl Raw {
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) wanted: Wanted,
+    /// What has the digest that it must have, if that is no digest itself.
+    pub(crate) sums: Option<Proof>,
     pub(crate) options: Vec<Given>,
 }
 
@@ -198,19 +201,29 @@ pub(crate) fn parse(raw: &Raw, base: &Path) -> Result<Entry, Trouble> {
     let mut urls = urls.map(list::checked).collect::<Result<Vec<_>, _>>()?.into_iter();
     let first = urls.next().ok_or_else(|| Trouble::usage("", "there is no URL", "write one"))?;
     let wanted = Wanted { origin: list::Origin::Url(first), mirrors: urls.collect() };
-    let mut options = Vec::new();
+    let (mut options, mut sums) = (Vec::new(), None);
     for line in lines {
         let line = line.trim();
         let Some((name, value)) = line.split_once('=') else {
             return Err(Trouble::usage("", "an option has no = in it", "write name=value"));
         };
         let name = name.trim_end();
+        if name == "checksum" {
+            match proof::listed(value).map_err(|trouble| named(name, trouble))? {
+                Proof::Digest(digest) => {
+                    options.push(Given::Checksum(digest));
+                    sums = None;
+                }
+                other => sums = Some(other),
+            }
+            continue;
+        }
         options.extend(given(name, value, base).map_err(|trouble| named(name, trouble))?);
     }
     // aria2 has two options for it, and the lesser counts.
     let lanes = |given: &Given| if let Given::Lanes(lanes) = given { Some(*lanes) } else { None };
     options.extend(options.iter().filter_map(lanes).min().map(Given::Lanes));
-    Ok(Entry { wanted, options })
+    Ok(Entry { wanted, sums, options })
 }
 
 /// The complaint about an option's value, which names the option as it stands in the list.
@@ -230,7 +243,6 @@ fn given(name: &str, value: &str, base: &Path) -> Result<Option<Given>, Trouble>
         }
         "referer" => Given::Header("Referer".into(), values::field("referer", value)?.into()),
         "user-agent" => Given::Header("User-Agent".into(), values::field("user-agent", value)?.into()),
-        "checksum" => Given::Checksum(values::checksum(value)?),
         "split" | "max-connection-per-server" | "lanes" => Given::Lanes(values::count(name, value, 1)?),
         "exists" => Given::Exists(values::exists(value)?),
         "allow-overwrite" => match value {
@@ -295,6 +307,10 @@ pub(crate) fn written(raw: &Raw) -> String {
                 ("header", Some(field)) if !innocent(&field.trim().to_ascii_lowercase()) => {
                     out +=
                         &format!("#  header {} is left out here", crate::printable::printable(field.trim()));
+                }
+                ("checksum", _) if line.contains("://") => {
+                    let (name, url) = line.split_once('=').unwrap_or_default();
+                    out += &format!("{name}={}", bare(url));
                 }
                 ("http-user" | "http-passwd" | "referer", _) => out += &format!("#  {name} is left out here"),
                 // Without the proxy the next run would go straight, and show who asks.
@@ -474,12 +490,13 @@ mod tests {
     #[test]
     fn log_01_what_is_written_down_again_holds_no_credential() {
         let list = "http://u:SECRET@a/?q=1\thttp://u:SECRET@b/\n header=Authorization: SECRET\n \
-                    header=Cookie: SECRET\n http-passwd=SECRET\n proxy=socks5h://u:SE@SECRET@h:1\n out=x\n";
+                    header=Cookie: SECRET\n http-passwd=SECRET\n proxy=socks5h://u:SE@SECRET@h:1\n \
+                    checksum=http://u:SECRET@a/SUMS\n out=x\n";
         let mut raw = read("http://x/")[0].clone();
         raw.text = list.into();
         let text = written(&raw);
         assert!(!text.contains("SECRET") && text.starts_with("http://a/?q=1\thttp://b/\n#"), "{text}");
-        assert!(text.ends_with(" proxy=socks5h://h:1\n out=x\n"), "{text}");
+        assert!(text.ends_with(" proxy=socks5h://h:1\n checksum=http://a/SUMS\n out=x\n"), "{text}");
         assert_eq!(without_login("\tall-proxy = u:SECRET@h:2"), "\tall-proxy =h:2");
         let again = &read(&text)[0];
         assert!(parse(again, Path::new("/base")).is_ok(), "it is a list itself");

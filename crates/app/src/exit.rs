@@ -161,6 +161,12 @@ impl From<&Error> for Trouble {
                 format!("the whole file has the checksum {got}, not {want}"),
                 "it was not given its final name; check the checksum, or remove the part and fetch again",
             ),
+            Error::Signature { path, why } => Trouble::new(
+                Code::Checksum,
+                &at(path),
+                format!("its signature does not hold: {}", reason(why)),
+                "check the signature and the key; a part gets no final name, remove it to fetch again",
+            ),
             other => refused(other),
         }
     }
@@ -268,7 +274,7 @@ pub(crate) fn code_of(from: &str, failure: &Failure) -> Code {
         Failure::Breach(_) | Failure::Content | Failure::Coding(_) => Code::BadResponse,
         Failure::Redirects | Failure::Redirect(_) => Code::Redirects,
         Failure::Disk(fault, _) => disk("", *fault, "").code,
-        Failure::Digest { .. } => Code::Checksum,
+        Failure::Digest { .. } | Failure::Signature(_) => Code::Checksum,
         Failure::Defect(_) => Code::Unknown,
     }
 }
@@ -322,6 +328,7 @@ pub(crate) fn what_of(failure: &Failure) -> String {
         Failure::Coding(why) => format!("the content coding could not be undone ({})", reason(why)),
         Failure::Disk(fault, why) => disk("", *fault, why).what,
         Failure::Digest { got, .. } => format!("the whole file has the checksum {}", printable(got)),
+        Failure::Signature(why) => format!("its signature does not hold ({})", reason(why)),
         Failure::Defect(why) => format!("a fault of thence itself ({})", reason(why)),
     }
 }

@@ -30,7 +30,7 @@ thence [OPTIONS] URL|PART...
        thence [OPTIONS] -i LIST
        thence [OPTIONS] curl LINE|-
        thence status [PATH]
-       thence verify PART|FILE [--checksum ALGO:HEX|FILE]";
+       thence verify PART|FILE [--checksum ALGO:HEX|FILE] [--signature FILE --key KEY]";
 
 /// Fetches files over HTTP and never starts over.
 #[derive(Parser)]
@@ -88,6 +88,18 @@ pub(crate) struct Said {
     /// gives it; auto: look for one beside it
     #[arg(long, value_name = "ALGO:HEX|FILE|URL|auto")]
     pub(crate) checksum: Option<String>,
+
+    /// The whole file must have this detached signature, of minisign or OpenPGP; auto: NAME.minisig, .sig or .asc beside it
+    #[arg(long, value_name = "FILE|URL|auto")]
+    pub(crate) signature: Option<String>,
+
+    /// The public key that --signature must be by: a file, or minisign's own string
+    #[arg(long, value_name = "FILE|RW...")]
+    pub(crate) key: Option<String>,
+
+    /// Where the finished file is there, fetch only if the server has another version; that takes its place
+    #[arg(long)]
+    pub(crate) only_if_changed: bool,
 
     /// Give the finished file the time of the server's Last-Modified
     #[arg(short = 'R', long)]
@@ -237,6 +249,12 @@ pub(crate) enum Verb {
         /// Check the whole file against this digest, or the one that a file of checksums gives it
         #[arg(long, value_name = "ALGO:HEX|FILE")]
         checksum: Option<String>,
+        /// Check this detached signature of the whole file, of minisign or OpenPGP
+        #[arg(long, value_name = "FILE")]
+        signature: Option<String>,
+        /// The public key that it must be by: a file, or minisign's own string
+        #[arg(long, value_name = "FILE|RW...")]
+        key: Option<String>,
     },
 }
 

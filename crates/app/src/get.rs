@@ -13,9 +13,9 @@ use crate::login::Passwords;
 use crate::meant::{Get, Place, Talk};
 use crate::metalink::{self, Row, Source};
 use crate::printable::{printable, url};
-use crate::proof::Proof;
+use crate::proof::{Proof, Signing};
 use crate::report::Report;
-use crate::{sums, sys};
+use crate::{signatures, sums, sys};
 
 /// The limits that options change.
 pub(crate) fn limits() -> Limits {
@@ -39,9 +39,9 @@ pub(crate) fn run(mut get: Get, talk: Talk, mode: u32) -> Result<Code, Trouble> 
         rows.push((shown(&wanted.origin), request));
     }
     let engine = Engine::new(std::mem::take(&mut get.options)).map_err(|error| Trouble::from(&error))?;
-    let checksum = get.checksum.take();
+    let proofs = (get.checksum.take(), get.signing.take());
     let plan = Plan { get, mode, stream };
-    let ended = wait(&engine, rows, checksum, &plan, &mut report)?;
+    let ended = wait(&engine, rows, proofs, &plan, &mut report)?;
     if ended.leave {
         // Everything is at rest, or had its time. The engine's threads hold nothing that a kill would not leave.
         std::process::exit(i32::from(ended.code as u8));
@@ -95,7 +95,7 @@ impl Plan {
 fn wait(
     engine: &Engine,
     rows: Vec<Row>,
-    checksum: Option<Proof>,
+    (checksum, signing): (Option<Proof>, Option<Signing>),
     plan: &Plan,
     report: &mut Report,
 ) -> Result<Ended, Trouble> {
@@ -110,6 +110,9 @@ fn wait(
             shown.into_iter().for_each(|shown| report.add(shown));
             if let Some(proof) = checksum {
                 sums::settle(engine, proof, &mut requests, report).await;
+            }
+            if let Some(signing) = signing {
+                signatures::settle(engine, &signing, &mut requests, report).await;
             }
             requests
         };
@@ -189,6 +192,7 @@ fn shape(get: &Get, request: &mut Request, mode: u32) {
     request.trust_overlap = get.trust_overlap;
     request.raw = get.raw;
     request.remote_time = get.remote_time;
+    request.only_if_changed = get.only_if_changed;
     request.mode = mode;
 }
 

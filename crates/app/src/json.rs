@@ -48,6 +48,13 @@ enum Body<'a> {
     OtherHeader {
         name: &'a str,
     },
+    File {
+        path: &'a str,
+    },
+    Unchanged {
+        url: String,
+        status: u16,
+    },
     Retry {
         url: String,
         class: &'static str,
@@ -108,7 +115,9 @@ enum Body<'a> {
         wire_bytes: u64,
         seconds: f64,
         digest: Option<String>,
+        signed: Option<&'a str>,
         already: bool,
+        unchanged: bool,
         unproven: bool,
         length_unknown: bool,
     },
@@ -163,6 +172,7 @@ enum Body<'a> {
         bad: &'a [(u64, u64)],
         digest: Option<String>,
         digest_ok: Option<bool>,
+        signed: Option<&'a str>,
     },
     Bare {},
 }
@@ -202,6 +212,11 @@ pub(crate) fn event(id: usize, of: &str, part: Option<&Path>, event: &Event) -> 
         }
         Event::Kept { part } => ("kept", Body::Kept { part }),
         Event::OtherHeader { name } => ("other_header", Body::OtherHeader { name }),
+        Event::Edited { path } => ("edited", Body::File { path }),
+        Event::ByTime { path } => ("by_time", Body::File { path }),
+        Event::Unchanged { url: from, status } => {
+            ("unchanged", Body::Unchanged { url: url(from), status: *status })
+        }
         Event::Retry { url: from, failure, after } => {
             let (class, what) = (code_of(from, failure).class(), what_of(failure));
             ("retry", Body::Retry { url: url(from), class, what, after_seconds: after.as_secs_f64() })
@@ -279,7 +294,9 @@ pub(crate) fn done(id: usize, masked: &str, done: &Done, seconds: f64) -> String
         wire_bytes: done.wire_bytes,
         seconds,
         digest: done.digest.as_ref().map(pair),
+        signed: done.signed.as_deref(),
         already: done.already,
+        unchanged: done.unchanged,
         unproven: done.unproven,
         length_unknown: done.length_unknown,
     };
@@ -304,7 +321,7 @@ pub(crate) fn stopped(id: usize, part: Option<&Path>, command: Option<String>) -
 
 /// How far a list is.
 pub(crate) fn list(count: &Count, speed: f64, files_per_second: f64) -> String {
-    let Count { known, over, before, done, failed, bytes, wire, active } = *count;
+    let Count { known, over, before, done, failed, bytes, wire, active, .. } = *count;
     let (whole, wire_bytes, speed) = (over, wire, speed as u64);
     let files_per_second = (files_per_second * 10.0).round() / 10.0;
     line(
@@ -352,6 +369,7 @@ pub(crate) fn checked(report: &VerifyReport) -> String {
         bad: &report.bad,
         digest: report.digest.as_ref().map(pair),
         digest_ok: report.digest_ok,
+        signed: report.signed.as_deref(),
     };
     line("checked", None, body)
 }
@@ -374,6 +392,9 @@ mod tests {
             Event::Started { name: "a".into(), total: Some(2), held: 1 },
             Event::Kept { part: "a.part".into() },
             Event::OtherHeader { name: "cookie".into() },
+            Event::Edited { path: "a".into() },
+            Event::ByTime { path: "a".into() },
+            Event::Unchanged { url: url.clone(), status: 304 },
             Event::Retry { url: url.clone(), failure: failure.clone(), after: Duration::from_secs(1) },
             Event::Stalled { url: url.clone() },
             Event::Answered { host: "https://h".into(), version: thence::HttpVersion::Http2 },

@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use thence::{Engine, Error, Failures, Feed, Heard, Held, Item, Ledger, Limits, List, Target, entry_key};
+use thence::{
+    Checksum, Engine, Error, Failures, Feed, Heard, Held, Item, Ledger, Limits, List, Target, entry_key,
+};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
@@ -22,7 +24,7 @@ use crate::login::Passwords;
 use crate::meant::{Get, Listed, Place, Talk};
 use crate::printable::printable;
 use crate::progress::Count;
-use crate::sums::{self, Sums};
+use crate::sums::{self, Shelf, Sums};
 use crate::sys;
 use crate::tally::Tally;
 
@@ -57,6 +59,7 @@ pub(crate) fn run(mut get: Get, listed: &Listed, talk: Talk, mode: u32) -> Resul
     }
     let together = together(listed, &limits, &mut tally);
     let engine = Engine::new(std::mem::take(&mut get.options)).map_err(|error| Trouble::from(&error))?;
+    let engine = Arc::new(engine);
     let fault = |why: io::Error| Trouble::new(Code::Unknown, &name, why.to_string(), "");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fault)?;
     let (stops, sums) = runtime.block_on(async {
@@ -80,6 +83,7 @@ pub(crate) fn run(mut get: Get, listed: &Listed, talk: Talk, mode: u32) -> Resul
         held: books.ledger.as_ref().map(Ledger::held).unwrap_or_default(),
         shared: shared.clone(),
         sums,
+        shelf: Shelf::new(engine.clone(), beside(listed.path.as_deref())),
         feed,
         bad,
     };
@@ -113,6 +117,11 @@ fn together(listed: &Listed, limits: &Limits, tally: &mut Tally) -> Option<u32> 
         ));
     }
     listed.together.map(|wanted| wanted.min(most))
+}
+
+/// The directory of a list, which what it names is below; of standard input this one.
+fn beside(list: Option<&Path>) -> PathBuf {
+    list.and_then(Path::parent).unwrap_or(Path::new("")).to_owned()
 }
 
 fn open(path: Option<&Path>) -> Result<Box<dyn Read + Send>, Trouble> {
@@ -178,6 +187,8 @@ impl Books {
 /// An entry under way.
 struct Kept {
     key: u128,
+    /// The ledger has it.
+    known: bool,
     raw: Raw,
 }
 
@@ -187,6 +198,8 @@ struct Shared {
     kept: Mutex<HashMap<u64, Kept>>,
     known: AtomicU64,
     before: AtomicU64,
+    /// Those with a digest that proves little.
+    weak: AtomicU64,
     over: AtomicBool,
     /// Why reading ended before the list did.
     broken: Mutex<Option<String>>,
@@ -209,6 +222,8 @@ struct Reader {
     shared: Arc<Shared>,
     /// What says which digest each entry must have that says nothing itself.
     sums: Option<Sums>,
+    /// What entries name themselves.
+    shelf: Shelf,
     feed: Feed,
     bad: mpsc::Sender<(Raw, Trouble)>,
 }
@@ -232,13 +247,15 @@ impl Reader {
             };
             self.shared.known.fetch_add(1, Ordering::Relaxed);
             let key = entry_key(&place, &raw.text);
-            if raw.fault.is_none() && self.held.has(key) {
+            // What is done is asked about all the same, if that is what is wanted.
+            let known = raw.fault.is_none() && self.held.has(key);
+            if known && !self.get.only_if_changed {
                 self.shared.before.fetch_add(1, Ordering::Relaxed);
             } else {
                 bytes += raw.text.len();
                 match self.item(&raw) {
                     Ok(item) => {
-                        self.shared.kept().insert(raw.line, Kept { key, raw });
+                        self.shared.kept().insert(raw.line, Kept { key, known, raw });
                         chunk.push(item);
                     }
                     Err(trouble) => _ = self.bad.blocking_send((raw, trouble)),
@@ -267,8 +284,14 @@ impl Reader {
         for option in entry.options {
             option.apply(&mut request, &mut below);
         }
-        if let (Some(sums), None) = (&self.sums, &request.checksum) {
+        if let Some(proof) = &entry.sums {
+            let digest = self.shelf.digest(proof, &request);
+            request.checksum = Some(digest?);
+        } else if let (Some(sums), None) = (&self.sums, &request.checksum) {
             request.checksum = Some(sums.digest(&request)?);
+        }
+        if request.checksum.as_ref().is_some_and(Checksum::is_weak) {
+            self.shared.weak.fetch_add(1, Ordering::Relaxed);
         }
         Ok(Item { line: raw.line, request, below })
     }
@@ -362,7 +385,7 @@ impl Run {
                     }
                     Heard::Ended(line, end) => {
                         let Some(one) = kept.remove(&line) else { continue };
-                        if end.is_ok() {
+                        if end.is_ok() && !one.known {
                             keys.push(one.key);
                         }
                         ended.push((one.raw, end));
@@ -378,7 +401,11 @@ impl Run {
             match end {
                 Ok(done) => {
                     self.count.done += 1;
-                    self.count.bytes += done.bytes;
+                    if done.unchanged {
+                        self.count.unchanged += 1;
+                    } else {
+                        self.count.bytes += done.bytes;
+                    }
                     let of = if self.tally.is_terse() { String::new() } else { entries::shown(&raw) };
                     self.tally.done(raw.line, &of, &done);
                 }
@@ -415,6 +442,10 @@ impl Run {
         }
         let Count { known, before, done, failed, .. } = self.count;
         let whole = self.shared.over.load(Ordering::Relaxed) && known == before + done + failed;
+        let weak = self.shared.weak.load(Ordering::Relaxed);
+        if weak > 0 {
+            self.tally.note(&format!("{weak} of them have only md5 or sha-1, {}", sums::WEAK));
+        }
         let path = self.books.failures.as_ref().and_then(Failures::path);
         let path = path.map(|path| printable(&path.display().to_string()).into_owned());
         self.tally.over(self.count, !whole, path.as_deref());

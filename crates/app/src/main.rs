@@ -1,6 +1,7 @@
 //! `thence URL`: fetches a file, and goes on from where it stopped. Parse, match, exit code; everything else stands
 //! in the modules.
 
+mod aside;
 mod curl;
 mod drive;
 mod entries;
@@ -22,6 +23,7 @@ mod renew;
 mod report;
 mod say;
 mod shell;
+mod signatures;
 mod status;
 mod sums;
 mod sys;
@@ -62,7 +64,7 @@ fn run(act: Act, talk: Talk, mode: u32) -> Result<Code, Trouble> {
         Act::Get(get) => get::run(*get, talk, mode),
         Act::List(get, listed) => lists::run(*get, &listed, talk, mode),
         Act::Status(path) => status::run(&path, talk),
-        Act::Verify(path, want) => verify::run(&path, want, talk),
+        Act::Verify(path, want, signing) => verify::run(&path, want, signing, talk),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::flags::{Said, Verb, Words};
 use crate::list::{self, Origin, Wanted};
 use crate::login::User;
 use crate::pasted;
-use crate::proof::{Proof, proof};
+use crate::proof::{Proof, Signed, Signing, proof, signing};
 use crate::renew;
 use crate::sys;
 use crate::values;
@@ -30,7 +30,7 @@ pub(crate) enum Act {
     Get(Box<Get>),
     List(Box<Get>, Listed),
     Status(PathBuf),
-    Verify(PathBuf, Option<Proof>),
+    Verify(PathBuf, Option<Proof>, Option<Signing>),
 }
 
 /// How much is said, and in which form.
@@ -90,10 +90,12 @@ pub(crate) struct Get {
     pub(crate) keep_headers: Vec<String>,
     pub(crate) user: Option<User>,
     pub(crate) checksum: Option<Proof>,
+    pub(crate) signing: Option<Signing>,
     pub(crate) strict: bool,
     pub(crate) trust_overlap: bool,
     pub(crate) raw: bool,
     pub(crate) remote_time: bool,
+    pub(crate) only_if_changed: bool,
     /// `None` when nothing was said: then a part goes on as it was begun.
     pub(crate) exists: Option<Exists>,
     /// Downloads at once, if that was said.
@@ -109,8 +111,9 @@ pub(crate) fn meant(words: Words, limits: Limits) -> Result<Meant, Trouble> {
     let mut talk = Talk { json: said.json, quiet: said.quiet, verbose: said.verbose, stdout_taken: false };
     let act = match said.verb.take() {
         Some(Verb::Status { path }) => Act::Status(path),
-        Some(Verb::Verify { path, checksum }) => {
-            Act::Verify(path, checksum.as_deref().map(proof).transpose()?)
+        Some(Verb::Verify { path, checksum, signature, key }) => {
+            let checksum = checksum.as_deref().map(proof).transpose()?;
+            Act::Verify(path, checksum, signing(signature.as_deref(), key.as_deref())?)
         }
         Some(Verb::Curl { words }) => {
             if !urls.is_empty() || !mirrors.is_empty() || said.input.is_some() {
@@ -145,7 +148,9 @@ fn get(said: &Said, wanted: Vec<Wanted>, limits: Limits) -> Result<Get, Trouble>
     }
     let place = place(said)?;
     let checksum = said.checksum.as_deref().map(proof).transpose()?;
+    let signing = signing(said.signature.as_deref(), said.key.as_deref())?;
     agree(said, &wanted, &place, checksum.as_ref())?;
+    signable(signing.as_ref(), &wanted, &place)?;
     let lanes = match said.lanes.as_str() {
         "auto" => None,
         count => Some(values::count("-x", count, 1)?),
@@ -166,10 +171,12 @@ fn get(said: &Said, wanted: Vec<Wanted>, limits: Limits) -> Result<Get, Trouble>
         headers,
         user: said.user.as_ref().map(values::user).transpose()?,
         checksum,
+        signing,
         strict: said.strict,
         trust_overlap: said.trust_overlap,
         raw: said.raw,
         remote_time: said.remote_time,
+        only_if_changed: said.only_if_changed,
         exists: exists(said, &place)?,
         together: together(said)?,
         options: options(said, limits)?,
@@ -207,6 +214,13 @@ fn alone(
     }
     if said.out.is_some() {
         return Err(Trouble::usage("-o", "names one file, and a list has many", in_list));
+    }
+    if said.signature.is_some() {
+        return Err(Trouble::usage(
+            "--signature",
+            "is of one file, and a list has many",
+            "fetch the file by itself",
+        ));
     }
     if matches!(checksum, Some(Proof::Digest(_) | Proof::Beside)) {
         return Err(Trouble::usage("--checksum", "is of one file, and a list has many", in_list));
@@ -349,8 +363,26 @@ fn agree(said: &Said, wanted: &[Wanted], place: &Place, checksum: Option<&Proof>
     if parts > 0 && (said.out.is_some() || said.dir.is_some()) {
         return Err(Trouble::usage("", "a part is gone on with where it lies", "leave -o and -d away"));
     }
+    if said.only_if_changed && matches!(place, Place::Stdout | Place::Device(_)) {
+        let what = "means nothing for a stream: no file stands there that could be the same";
+        return Err(Trouble::usage("--only-if-changed", what, "leave it away, or write to a file"));
+    }
     if matches!(place, Place::Dir(Some(dir)) if dir.as_os_str().is_empty()) {
         return Err(Trouble::usage("-d", "is empty", "name a directory"));
+    }
+    Ok(())
+}
+
+/// A signature is of one file that gets a name: whoever reads a stream has used it before it is known to be signed.
+fn signable(signing: Option<&Signing>, wanted: &[Wanted], place: &Place) -> Result<(), Trouble> {
+    let Some(signing) = signing else { return Ok(()) };
+    if matches!(place, Place::Stdout | Place::Device(_)) {
+        let what = "cannot prove what is streamed: it would be used before the signature is checked";
+        return Err(Trouble::usage("--signature", what, "write to a file with -o FILE, then use that"));
+    }
+    if wanted.len() > 1 && !matches!(signing.signed, Signed::Beside) {
+        let advice = "give each URL a command of its own, or say --signature auto";
+        return Err(Trouble::usage("--signature", "is of one file, and there are several URLs", advice));
     }
     Ok(())
 }

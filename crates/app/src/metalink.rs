@@ -1,17 +1,23 @@
 //! Metalinks: descriptions of files, on the disk or fetched, and the requests that come of them.
 
-use std::io::Read;
 use std::path::Path;
 
-use thence::{Described, Done, Engine, Error, METALINK_BYTES, Request, Target};
+use thence::{Described, Done, Engine, METALINK_BYTES, Request, Target};
 use url::Url;
 
+use crate::aside::Aside;
 use crate::exit::{Code, Trouble};
 use crate::list;
 use crate::meant::{Get, Place};
 use crate::printable::{self, printable};
 use crate::report::Report;
 use crate::sums;
+
+const KIND: Aside = Aside {
+    what: "Metalink",
+    most: METALINK_BYTES,
+    advice: "name a Metalink that can be read, or --no-metalink to fetch it as the file it is",
+};
 
 /// Media types of version 4 (RFC 5854 s7.1) and 3.
 const TYPES: [&str; 2] = ["application/metalink4+xml", "application/metalink+xml"];
@@ -45,14 +51,10 @@ pub(crate) async fn rows(
     report: &mut Report,
 ) -> Vec<Row> {
     let (shown, text) = match source {
-        Source::File(path) => (printable(&path.display().to_string()).into_owned(), read(path)),
+        Source::File(path) => (printable(&path.display().to_string()).into_owned(), KIND.read(path)),
         Source::Url(request) => {
-            let shown = request.urls.first().map(|url| printable::url(url)).unwrap_or_default();
-            let text = match sums::bring(engine, *request).await {
-                Err(Error::Disk { .. }) => Err(too_large(&shown)),
-                other => other.map_err(|error| Trouble::from(&error)),
-            };
-            (shown, text)
+            let url = request.urls.first().map(String::as_str).unwrap_or_default();
+            (printable::url(url), KIND.fetch(engine, url, Some(&request)).await)
         }
     };
     match text.and_then(|text| described(&shown, &text, get, shape, report)) {
@@ -69,30 +71,8 @@ pub(crate) fn rows_of(
     report: &mut Report,
 ) -> Vec<Row> {
     let shown = printable(&path.display().to_string()).into_owned();
-    let rows = read(path).and_then(|text| described(&shown, &text, get, shape, report));
+    let rows = KIND.read(path).and_then(|text| described(&shown, &text, get, shape, report));
     rows.unwrap_or_else(|trouble| vec![(shown, Err(trouble))])
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Trouble> {
-    let shown = path.display().to_string();
-    let mut text = Vec::new();
-    let most = METALINK_BYTES as u64 + 1;
-    match std::fs::File::open(path).and_then(|file| file.take(most).read_to_end(&mut text)) {
-        Ok(read) if read as u64 == most => Err(too_large(&shown)),
-        Ok(_) => Ok(text),
-        Err(why) => {
-            Err(Trouble::new(Code::CannotOpen, &shown, why.to_string(), "name a Metalink that can be read"))
-        }
-    }
-}
-
-fn too_large(shown: &str) -> Trouble {
-    Trouble::new(
-        Code::Metalink,
-        shown,
-        "is larger than 16 MiB: no Metalink",
-        "--no-metalink fetches it as the file it is",
-    )
 }
 
 fn described(
@@ -115,8 +95,8 @@ fn described(
         return Err(Trouble::usage(shown, what, "leave it away: the description has its own"));
     }
     let row = |file: Described| {
-        if let Some(digest) = &file.digest {
-            sums::warn_if_weak(file.name.as_str(), digest, report);
+        if let Some(digest) = file.digest.as_ref().filter(|digest| digest.is_weak()) {
+            report.note(&format!("{}: only {}, {}", file.name.as_str(), digest.algorithm, sums::WEAK));
         }
         let shown = file.urls.first().map(|url| printable::url(url)).unwrap_or_default();
         (shown, request(file, get, &shape))

@@ -67,6 +67,8 @@ pub(crate) struct Count {
     /// Done by earlier runs.
     pub(crate) before: u64,
     pub(crate) done: u64,
+    /// Of those done in this run, those whose servers have no other version.
+    pub(crate) unchanged: u64,
     pub(crate) failed: u64,
     /// Of those done in this run.
     pub(crate) bytes: u64,

@@ -1,23 +1,30 @@
-//! Files of checksums: read from the disk, or fetched as any other file before what they are of begins. They are never
-//! stored.
+//! Files of checksums, and the digest that each has for a file.
 
-use std::io::{self, Read, Write};
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use thence::{Checksum, Engine, Error, ExposeSecret, Request, SumsFault, Target};
-use url::Url;
+use thence::{Checksum, Engine, ExposeSecret, Request, SumsFault};
 
+use crate::aside::Aside;
 use crate::exit::{Code, Trouble};
 use crate::printable;
 use crate::proof::Proof;
 use crate::report::Report;
 
-/// Bytes of a file of checksums: some hundred thousand lines.
-const MOST: u64 = 16 << 20;
+/// Some hundred thousand lines.
+const KIND: Aside = Aside {
+    what: "file of checksums",
+    most: 16 << 20,
+    advice: "--checksum takes ALGO:HEX, a file of checksums, its URL, or auto",
+};
 
-/// Whoever wants to can make two files that have one of these.
-const WEAK: [&str; 2] = ["sha-1", "md5"];
+/// Those that a list's entries name are of anybody's choice: some ten thousand lines, and so many of them kept.
+const LISTED: Aside = Aside { most: 4 << 20, ..KIND };
+const KEPT: usize = 4;
+
+/// What a digest proves that stands alone and is weak.
+pub(crate) const WEAK: &str = "which proves no more than that nothing was damaged by chance";
 
 /// A file of checksums, read.
 pub(crate) struct Sums {
@@ -36,8 +43,8 @@ pub(crate) async fn settle(
     let first = requests.iter().find_map(|request| request.as_ref().ok());
     let sums = match (&proof, first) {
         (_, None) => return,
-        (Proof::File(path), _) => Some(read(path)),
-        (Proof::Url(url), first) => Some(fetch(engine, url.expose_secret(), first).await),
+        (Proof::File(path), _) => Some(read(&KIND, path)),
+        (Proof::Url(url), first) => Some(fetch(&KIND, engine, url.expose_secret(), first).await),
         (Proof::Digest(_) | Proof::Beside, _) => None,
     };
     for request in requests {
@@ -50,9 +57,9 @@ pub(crate) async fn settle(
         };
         match found {
             Ok(found) => {
-                if let (Some(digest), Some(_)) = (&found, &sums) {
+                if let Some(digest) = found.as_ref().filter(|digest| digest.is_weak()) {
                     let url = wanted.urls.first().map(|url| printable::url(url)).unwrap_or_default();
-                    warn_if_weak(&url, digest, report);
+                    report.note(&format!("{url}: only {}, {WEAK}", digest.algorithm));
                 }
                 wanted.checksum = found.or(wanted.checksum.take());
             }
@@ -61,27 +68,81 @@ pub(crate) async fn settle(
     }
 }
 
-/// Says of a digest that stands alone what it does not prove; `shown` is its file.
-pub(crate) fn warn_if_weak(shown: &str, digest: &Checksum, report: &mut Report) {
-    if WEAK.contains(&digest.algorithm.as_str()) {
-        let algorithm = &digest.algorithm;
-        let what = "which proves no more than that nothing was damaged by chance";
-        report.note(&format!("{shown}: only {algorithm}, {what}"));
-    }
-}
-
 /// A file of checksums for a list, which nothing is given for: it is of no origin of the list's.
 pub(crate) async fn of_list(engine: &Engine, proof: Option<Proof>) -> Result<Option<Sums>, Trouble> {
     match proof {
-        Some(Proof::File(path)) => read(&path).map(Some),
-        Some(Proof::Url(url)) => fetch(engine, url.expose_secret(), None).await.map(Some),
+        Some(Proof::File(path)) => read(&KIND, &path).map(Some),
+        Some(Proof::Url(url)) => fetch(&KIND, engine, url.expose_secret(), None).await.map(Some),
         Some(Proof::Digest(_) | Proof::Beside) | None => Ok(None),
+    }
+}
+
+/// Files of checksums that a list's entries name: read when the first one does, and the last few kept.
+pub(crate) struct Shelf {
+    engine: Arc<Engine>,
+    /// The list's own directory, which file names are below.
+    dir: PathBuf,
+    kept: VecDeque<(String, Result<Sums, Trouble>)>,
+}
+
+impl Shelf {
+    pub(crate) fn new(engine: Arc<Engine>, dir: PathBuf) -> Shelf {
+        Shelf { engine, dir, kept: VecDeque::new() }
+    }
+
+    /// The digest that an entry's file of checksums has for it. May wait for the network; not to be called where a runtime
+    /// runs.
+    pub(crate) fn digest(&mut self, proof: &Proof, request: &Request) -> Result<Checksum, Trouble> {
+        let name = match proof {
+            Proof::File(path) => path.to_string_lossy().into_owned(),
+            Proof::Url(url) => url.expose_secret().to_owned(),
+            Proof::Digest(digest) => return Ok(digest.clone()),
+            Proof::Beside => {
+                return Err(Trouble::usage("", "auto is not for lists", "name the file of checksums"));
+            }
+        };
+        let known = self.kept.iter().position(|(known, _)| *known == name);
+        let at = known.unwrap_or_else(|| {
+            let sums = self.read(proof, request);
+            self.kept.truncate(KEPT - 1);
+            self.kept.push_front((name, sums));
+            0
+        });
+        match &self.kept[at].1 {
+            Ok(sums) => sums.digest(request),
+            Err(trouble) => Err(trouble.clone()),
+        }
+    }
+
+    fn read(&self, proof: &Proof, request: &Request) -> Result<Sums, Trouble> {
+        match proof {
+            Proof::Url(url) => {
+                let runtime = tokio::runtime::Builder::new_current_thread().build();
+                let fault = |why: std::io::Error| Trouble::new(Code::Unknown, "", why.to_string(), "");
+                runtime.map_err(fault)?.block_on(fetch(
+                    &LISTED,
+                    &self.engine,
+                    url.expose_secret(),
+                    Some(request),
+                ))
+            }
+            Proof::File(path) => {
+                let path = self.dir.join(path);
+                // A pipe would be waited for.
+                if std::fs::metadata(&path).is_ok_and(|meta| !meta.is_file()) {
+                    let shown = path.display().to_string();
+                    return Err(Trouble::new(Code::CannotOpen, &shown, "is no regular file", LISTED.advice));
+                }
+                read(&LISTED, &path)
+            }
+            Proof::Digest(_) | Proof::Beside => Err(Trouble::usage("", "names no file of checksums", "")),
+        }
     }
 }
 
 /// The digest that a file of checksums has for the file at `path`.
 pub(crate) fn of_file(sums: &Path, path: &Path) -> Result<Checksum, Trouble> {
-    read(sums)?.of(&path.display().to_string())
+    read(&KIND, sums)?.of(&path.display().to_string())
 }
 
 impl Sums {
@@ -111,59 +172,26 @@ impl Sums {
     }
 }
 
-fn read(path: &Path) -> Result<Sums, Trouble> {
+fn read(kind: &Aside, path: &Path) -> Result<Sums, Trouble> {
+    let text = kind.read(path)?;
     let shown = printable::printable(&path.display().to_string()).into_owned();
-    let mut text = Vec::new();
-    let opened = std::fs::File::open(path).and_then(|file| file.take(MOST + 1).read_to_end(&mut text));
-    if let Err(why) = opened {
-        let advice = "--checksum takes ALGO:HEX, a file of checksums, its URL, or auto";
-        return Err(Trouble::new(Code::CannotOpen, &shown, why.to_string(), advice));
-    }
-    if text.len() as u64 > MOST {
-        return Err(too_large(&shown));
-    }
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     Ok(Sums { shown, sums: thence::Sums::read(&text, &name) })
 }
 
-fn too_large(shown: &str) -> Trouble {
-    Trouble::usage(shown, "is larger than 16 MiB: no file of checksums", "give the right one")
-}
-
-/// Fetches a file of checksums, as `first` is fetched; what was given for its origin goes nowhere else (R58).
-async fn fetch(engine: &Engine, url: &str, first: Option<&Request>) -> Result<Sums, Trouble> {
-    let shown = printable::url(url);
-    let mut request = Request::new(url, ".");
-    let origin = |url: &str| Url::parse(url).ok().map(|url| url.origin());
-    if let Some(first) =
-        first.filter(|first| first.urls.first().is_some_and(|first| origin(first) == origin(url)))
-    {
-        (request.headers, request.user) = (first.headers.clone(), first.user.clone());
-    }
-    match bring(engine, request).await {
-        Ok(text) => {
-            let path = thence::path_of(url).unwrap_or_default();
-            let name = path.rsplit('/').next().unwrap_or_default();
-            Ok(Sums { shown, sums: thence::Sums::read(&text, name) })
-        }
-        Err(Error::Disk { .. }) => Err(too_large(&shown)),
-        Err(error) => Err(Trouble::from(&error)),
-    }
-}
-
-/// Fetches something small to memory; [`Error::Disk`] if it is larger than 16 MiB.
-pub(crate) async fn bring(engine: &Engine, mut request: Request) -> Result<Vec<u8>, Error> {
-    let kept = Kept::default();
-    request.target = Target::Stream(Box::new(kept.clone()));
-    request.lanes = Some(1);
-    engine.start(request).wait().await.map(|_| kept.taken())
+/// Fetches a file of checksums, as `first` is fetched.
+async fn fetch(kind: &Aside, engine: &Engine, url: &str, first: Option<&Request>) -> Result<Sums, Trouble> {
+    let text = kind.fetch(engine, url, first).await?;
+    let path = thence::path_of(url).unwrap_or_default();
+    let name = path.rsplit('/').next().unwrap_or_default();
+    Ok(Sums { shown: printable::url(url), sums: thence::Sums::read(&text, name) })
 }
 
 /// The digest that a file of checksums beside the file has for it. None is no error: nobody promised one.
 async fn beside(engine: &Engine, request: &Request, report: &mut Report) -> Option<Checksum> {
     let url = request.urls.first().cloned().unwrap_or_default();
     for place in thence::sums_beside(&url) {
-        if let Ok(sums) = fetch(engine, &place, Some(request)).await
+        if let Ok(sums) = fetch(&KIND, engine, &place, Some(request)).await
             && let Ok(digest) = sums.digest(request)
         {
             report.note(&format!("{}: its {} is in {}", printable::url(&url), digest.algorithm, sums.shown));
@@ -172,29 +200,4 @@ async fn beside(engine: &Engine, request: &Request, report: &mut Report) -> Opti
     }
     report.note(&format!("{}: no file of checksums lies beside it", printable::url(&url)));
     None
-}
-
-/// Memory that something small is written to.
-#[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<u8>>>);
-
-impl Kept {
-    fn taken(&self) -> Vec<u8> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Write for Kept {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if (kept.len() + bytes.len()) as u64 > MOST {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        kept.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

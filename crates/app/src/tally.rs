@@ -111,7 +111,11 @@ impl Tally {
             }
             Form::Lines | Form::Bar(..) if self.talk.verbose => {
                 let path = done.path.as_deref().map(shown).unwrap_or_default();
-                let what = if done.already { "already complete" } else { "saved" };
+                let what = match done {
+                    Done { unchanged: true, .. } => "not changed",
+                    Done { already: true, .. } => "already complete",
+                    _ => "saved",
+                };
                 self.words(&format!("line {line}: {path}: {what}, {}", progress::bytes(done.bytes)));
             }
             _ => {}
@@ -200,18 +204,22 @@ fn text(name: &str, count: Count, wire: f64, files: f64) -> String {
 }
 
 fn last_words(name: &str, count: Count, seconds: f64, stopped: bool, failed: Option<&str>) -> String {
-    let Count { known, before, done, failed: lost, bytes, .. } = count;
+    let Count { known, before, done, unchanged, failed: lost, bytes, .. } = count;
     if !stopped && known == before && done == 0 && lost == 0 {
         return format!("{name}: already complete: all {known} entries are done; nothing fetched");
     }
     let rate = |of: u64| if seconds > 0.0 { of as f64 / seconds } else { 0.0 };
     let mut text = format!(
-        "{name}: {done} saved, {} in {} ({}/s, {:.0} files/s)",
+        "{name}: {} saved, {} in {} ({}/s, {:.0} files/s)",
+        done.saturating_sub(unchanged),
         progress::bytes(bytes),
         progress::clock(seconds as u64),
         progress::bytes(rate(count.wire) as u64),
         rate(done)
     );
+    if unchanged > 0 {
+        text += &format!(", {unchanged} not changed");
+    }
     if before > 0 {
         text += &format!(", {before} were done before");
     }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use thence::{Auth, Checksum, Exists, ExposeSecret, Interface, OriginField, Pinned, Proxy, ProxyFor, Secret};
+use thence::{
+    Auth, Checksum, DigestFault, Exists, ExposeSecret, Interface, OriginField, Pinned, Proxy, ProxyFor,
+    Secret,
+};
 
 use crate::exit::Trouble;
 use crate::login::User;
@@ -105,23 +108,13 @@ fn has_control(value: &str) -> bool {
 pub(crate) fn checksum(text: &str) -> Result<Checksum, Trouble> {
     let wrong = |what: String| Trouble::usage("--checksum", what, "write for example --checksum sha-256:HEX");
     let (name, hex) = text.split_once([':', '=']).ok_or_else(|| wrong("has no colon".into()))?;
-    let plain = name.to_ascii_lowercase().replace(['-', '_'], "");
-    let (algorithm, length) = match plain.as_str() {
-        "sha256" => ("sha-256", 32),
-        "sha512" => ("sha-512", 64),
-        "sha1" => ("sha-1", 20),
-        "md5" => ("md5", 16),
-        "blake3" => ("blake3", 32),
-        _ => return Err(wrong(format!("{name} is not one of sha-256, sha-512, sha-1, md5, blake3"))),
-    };
-    let digit = |c: char| c.to_digit(16).and_then(|d| u8::try_from(d).ok());
-    let digits = hex.trim().chars().map(digit).collect::<Option<Vec<u8>>>();
-    let digits = digits.ok_or_else(|| wrong("is not written in hex digits".into()))?;
-    if digits.len() != 2 * length {
-        return Err(wrong(format!("{algorithm} has {} hex digits, not {}", 2 * length, digits.len())));
-    }
-    let bytes = digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect();
-    Ok(Checksum { algorithm: algorithm.into(), bytes })
+    Checksum::read(name, hex.trim()).map_err(|fault| match fault {
+        DigestFault::Unknown => wrong(format!("{name} is not one of sha-256, sha-512, sha-1, md5, blake3")),
+        DigestFault::NoHex => wrong("is not written in hex digits".into()),
+        DigestFault::Length { algorithm, want, got } => {
+            wrong(format!("{algorithm} has {want} hex digits, not {got}"))
+        }
+    })
 }
 
 /// `NAME` or `NAME:PASSWORD`.

@@ -8,15 +8,20 @@ use crate::exit::{Code, Trouble};
 use crate::meant::Talk;
 use crate::printable::printable;
 use crate::progress::bytes;
-use crate::proof::Proof;
+use crate::proof::{Proof, Signing};
 use crate::status::found;
-use crate::{json, say, sums};
+use crate::{json, say, signatures, sums};
 
 /// Damaged ranges that are listed; the others are counted.
 const LISTED: usize = 10;
 
 /// Checks `path`. Success means that something was compared and all of it was right.
-pub(crate) fn run(path: &Path, want: Option<Proof>, talk: Talk) -> Result<Code, Trouble> {
+pub(crate) fn run(
+    path: &Path,
+    want: Option<Proof>,
+    signing: Option<Signing>,
+    talk: Talk,
+) -> Result<Code, Trouble> {
     found(path)?;
     let want = match want {
         None => None,
@@ -27,7 +32,12 @@ pub(crate) fn run(path: &Path, want: Option<Proof>, talk: Talk) -> Result<Code, 
             return Err(Trouble::usage("--checksum", what, "fetch the file of checksums first"));
         }
     };
-    let report = thence::verify(path, want.as_ref()).map_err(|error| Trouble::from(&error))?;
+    let signature = signing.map(|signing| signatures::of_file(&signing)).transpose()?;
+    let mut report = thence::verify(path, want.as_ref()).map_err(|error| Trouble::from(&error))?;
+    if let Some(signature) = signature.filter(|_| is_right(&report)) {
+        let by = thence::signed(path, &signature).map_err(|error| Trouble::from(&error))?;
+        (report.signed, report.checked) = (Some(by), report.held);
+    }
     if talk.json {
         // Whoever read has enough; the code still says what was found.
         drop(say::out(&json::checked(&report)));
@@ -37,6 +47,11 @@ pub(crate) fn run(path: &Path, want: Option<Proof>, talk: Talk) -> Result<Code, 
         drop(say::out(&words(&report)));
     }
     Ok(code)
+}
+
+/// Nothing of it is known to be wrong.
+fn is_right(report: &VerifyReport) -> bool {
+    report.bad.is_empty() && report.digest_ok != Some(false)
 }
 
 fn judged(report: &VerifyReport) -> Result<Code, Trouble> {
@@ -54,9 +69,14 @@ fn judged(report: &VerifyReport) -> Result<Code, Trouble> {
         let what = format!("has another checksum{got}");
         return Err(Trouble::new(Code::Checksum, &path, what, "check the checksum, or fetch the file again"));
     }
-    if report.checked == 0 && report.digest_ok.is_none() {
+    if report.checked == 0 && report.digest_ok.is_none() && report.signed.is_none() {
         let what = "there is nothing to check it against";
-        return Err(Trouble::new(Code::Unknown, &path, what, "give --checksum ALGO:HEX"));
+        return Err(Trouble::new(
+            Code::Unknown,
+            &path,
+            what,
+            "give --checksum ALGO:HEX, or --signature FILE and --key",
+        ));
     }
     Ok(Code::Done)
 }
@@ -80,7 +100,8 @@ fn words(report: &VerifyReport) -> String {
         Some((algorithm, hex)) => format!(", {algorithm}:{hex}"),
         None => String::new(),
     };
-    format!("{path}: right: {} checked{part}{digest}", bytes(report.checked))
+    let signed = report.signed.as_ref().map(|by| format!(", signed by {by}")).unwrap_or_default();
+    format!("{path}: right: {} checked{part}{digest}{signed}", bytes(report.checked))
 }
 
 #[cfg(test)]

@@ -61,6 +61,34 @@ fn instead((lanes, rate): (u32, u64)) -> String {
     format!("{lanes} brought {}/s", bytes(rate))
 }
 
+/// What is found of a file that is there, and was asked about.
+fn there(event: &Event) -> Option<(Weight, String)> {
+    Some(match event {
+        Event::Edited { path } => (
+            Weight::Always,
+            format!(
+                "{} was written to since it was fetched: its server is asked without a condition, and --exists says \
+                 what becomes of it",
+                printable(path)
+            ),
+        ),
+        Event::ByTime { path } => (
+            Weight::Always,
+            format!(
+                "nothing tells what {} is of: the server is asked whether it has anything newer than that",
+                printable(path)
+            ),
+        ),
+        Event::Unchanged { url: from, status: 304 } => {
+            (Weight::Verbose, format!("{}: not changed, says the server (304)", url(from)))
+        }
+        Event::Unchanged { url: from, .. } => {
+            (Weight::Verbose, format!("{}: not changed, by its validators; it was not read", url(from)))
+        }
+        _ => return None,
+    })
+}
+
 /// What `event` means; `None` for what other lines say already.
 pub(crate) fn event(event: &Event) -> Option<(Weight, String)> {
     use Weight::{Always, Verbose};
@@ -82,6 +110,7 @@ pub(crate) fn event(event: &Event) -> Option<(Weight, String)> {
             let name = printable(name);
             format!("the header {name} has another value than when this part was begun; the server decides")
         }
+        Event::Edited { .. } | Event::ByTime { .. } | Event::Unchanged { .. } => return there(event),
         Event::Retry { url: from, failure, after } => {
             let wait = after.as_secs_f64();
             return Some((Verbose, format!("{}: {}; again in {wait:.1} s", url(from), what_of(failure))));
@@ -118,6 +147,21 @@ pub(crate) fn event(event: &Event) -> Option<(Weight, String)> {
         Event::Damaged { bytes: bad } => {
             format!("{} on the disk were damaged and are fetched again", bytes(*bad))
         }
+        Event::Expired { .. }
+        | Event::Renewed { .. }
+        | Event::NotRenewed { .. }
+        | Event::Mirror { .. }
+        | Event::SourceDropped { .. } => return of_source(event),
+        Event::Verified => return Some((Verbose, "all bytes are held and verified".into())),
+        Event::Paused => return None,
+    };
+    Some((Always, text))
+}
+
+/// What became of a place that the file is fetched from.
+fn of_source(event: &Event) -> Option<(Weight, String)> {
+    use Weight::{Always, Verbose};
+    let text = match event {
         Event::Expired { url: from, failure } => {
             return Some((Verbose, format!("{}: the link has expired: {}", url(from), what_of(failure))));
         }
@@ -129,8 +173,7 @@ pub(crate) fn event(event: &Event) -> Option<(Weight, String)> {
         Event::SourceDropped { url: from, failure } => {
             format!("{}: dropped: {}", url(from), what_of(failure))
         }
-        Event::Verified => return Some((Verbose, "all bytes are held and verified".into())),
-        Event::Paused => return None,
+        _ => return None,
     };
     Some((Always, text))
 }
@@ -142,6 +185,9 @@ pub(crate) fn waits(from: &str, failure: &thence::Failure) -> String {
 
 /// The last line of a download that succeeded.
 pub(crate) fn done(done: &Done, seconds: f64) -> String {
+    if done.unchanged {
+        return "not changed; nothing fetched".into();
+    }
     if done.already {
         return "already complete; nothing fetched".into();
     }
@@ -153,6 +199,9 @@ pub(crate) fn done(done: &Done, seconds: f64) -> String {
     text += &format!(" in {} ({}/s)", clock(seconds as u64), bytes(rate as u64));
     if let Some((algorithm, _)) = &done.digest {
         text += &format!(", {algorithm} right");
+    }
+    if let Some(by) = &done.signed {
+        text += &format!(", signed by {}", reason(by));
     }
     if done.unproven {
         text += ", unproven join";

@@ -311,3 +311,26 @@ fn nginx_replaced_during_a_run_never_mixes() {
         assert!(bytes == first || ended.said.contains("changed: "), "{}", ended.said);
     }
 }
+
+/// As nginx answers conditions, and to what it sends when the file is another one (demand 40).
+#[test]
+fn nginx_says_what_changed_and_only_that_is_fetched() {
+    let ground = Ground::new();
+    for (_, start) in here(&[NGINX]) {
+        let (server, trial) = (start(&ground.site()), thence());
+        ground.site().put(NAME, version(1));
+        let url = server.url(&format!("/{NAME}"));
+        let args = ["--only-if-changed", "-x", "4", &url];
+        trial.run(&args).with(0);
+        let log = server.log().len();
+        trial.run(&args).with(0).saying("not changed; nothing fetched");
+        let asked: Vec<u16> = server.log()[log..].iter().map(|access| access.status).collect();
+        assert_eq!(asked, [304]);
+        // nginx makes its tag of time and length, and both have the same time.
+        let next = files::content(2, LEN + 1);
+        ground.site().put(NAME, &next);
+        trial.run(&args).with(0).saying("saved");
+        holds(&trial, NAME, &next);
+        trial.run(&args).with(0).saying("not changed; nothing fetched");
+    }
+}

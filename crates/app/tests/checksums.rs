@@ -140,6 +140,77 @@ fn each_entry_of_a_list_has_the_digest_that_a_file_of_checksums_gives_it() {
     scene.run_bare(&["-i", list.to_str().unwrap(), "--checksum", &scene.origin.url("/gone")]).code(3);
 }
 
+#[test]
+fn each_entry_may_name_its_own_file_of_checksums() {
+    let (one, other) = (files::digest("one"), files::digest("other"));
+    let at = |path, text: &str| (path, text.to_owned());
+    let scene = with(&[
+        at("/a", "one"),
+        at("/b", "one"),
+        at("/c", "one"),
+        at("/d", "one"),
+        at("/SUMS", &format!("{one}  a\n{one}  d\n")),
+    ]);
+    let dir = scene.home().join("lists");
+    fs::create_dir_all(dir.join("sums")).unwrap();
+    fs::write(dir.join("sums/B"), format!("{other}  b\n{one}  c\n")).unwrap();
+    let url = |path: &str| scene.origin.url(path);
+    let sums = url("/SUMS");
+    let entries = [
+        format!("{}\n  checksum={sums}\n", url("/a")),
+        format!("{}\n  checksum=sums/B\n", url("/b")),
+        format!("{}\n  checksum=@sums/B\n", url("/c")),
+        format!("{}\n  checksum=sha-256:{other}\n  checksum={sums}\n", url("/d")),
+    ];
+    let list = dir.join("list");
+    fs::write(&list, entries.concat()).unwrap();
+    let outcome = scene.run_bare(&["-i", list.to_str().unwrap()]);
+    outcome.code(32);
+    let published: Vec<&str> =
+        outcome.left.keys().map(String::as_str).filter(|name| name.len() == 1).collect();
+    assert_eq!(published, ["a", "c", "d"], "{}", outcome.stderr);
+    assert_eq!(scene.requests().iter().filter(|request| request.target == "/SUMS").count(), 1, "read once");
+}
+
+#[test]
+fn an_entry_whose_file_of_checksums_is_of_no_use_costs_itself_alone() {
+    let scene = with(&[
+        ("/a", "one".to_owned()),
+        ("/SUMS", format!("{}  b\n{}  c\n", "1".repeat(64), "2".repeat(64))),
+    ]);
+    let url = scene.origin.url("/a");
+    let list = scene.home().join("list");
+    fs::create_dir(scene.home().join("directory")).unwrap();
+    let run = |checksum: &str| {
+        fs::write(&list, format!("{url}?{checksum}\n  checksum={checksum}\n")).unwrap();
+        scene.run_bare(&["-i", list.to_str().unwrap(), "-q"])
+    };
+    run("none").says("line 1").says("none").code(15);
+    run("directory").says("no regular file").code(15);
+    run("../outside").says("leads out").code(28);
+    run("/dev/zero").says("leads out").code(28);
+    run("auto").code(28);
+    run(&scene.origin.url("/gone")).says("/gone").code(3);
+    run(&scene.origin.url("/SUMS")).says("none for a").code(28);
+    assert!(scene.requests().iter().all(|request| !request.target.starts_with("/a")));
+}
+
+#[test]
+fn mta_06_a_weak_checksum_is_said_to_be_one_wherever_it_is_from() {
+    let weak = format!("MD5 (file.bin) = {}\n", "1".repeat(32));
+    let scene = with(&[("/file.bin.sha256", weak)]);
+    scene.run(&["--checksum", "auto"]).refused(32).says("only md5, which proves no more");
+    let scene = Scene::new();
+    scene
+        .run(&["--checksum", &format!("sha1={}", "1".repeat(40))])
+        .refused(32)
+        .says("only sha-1, which proves");
+    let list = scene.home().join("list");
+    fs::write(&list, format!("{}\n  checksum=md5={}\n", scene.url(), "1".repeat(32))).unwrap();
+    let outcome = scene.run_bare(&["-i", list.to_str().unwrap()]);
+    outcome.says("1 of them have only md5 or sha-1, which proves no more").code(32);
+}
+
 /// Headers and credentials were given for the file's origin.
 #[test]
 fn r58_what_was_given_for_the_file_goes_to_no_other_origin_for_its_checksums() {

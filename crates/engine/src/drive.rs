@@ -24,10 +24,12 @@ use crate::file::{self, Draft, Pair};
 use crate::find;
 use crate::finish::{Flaw, publish_checked, right};
 use crate::http::{Client, Get, Nodes, bare};
+use crate::inspect;
 use crate::lane::{self, Control, Got, Port, Shared, Taking, Word};
 use crate::list::{self, Handed};
 use crate::options::Options;
 use crate::orders::{Done, Order, Start, Ticket, Whose};
+use crate::standing::{self, Standing};
 use crate::start::{self, Hint, Started};
 use crate::sys::DiskError;
 use crate::toll::{Rate, Rates};
@@ -42,10 +44,11 @@ const SHOW: Duration = Duration::from_millis(100);
 enum Message {
     Prepared(Box<Started>, Caller),
     Lane(Word),
-    Placed(Result<(Box<Pair>, Box<Placement>), DiskError>),
+    /// With the file that is to be replaced, if it was found only now.
+    Placed(Result<Placed, DiskError>),
     /// The version to be placed was held before.
     Returned(Box<find::Work>),
-    Already(Done),
+    Already(Result<Done, Error>),
     Appended(Result<(), DiskError>),
     /// The digest was fed.
     Followed,
@@ -59,6 +62,8 @@ enum Message {
     },
     Finished(Result<Done, Failure>),
 }
+
+type Placed = (Box<Pair>, Box<Placement>, Option<Standing>);
 
 /// Runs the driver on this thread until every handle of the engine is gone.
 pub(crate) fn serve(
@@ -347,7 +352,7 @@ impl Driver {
             Message::Lane(word) => self.on_word(job, word),
             Message::Placed(result) => self.on_placed(job, result),
             Message::Returned(work) => self.on_returned(job, *work),
-            Message::Already(done) => self.over(job, Ok(done)),
+            Message::Already(done) => self.over(job, done),
             Message::Appended(result) => self.on_appended(job, result),
             Message::Followed => self.follow(job),
             Message::Described(file) => self.on_described(job, *file),
@@ -466,7 +471,7 @@ impl Driver {
         let Some(work) = self.works.get_mut(&job) else { return };
         let aim = &work.aim;
         let Some(dir) = aim.dir.clone() else { return };
-        let draft = Draft {
+        let mut draft = Draft {
             dir,
             name: placement.name.as_str().to_owned(),
             exists: aim.exists,
@@ -477,9 +482,12 @@ impl Driver {
             block_size: placement.block_size,
             journal: placement.journal,
             digest: aim.checksum.clone(),
+            signature: aim.signature.clone(),
+            replaces: aim.replaces(placement.name.as_str()),
             insecure: self.options.insecure,
             limits: self.shared.limits.clone(),
         };
+        let only_if_changed = aim.only_if_changed;
         // The retired pair keeps its lock until it has its other name.
         let old = work.files.take().filter(|_| placement.retire).map(|files| Pair::clone(&files.pair));
         (work.follower, work.open) = (None, BTreeMap::new());
@@ -488,30 +496,35 @@ impl Driver {
             (self.messages.clone(), self.shared.clone(), self.shared.lately.clone());
         tokio::task::spawn_local(async move {
             let placed = shared.disk.call(move || {
+                let mut found = None;
                 if let Some(old) = old {
                     if let Some(work) = find::comes_back(&old, &draft)? {
                         return Ok(Message::Returned(work));
                     }
                     file::retire(old, &draft.limits)?;
-                } else {
-                    let entry = draft.dir.entry(&draft.name);
-                    if let Some(bytes) = find::finished(&entry, std::slice::from_ref(&draft.url)) {
-                        let path = Some(entry.path().into());
-                        return Ok(Message::Already(Done { path, bytes, already: true, ..Done::default() }));
+                } else if draft.replaces.is_none()
+                    && let Some(standing) = standing::marked(&draft.dir.entry(&draft.name), &draft.url)?
+                {
+                    let unchanged = standing.version.is_still(&draft.identity);
+                    if !only_if_changed || unchanged {
+                        return Ok(Message::Already(already(&standing, only_if_changed, &draft)));
                     }
+                    draft.replaces = Some(standing.facts);
+                    found = Some(standing);
                 }
                 let pair = file::place(&draft)?;
                 lately.began(&pair, &draft.url);
-                Ok(Message::Placed(Ok((Box::new(pair), Box::new(placement)))))
+                Ok(Message::Placed(Ok((Box::new(pair), Box::new(placement), found))))
             });
             let placed = placed.await.unwrap_or_else(|_| Err(DiskError::gone()));
             let _ = messages.send((job, placed.unwrap_or_else(|error| Message::Placed(Err(error)))));
         });
     }
 
-    fn on_placed(&mut self, job: JobId, result: Result<(Box<Pair>, Box<Placement>), DiskError>) {
+    fn on_placed(&mut self, job: JobId, result: Result<Placed, DiskError>) {
         let result = match (result, self.works.get_mut(&job)) {
-            (Ok((pair, placement)), Some(work)) => {
+            (Ok((pair, placement, standing)), Some(work)) => {
+                work.aim.standing = standing.or(work.aim.standing.take());
                 work.files = Some(Files {
                     checker: Arc::new(Mutex::new(Checker::new(pair.part.clone(), placement.block_size))),
                     pair: Arc::new(*pair),
@@ -725,11 +738,20 @@ impl Driver {
     }
 
     fn fail(&mut self, job: JobId, error: thence_plan::Error) {
+        if error == thence_plan::Error::Unchanged {
+            return self.unchanged(job);
+        }
         if !matches!(error, thence_plan::Error::Disk(_)) {
             self.note_clean(job);
         }
         let path = self.works.get(&job).and_then(|w| w.files.as_ref()).map(|files| files.pair.part_path());
         self.over(job, Err(Error::of_job(error, path)));
+    }
+
+    /// The file that is there is the one that is wanted, as it was found to be before its source was asked.
+    fn unchanged(&mut self, job: JobId) {
+        let there = self.works.get(&job).and_then(|work| work.aim.there.clone());
+        self.over(job, there.ok_or(Error::Cancelled));
     }
 
     /// The job's last word. Its last records are appended before its files are let go.
@@ -757,6 +779,14 @@ impl Driver {
         self.run.remove(job);
         work.end(result);
     }
+}
+
+/// A finished file of the same source is as good as one that is fetched if it has what is wanted of that.
+fn already(standing: &Standing, unchanged: bool, draft: &Draft) -> Result<Done, Error> {
+    let Standing { path, facts, .. } = standing;
+    let (digest, signed) = inspect::vouch(path, draft.digest.as_ref(), draft.signature.as_ref())?;
+    let (path, bytes) = (Some(path.clone()), facts.size);
+    Ok(Done { path, bytes, digest, signed, already: true, unchanged, ..Done::default() })
 }
 
 /// Sleeps until a moment; for ever without one.

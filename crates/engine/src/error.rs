@@ -79,6 +79,13 @@ pub enum Error {
         /// Got, in hex.
         got: String,
     },
+    /// No signature that was wanted holds of the whole file; it was not published.
+    Signature {
+        /// Where the bytes are.
+        path: PathBuf,
+        /// Why it does not hold.
+        why: String,
+    },
     /// `strict`: nothing proves where the body ends.
     LengthUnknown,
     /// `strict`: a join would rest on an overlap check alone.
@@ -104,6 +111,9 @@ impl Error {
             Job::Disk((fault, why)) => Error::Disk { path, fault, why },
             Job::Changed { url } => Error::Changed { url: mask(&url) },
             Job::Digest { want, got } => Error::Digest { path, want, got },
+            Job::Signature(why) => Error::Signature { path, why },
+            // The driver makes a finished download of it.
+            Job::Unchanged => Error::Cancelled,
             Job::LengthUnknown => Error::LengthUnknown,
             Job::Unproven => Error::Unproven,
             Job::TooLarge { size } => Error::TooLarge { size },
@@ -135,6 +145,9 @@ impl fmt::Display for Error {
             Error::Changed { url } => write!(f, "{url}: the file keeps changing; ask again when it is at rest"),
             Error::Digest { path, want, got } => {
                 write!(f, "{}: the digest is {got}, not {want}; the file was not published", path.display())
+            }
+            Error::Signature { path, why } => {
+                write!(f, "{}: the signature does not hold: {why}", path.display())
             }
             Error::LengthUnknown => f.write_str("nothing proves where the file ends, and --strict refuses that"),
             Error::Unproven => f.write_str(

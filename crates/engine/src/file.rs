@@ -21,6 +21,7 @@ use crate::journal::{self, Journal, Replayed, Unreadable};
 use crate::lock::{Lock, lock};
 use crate::mark::Mark;
 use crate::secret::{ExposeSecret, Fields, Secret};
+use crate::signature::Signature;
 use crate::sys::{self, Dir, DiskError, Entry, Facts, FileId};
 
 /// Names tried by `Exists::Rename`.
@@ -152,6 +153,13 @@ impl Pair {
         self.part.entry.path().into()
     }
 
+    /// Records the signature that the whole must have: a later run is not to publish it without, whoever forgets to ask.
+    pub(crate) fn demand(&self, signature: Option<&Signature>) -> Result<(), DiskError> {
+        let (Some(journal), Some(signature)) = (&self.journal, signature) else { return Ok(()) };
+        let (signature, key) = signature.texts();
+        journal.append(&[Record::Signed { signature: signature.to_vec(), key: key.to_vec() }])
+    }
+
     /// Brings the journal's `Begin` and both names to stable storage, before the part gets its first byte: a power
     /// cut would otherwise leave bytes of which nothing tells whose they are, and their name would be taken.
     fn anchor(&self) -> Result<(), DiskError> {
@@ -218,6 +226,10 @@ pub(crate) struct Draft {
     pub(crate) journal: bool,
     /// The digest the user gave.
     pub(crate) digest: Option<WantedDigest>,
+    /// The signature that the user gave.
+    pub(crate) signature: Option<Signature>,
+    /// The file under the final name that this one is to replace, if it is still that.
+    pub(crate) replaces: Option<Facts>,
     /// The certificate is not verified.
     pub(crate) insecure: bool,
     /// For `journal_bytes`, when a journal that stands in the way is read.
@@ -264,6 +276,9 @@ fn final_taken(draft: &Draft, name: &str) -> Result<bool, DiskError> {
         None => Ok(false),
         // What `rename` cannot replace is better known now than when everything is fetched.
         Some(facts) if draft.exists == Exists::Overwrite && facts.regular => Ok(false),
+        Some(facts) if name == draft.name && draft.replaces.is_some_and(|known| known.is_still(&facts)) => {
+            Ok(false)
+        }
         Some(_) => Ok(true),
     }
 }
@@ -420,11 +435,12 @@ fn furnish(draft: &Draft, name: &str, part: &Arc<PartFile>) -> Result<Option<Pai
         None
     };
     let pair = Pair { dir: draft.dir.clone(), name: name.to_owned(), part: Arc::clone(part), journal };
-    if draft.digest.is_some() || draft.identity.digest.is_some() {
+    if draft.digest.is_some() || draft.signature.is_some() || draft.identity.digest.is_some() {
         pair.part.direct().turn_off();
     }
     let total = draft.identity.total.filter(|_| draft.journal);
-    let ready = pair.anchor().and_then(|()| total.map_or(Ok(()), |total| allocate(draft, &pair, total)));
+    let ready = pair.demand(draft.signature.as_ref()).and_then(|()| pair.anchor());
+    let ready = ready.and_then(|()| total.map_or(Ok(()), |total| allocate(draft, &pair, total)));
     match ready {
         Ok(()) => Ok(Some(pair)),
         Err(e) => {

@@ -13,7 +13,7 @@ use thence_plan::{Begin, Held, Limits, choose_name};
 
 use crate::error::Error;
 use crate::file::{self, Draft, Opening, Pair, PartFile};
-use crate::journal::{self, Journal, Replayed, Unreadable, Whole};
+use crate::journal::{self, Journal, Replayed, Signed, Unreadable, Whole};
 use crate::mark::Mark;
 use crate::pairs::Lately;
 use crate::publish;
@@ -91,6 +91,8 @@ pub(crate) struct Work {
     pub(crate) begin: Begin,
     /// Names of headers that are given now with another value; only a hash of it was kept.
     pub(crate) other_headers: Vec<String>,
+    /// The signature that the whole must have, as it was given last.
+    pub(crate) signed: Option<Signed>,
     /// For the planner.
     pub(crate) held: Held,
 }
@@ -310,7 +312,7 @@ fn go_on(
     let journal = open_journal(dir, name, &held)?;
     let pair = Pair { dir: dir.clone(), name: name.into(), part: part.into(), journal: Some(journal.into()) };
     let other_headers = other_headers(&held, headers);
-    let Replayed { begin, identity, blocks, whole, unproven, renewed, .. } = held;
+    let Replayed { begin, identity, blocks, whole, unproven, renewed, signed, .. } = held;
     let held = Held {
         url: begin.url.clone(),
         name: name.into(),
@@ -321,7 +323,7 @@ fn go_on(
         unproven,
         renewed,
     };
-    Ok(Found::Pair(Box::new(Work { pair, begin, other_headers, held })))
+    Ok(Found::Pair(Box::new(Work { pair, begin, other_headers, signed, held })))
 }
 
 /// The journal, to be written to: only if it has no other name through which it may be somebody's. One that a crash left

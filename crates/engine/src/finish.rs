@@ -1,10 +1,13 @@
-//! From a whole part to its file: the digest, if one is wanted, then the finish sequence. Both on the disk's thread.
+//! From a whole part to its file: the digest and the signature, if they are wanted, then the finish sequence. All but the
+//! signature on the disk's thread.
 //!
 //! Where the whole is not what it should be, digests of its pieces tell which bytes are wrong.
 
 use std::sync::Arc;
+use std::thread;
 
 use thence_plan::{Failure, Pieces, WantedDigest};
+use tokio::sync::oneshot;
 
 use crate::file::Pair;
 use crate::follow::Follower;
@@ -12,16 +15,18 @@ use crate::lane::Shared;
 use crate::mark::hex;
 use crate::orders::Done;
 use crate::publish::{self, Finish};
+use crate::signature::Signature;
 use crate::sys::DiskError;
 use crate::verify::{Digester, shown};
 
-/// What the whole must be.
+/// What the whole must be before it is published.
 #[derive(Default)]
 pub(crate) struct Proofs {
     pub(crate) digest: Option<WantedDigest>,
     /// The digest as far as it was made while the bytes came.
     pub(crate) begun: Option<Follower>,
     pub(crate) pieces: Option<Arc<Pieces>>,
+    pub(crate) signature: Option<Signature>,
 }
 
 /// Why there is no file.
@@ -37,15 +42,16 @@ impl<E: Into<Failure>> From<E> for Flaw {
     }
 }
 
-/// Reads the whole file once for its digest, if one is wanted, then walks the finish sequence.
+/// Reads the whole file once for its digest, unless that was made while it came, and once for its signature, as far as they
+/// are wanted, then walks the finish sequence.
 pub(crate) async fn publish_checked(
     shared: &Shared,
     pair: &Arc<Pair>,
     mut finish: Finish,
-    proofs: Proofs,
+    Proofs { digest, begun, pieces, signature }: Proofs,
 ) -> Result<Done, Flaw> {
-    if let Some(wanted) = &proofs.digest {
-        match (whole(shared, pair, wanted, proofs.begun, finish.total).await?, &proofs.pieces) {
+    if let Some(wanted) = &digest {
+        match (whole(shared, pair, wanted, begun, finish.total).await?, &pieces) {
             (Ok(digest), _) => finish.digest = digest,
             (Err(failure), None) => return Err(Flaw::Other(failure)),
             (Err(failure), Some(pieces)) => {
@@ -53,16 +59,38 @@ pub(crate) async fn publish_checked(
                 return Err(Flaw::Wrong(wrong, failure));
             }
         }
-    } else if let Some(pieces) = &proofs.pieces
+    } else if let Some(pieces) = &pieces
         && let (wrong, Some(failure)) = wrong_pieces(shared, pair, pieces, finish.total).await?
     {
         return Err(Flaw::Wrong(wrong, failure));
     }
+    let signed = match signature {
+        Some(signature) => Some(signed(pair, signature, finish.total).await?),
+        None => None,
+    };
     let (digest, media) = (finish.digest.clone(), finish.identity.media.clone());
     let target = pair.clone();
     let published = shared.disk.call(move || publish::publish(&target, &finish)).await;
     let path = published.map_err(|_| DiskError::gone())??;
-    Ok(Done { path: Some(path), digest: digest.map(shown), media, ..Done::default() })
+    Ok(Done { path: Some(path), digest: digest.map(shown), signed, media, ..Done::default() })
+}
+
+/// Who signed the part.
+async fn signed(pair: &Pair, signature: Signature, total: u64) -> Result<String, Failure> {
+    let part = pair.part.clone();
+    let check = move || signature.check(total, |at, buffer| part.read_at(at, buffer));
+    apart(check).await??.map_err(Failure::Signature)
+}
+
+/// Does work on a thread of its own: it reads a whole file, and may wait for a program that does, and nobody's sync is to
+/// wait for that.
+pub(crate) async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, DiskError> {
+    let (answer, done) = oneshot::channel();
+    let spawned = thread::Builder::new().name("thence-proof".into()).spawn(move || _ = answer.send(work()));
+    spawned.map_err(|why| DiskError::at("", &why))?;
+    done.await.map_err(|_| DiskError::gone())
 }
 
 /// The digest of the whole, if it is the wanted one. What was begun while the bytes came is gone on with; what is wrong is

@@ -355,6 +355,8 @@ fn by_part(whole: &Whole, limits: &Limits) -> Result<Done, DiskError> {
         block_size: 256 << 10,
         journal: false,
         digest: None,
+        signature: None,
+        replaces: None,
         insecure: false,
         limits: limits.clone(),
     })?;
@@ -368,6 +370,7 @@ fn by_part(whole: &Whole, limits: &Limits) -> Result<Done, DiskError> {
             url: whole.url.clone(),
             identity: whole.identity.clone(),
             digest: whole.digest.clone(),
+            replaces: None,
             exists: whole.exists,
             limits: limits.clone(),
         },

@@ -13,8 +13,9 @@ use crate::file;
 use crate::find;
 use crate::journal::Replayed;
 use crate::lock;
-use crate::mark::Mark;
+use crate::mark::{Mark, hex};
 use crate::pairs;
+use crate::signature::Signature;
 use crate::sys::{self, Dir, DiskError, Entry};
 use crate::verify::{Digester, shown};
 use crate::write::OpenBlock;
@@ -67,6 +68,8 @@ pub struct VerifyReport {
     pub digest: Option<(String, String)>,
     /// Whether that is the digest wanted; `None` when none was.
     pub digest_ok: Option<bool>,
+    /// Who signed the whole file, where that was asked: see [`signed`].
+    pub signed: Option<String>,
     /// Complete length, if known.
     pub total: Option<u64>,
     /// Unique bytes recorded as held.
@@ -101,6 +104,59 @@ pub fn verify(path: &Path, checksum: Option<&WantedDigest>) -> Result<VerifyRepo
         }
     }
     verify_file(path, checksum)
+}
+
+/// Who signed the finished file, or the whole part, at `path`: `minisign:` and the key's number, `openpgp:` and its
+/// fingerprint.
+///
+/// # Errors
+///
+/// [`Error::Signature`] if the signature does not hold, or the part is not whole.
+pub fn signed(path: &Path, signature: &Signature) -> Result<String, Error> {
+    let wrong = |why: String| Error::Signature { path: path.into(), why };
+    let (mut entry, mut whole) = (entry_at(path)?, None);
+    if let Some((dir, name)) = find::pair_of(path) {
+        let dir = sys::open_dir(&dir)?;
+        let part = file::part_at(&dir, &name);
+        if sys::facts_at(&part)?.is_some() {
+            let (_, held) = read_pair(&dir, &name, &Limits::default())?;
+            let bytes: u64 = held.blocks.iter().map(|block| u64::from(block.len)).sum();
+            if held.identity.total != Some(bytes) {
+                return Err(wrong("the part is not whole yet".to_owned()));
+            }
+            (entry, whole) = (part, Some(bytes));
+        }
+    }
+    let Some((file, facts)) = sys::open_regular(&entry, false)? else { return Err(missing(path)) };
+    let read = |at, buffer: &mut [u8]| sys::read_at(&file, at, buffer).map_err(|e| DiskError::at(&entry, &e));
+    signature.check(whole.unwrap_or(facts.size), read)?.map_err(wrong)
+}
+
+/// The digest of a file, algorithm and hex, and who signed it, as far as they were wanted.
+pub(crate) type Vouched = (Option<(String, String)>, Option<String>);
+
+/// Whether a finished file has the digest and the signature that are wanted now. It is read again only for what nobody has
+/// found of it yet.
+pub(crate) fn vouch(
+    path: &Path,
+    checksum: Option<&WantedDigest>,
+    signature: Option<&Signature>,
+) -> Result<Vouched, Error> {
+    if let Some(wanted) = checksum {
+        let entry = entry_at(path)?;
+        let Some((file, facts)) = sys::open_regular(&entry, false)? else { return Err(missing(path)) };
+        let known = match Mark::of(&file) {
+            Some(Mark::File { digest, .. }) => digest.filter(|digest| digest.algorithm == wanted.algorithm),
+            _ => None,
+        };
+        let got = known.map_or_else(|| digest_of(&file, &entry, facts.size, wanted), Ok)?;
+        if got != *wanted {
+            let (path, want, got) = (path.into(), hex(&wanted.bytes), hex(&got.bytes));
+            return Err(Error::Digest { path, want, got });
+        }
+    }
+    let signed = signature.map(|signature| signed(path, signature)).transpose()?;
+    Ok((checksum.cloned().map(shown), signed))
 }
 
 /// The pair that a path stands for, the final name included.
@@ -211,6 +267,7 @@ fn verify_part(dir: &Dir, name: &str, checksum: Option<&WantedDigest>) -> Result
         bad,
         digest_ok: digest.as_ref().map(|digest| Some(digest) == checksum),
         digest: digest.map(shown),
+        signed: None,
         total: held.identity.total,
         held: checked,
     })
@@ -238,6 +295,7 @@ fn verify_file(path: &Path, checksum: Option<&WantedDigest>) -> Result<VerifyRep
         bad: Vec::new(),
         digest_ok: wanted.map(|wanted| digest.as_ref() == Some(wanted)),
         digest: digest.map(shown),
+        signed: None,
         total: Some(facts.size),
         held: facts.size,
     })

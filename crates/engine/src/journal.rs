@@ -17,7 +17,7 @@ use thence_plan::{Begin, Limits, Record};
 use crate::sys::{self, DiskError, Entry};
 
 pub(crate) use format::Pen;
-pub(crate) use replay::{Frame, Replayed, Unreadable, Whole, replay};
+pub(crate) use replay::{Frame, Replayed, Signed, Unreadable, Whole, replay};
 
 /// Room that is reserved ahead of the log's end, so that a disk filled by the part itself can still be
 /// told of in the journal.

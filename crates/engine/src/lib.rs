@@ -60,7 +60,9 @@ mod planted;
 mod publish;
 mod renew;
 mod secret;
+mod signature;
 mod sink;
+mod standing;
 mod start;
 mod stream;
 mod sys;
@@ -74,7 +76,7 @@ mod write;
 pub use download::Download;
 pub use engine::{Engine, fetch};
 pub use error::Error;
-pub use inspect::{PartReport, VerifyReport, status, verify};
+pub use inspect::{PartReport, VerifyReport, signed, status, verify};
 pub use ledger::{Failures, Held, Ledger, entry_key, ledger_status};
 pub use list::{Feed, List, safe_name};
 pub use options::{
@@ -83,7 +85,9 @@ pub use options::{
 pub use orders::{Done, Heard, Item};
 pub use renew::Renew;
 pub use secret::{ExposeSecret, Secret};
+pub use signature::{Signature, SignatureFault};
 pub use thence_plan::{
-    Breach, Described, DiskFault, Event, Exists, Failure, HttpVersion, Limits, METALINK_BYTES, MetalinkFault,
-    Phase, Pieces, Progress, Sums, SumsFault, Why, mask, metalink, path_of, sums_beside,
+    Breach, Described, DigestFault, DiskFault, Event, Exists, Failure, HttpVersion, Limits, METALINK_BYTES,
+    MetalinkFault, Phase, Pieces, Progress, Sums, SumsFault, Why, mask, metalink, path_of, signatures_beside,
+    sums_beside,
 };

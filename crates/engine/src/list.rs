@@ -208,7 +208,10 @@ impl Places {
         }
         let there = dir.entry(wanted.as_str());
         if let Some(facts) = sys::facts_at(&there)? {
+            // What must be proven, or asked for, is for a job.
+            let plain = request.checksum.is_none() && request.signature.is_none() && !request.only_if_changed;
             if facts.regular
+                && plain
                 && let Some(bytes) = find::finished(&there, &[url.as_str()])
             {
                 return Ok(Found::Already(Done {
@@ -303,8 +306,11 @@ impl Crew {
             }
             Ok(Found::Nothing { dir, wanted, chosen, url }) => {
                 let hint = Hint { dir: dir.clone(), known: Vec::new() };
-                // What is limited is paid for lane by lane.
-                if self.shared.rates.limit(&Rate::new(request.limit_rate)) || self.strains(&request.urls[0]) {
+                // What is limited is paid for lane by lane; a signature is checked for a job.
+                if self.shared.rates.limit(&Rate::new(request.limit_rate))
+                    || self.strains(&request.urls[0])
+                    || request.signature.is_some()
+                {
                     return self.hand(line, request, Some(hint), None).await;
                 }
                 let mut stop = self.stop.clone();

@@ -8,7 +8,7 @@
 use std::fmt::Write as _;
 use std::fs::File;
 
-use thence_plan::{Identity, WantedDigest};
+use thence_plan::{EntityTag, Identity, WantedDigest, http_date};
 
 use crate::sys::{self, Facts};
 
@@ -34,6 +34,10 @@ pub(crate) enum Mark {
         bytes: u64,
         /// Its modification time then, ns since 1970: a file written to since is no longer ours to vouch for.
         mtime: i64,
+        /// The validators of what was fetched: whether its source has another version can be asked with them.
+        etag: Option<EntityTag>,
+        /// `Last-Modified`, as it came.
+        modified: Option<String>,
         /// The digest that was checked, if any.
         digest: Option<WantedDigest>,
     },
@@ -97,8 +101,11 @@ fn parse(text: &str) -> Option<Mark> {
         "part" => Some(Mark::Part { source }),
         "file" => {
             let (bytes, mtime) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-            let digest = lines.find_map(|line| parse_digest(line.strip_prefix("digest ")?));
-            Some(Mark::File { source, bytes, mtime, digest })
+            let said = |name: &str| lines.clone().find_map(|line| line.strip_prefix(name));
+            let etag = said("etag ").and_then(|tag| EntityTag::parse(tag.as_bytes()));
+            let modified = said("modified ").filter(|date| http_date(date.as_bytes()).is_some());
+            let digest = said("digest ").and_then(parse_digest);
+            Some(Mark::File { source, bytes, mtime, etag, modified: modified.map(str::to_owned), digest })
         }
         _ => None,
     }
@@ -106,9 +113,7 @@ fn parse(text: &str) -> Option<Mark> {
 
 fn parse_digest(text: &str) -> Option<WantedDigest> {
     let (algorithm, digits) = text.split_once(' ')?;
-    let pairs = digits.as_bytes().chunks(2);
-    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    Some(WantedDigest { algorithm: algorithm.to_owned(), bytes: pairs.map(byte).collect::<Option<_>>()? })
+    WantedDigest::read(algorithm, digits).ok()
 }
 
 /// Two lower-case digits a byte.
@@ -125,13 +130,29 @@ mod tests {
 
     #[test]
     fn a_mark_is_read_as_written_and_holds_no_url() {
-        let digest = WantedDigest { algorithm: "sha-256".into(), bytes: vec![0xab, 0x01] };
+        let digest = WantedDigest { algorithm: "md5".into(), bytes: vec![0xab; 16] };
         let source = source_of("http://h/x?token=secret");
-        let text = format!("{HEAD}\nfile {source} 12 -5\netag \"a\"\ndigest sha-256 ab01\n");
+        let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+        let text = format!(
+            "{HEAD}\nfile {source} 12 -5\netag W/\"a\"\nmodified {date}\ndigest md5 {}\n",
+            "ab".repeat(16)
+        );
         let mark = parse(&text).unwrap();
-        assert_eq!(mark, Mark::File { source, bytes: 12, mtime: -5, digest: Some(digest) });
+        let etag = Some(EntityTag { weak: true, tag: "\"a\"".into() });
+        let (modified, digest) = (Some(date.into()), Some(digest));
+        assert_eq!(mark, Mark::File { source, bytes: 12, mtime: -5, etag, modified, digest });
         assert!(mark.is_of("http://h/x?token=secret") && !mark.is_of("http://h/x"));
         assert!(!text.contains("secret"));
+    }
+
+    /// A mark may come from anybody: what it says goes into requests.
+    #[test]
+    fn only_validators_that_are_some_are_read() {
+        for line in ["etag a", "etag \"a\"\r\nX: y", "modified yesterday", "modified ", "other x"] {
+            let mark = parse(&format!("{HEAD}\nfile x 1 2\n{line}\n"));
+            let Some(Mark::File { etag, modified, digest, .. }) = mark else { panic!("{line}") };
+            assert!(etag.is_none_or(|etag| etag.tag == "\"a\"") && modified.is_none() && digest.is_none());
+        }
     }
 
     #[test]

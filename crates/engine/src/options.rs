@@ -8,6 +8,7 @@ use thence_plan::{Exists, Limits, Pieces, WantedDigest};
 use crate::error::Error;
 use crate::renew::Renew;
 use crate::secret::Secret;
+use crate::signature::Signature;
 
 /// A digest that the whole file must have.
 pub type Checksum = WantedDigest;
@@ -158,6 +159,9 @@ pub struct Request {
     /// Digests of the pieces of a file of `size` bytes: where the whole is wrong, only what is wrong is fetched again, and from
     /// other sources, if there are any. Not looked at where the bytes go to a [`Target::Stream`].
     pub pieces: Option<Pieces>,
+    /// Detached signature that the whole file must have. Not with [`Target::Stream`]: what is streamed is used before it is
+    /// known to be signed.
+    pub signature: Option<Signature>,
     /// Refuse unproven joins and unknown lengths.
     pub strict: bool,
     /// Join parts under different strong ETags when an overlap check finds them equal.
@@ -168,6 +172,9 @@ pub struct Request {
     pub limit_rate: Option<u64>,
     /// What to do when the final name is taken.
     pub exists: Exists,
+    /// Where a finished file of the first URL is there, fetch only if its source has another version, which then takes its
+    /// place. Means nothing for a [`Target::Stream`].
+    pub only_if_changed: bool,
     /// Give the finished file the time of `Last-Modified`, if the server tells one.
     pub remote_time: bool,
     /// Mode of the finished file; part and journal are always 0600.
@@ -189,11 +196,13 @@ impl Request {
             checksum: None,
             size: None,
             pieces: None,
+            signature: None,
             strict: false,
             trust_overlap: false,
             raw: false,
             limit_rate: None,
             exists: Exists::default(),
+            only_if_changed: false,
             remote_time: false,
             mode: 0o644,
         }

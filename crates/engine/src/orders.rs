@@ -28,12 +28,17 @@ pub struct Done {
     pub digest: Option<(String, String)>,
     /// The media type that its server told, without parameters, in lower case; not told of what was there already.
     pub media: Option<String>,
+    /// Who signed the whole, where a signature was asked for: `minisign:` and the key's number, `openpgp:` and its
+    /// fingerprint.
+    pub signed: Option<String>,
     /// Some join rests on an overlap check alone.
     pub unproven: bool,
     /// Nothing proves the body's end.
     pub length_unknown: bool,
     /// The finished file was there already; nothing was fetched.
     pub already: bool,
+    /// ... and its source, which was asked, has no other version.
+    pub unchanged: bool,
 }
 
 /// What callers want.

@@ -14,7 +14,7 @@ use thence_plan::{DiskFault, Exists, Identity, Limits, Record, WantedDigest};
 
 use crate::file::{self, Pair};
 use crate::mark::Mark;
-use crate::sys::{self, Dir, DiskError, Entry};
+use crate::sys::{self, Dir, DiskError, Entry, Facts};
 
 /// Names tried by `Exists::Rename`.
 const NUMBERS: u32 = 10_000;
@@ -34,6 +34,8 @@ pub(crate) struct Finish {
     pub(crate) identity: Identity,
     /// The digest that was computed and found right.
     pub(crate) digest: Option<WantedDigest>,
+    /// The file under the name that this one replaces, whatever `exists` says, if it is still what it was.
+    pub(crate) replaces: Option<Facts>,
     /// What to do when the name is taken. `Skip` is `Error` here: somebody made the file meanwhile.
     pub(crate) exists: Exists,
     /// For `journal_bytes`, when the retired pair's journal is read.
@@ -135,6 +137,12 @@ impl<'a> Walk<'a> {
         journal.sync()
     }
 
+    /// What stands at the name is the very file that this one is a newer version of.
+    fn replaces(&self) -> Result<bool, DiskError> {
+        let Some(known) = &self.finish.replaces else { return Ok(false) };
+        Ok(sys::facts_at(&self.to)?.is_some_and(|now| known.is_still(&now)))
+    }
+
     fn rename(&mut self) -> Result<(), DiskError> {
         let part = self.pair.part.entry();
         if sys::facts_at(part)?.is_none_or(|now| now.id != self.pair.part.id()) {
@@ -143,10 +151,9 @@ impl<'a> Walk<'a> {
         let numbers = if self.finish.exists == Exists::Rename { NUMBERS } else { 1 };
         for number in 0..numbers {
             self.to = self.pair.dir.entry(file::numbered(&self.pair.name, number));
-            let renamed = match self.finish.exists {
-                Exists::Overwrite => sys::rename_over(part, &self.to),
-                Exists::Rename | Exists::Error | Exists::Skip => sys::rename_new(part, &self.to),
-            };
+            let over = self.finish.exists == Exists::Overwrite || (number == 0 && self.replaces()?);
+            let renamed =
+                if over { sys::rename_over(part, &self.to) } else { sys::rename_new(part, &self.to) };
             match renamed {
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
                 done => return done.map_err(|e| DiskError::at(&self.to, &e)),

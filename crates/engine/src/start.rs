@@ -1,6 +1,7 @@
 //! Before anything is asked: is the request sound, and what did earlier runs leave?
 
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
@@ -10,14 +11,17 @@ use url::Url;
 use crate::error::Error;
 use crate::file::Pair;
 use crate::find::{self, Found, Wanted};
-use crate::finish::{Flaw, Proofs, publish_checked};
+use crate::finish::{Flaw, Proofs, apart, publish_checked};
 use crate::http::{USER_AGENT, check_headers};
+use crate::inspect;
 use crate::lane::Shared;
 use crate::options::{Options, Request, Target};
 use crate::orders::Done;
 use crate::publish::Finish;
 use crate::secret::{ExposeSecret, Fields, Secret};
+use crate::signature::Signature;
 use crate::sink::Sink;
+use crate::standing;
 use crate::stream::Stream;
 use crate::sys::{self, Dir};
 use crate::work::{Aim, Asking, Files};
@@ -86,6 +90,10 @@ async fn begin(
         mode: request.mode,
         checksum: request.checksum.clone(),
         pieces: request.pieces.take().map(Arc::new),
+        signature: request.signature.clone(),
+        only_if_changed: request.only_if_changed,
+        standing: None,
+        there: None,
         kept,
         secret,
     };
@@ -93,10 +101,7 @@ async fn begin(
     match request.target {
         Target::Stream(writer) => {
             spec.stream = true;
-            let algorithm = request.checksum.as_ref().map(|c| c.algorithm.as_str());
-            let started = Sink::start(writer, algorithm);
-            let sink = started.map_err(|e| Error::Option(format!("no thread for the output: {e}")))?;
-            stream = Some(Stream::new(sink, &options.limits));
+            stream = Some(streamed(writer, &aim, options)?);
         }
         Target::File { dir, .. } => {
             let (dir, known) = match hint {
@@ -104,25 +109,26 @@ async fn begin(
                 None => (open(dir, shared).await?, None),
             };
             aim.dir = Some(dir.clone());
+            if aim.only_if_changed {
+                notes.extend(stands(&dir, &mut aim, &mut spec, shared).await?);
+            }
             match look(&dir, known, &aim, &spec, &request.headers, options, shared).await? {
                 Held::Nothing => {}
                 Held::Unknown { part } => notes.push(Event::Kept { part }),
-                Held::Finished(done) => return Ok(Started::Already(done)),
+                // Its source is asked whether there is a newer one.
+                Held::Finished(_) if aim.standing.is_some() => {}
+                Held::Finished(done) => return vouched(done, &aim).await.map(Started::Already),
                 Held::Pair(work) => {
                     notes.extend(work.other_headers.iter().cloned().map(|name| Event::OtherHeader { name }));
                     request.headers.extend(missing(&work.begin.headers, &request.headers));
-                    // An earlier run may have been given the digest; it still stands.
-                    aim.checksum = aim.checksum.or(work.begin.digest.clone());
-                    if aim.checksum.is_some() {
-                        work.pair.part.direct().turn_off();
-                    }
+                    demand(&work, &mut aim, &mut spec, shared).await?;
                     let (gone_on, held) = Files::of(*work);
                     (files, spec.held) = (Some(gone_on), Some(held));
                 }
             }
         }
     }
-    spec.digest = aim.checksum.is_some() || (aim.pieces.is_some() && !spec.stream);
+    spec.digest |= aim.pieces.is_some() && !spec.stream;
     asking.headers = Arc::new(request.headers);
     Ok(Started::Begin { spec: Box::new(spec), asking, aim, files, stream, notes })
 }
@@ -139,10 +145,22 @@ fn spec_of(request: &Request, name: Option<Name>, options: &Options) -> JobSpec 
         trust_overlap: request.trust_overlap,
         raw: request.raw,
         size: request.size,
-        digest: request.checksum.is_some(),
+        digest: request.checksum.is_some() || request.signature.is_some(),
         stream: false,
         held: None,
+        unless: None,
     }
+}
+
+fn streamed(writer: Box<dyn Write + Send>, aim: &Aim, options: &Options) -> Result<Stream, Error> {
+    if aim.signature.is_some() {
+        let why = "a signature is checked before a file gets its name, and a stream is used before that";
+        return Err(Error::Option(why.to_owned()));
+    }
+    let algorithm = aim.checksum.as_ref().map(|checksum| checksum.algorithm.as_str());
+    let started = Sink::start(writer, algorithm);
+    let sink = started.map_err(|e| Error::Option(format!("no thread for the output: {e}")))?;
+    Ok(Stream::new(sink, &options.limits))
 }
 
 enum Held {
@@ -153,6 +171,74 @@ enum Held {
     },
     Finished(Done),
     Pair(Box<find::Work>),
+}
+
+/// What stands where the download's file will be, and what is to be said of it. A file that lacks what is wanted of the new one
+/// is not asked about: it is not the one that is wanted.
+async fn stands(
+    dir: &Dir,
+    aim: &mut Aim,
+    spec: &mut JobSpec,
+    shared: &Shared,
+) -> Result<Option<Event>, Error> {
+    let (place, url) = (dir.clone(), spec.urls[0].clone());
+    let chosen = spec.name.as_ref().map(|name| name.as_str().to_owned());
+    let found = shared.disk.call(move || standing::find(&place, chosen.as_deref(), &url));
+    let standing::Found { standing, edited } = found.await.map_err(|_| Error::Cancelled)??;
+    let shown = |path: &Path| path.to_string_lossy().into_owned();
+    let edited = edited.map(|path| Event::Edited { path: shown(&path) });
+    let Some(standing) = standing else { return Ok(edited) };
+    let (path, bytes) = (Some(standing.path.clone()), standing.facts.size);
+    let there = Done { path, bytes, already: true, unchanged: true, ..Done::default() };
+    aim.there = match vouched(there, aim).await {
+        Ok(there) => Some(there),
+        Err(Error::Digest { .. } | Error::Signature { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    spec.unless = aim.there.is_some().then(|| standing.version.clone());
+    spec.name = Name::chosen(&standing.name).ok().or(spec.name.take());
+    let note = (!standing.marked).then(|| Event::ByTime { path: shown(&standing.path) });
+    aim.standing = Some(standing);
+    Ok(note.or(edited))
+}
+
+/// A file that is there already is as good as one that was fetched: it has the digest and the signature that are wanted now.
+async fn vouched(done: Done, aim: &Aim) -> Result<Done, Error> {
+    let Some(path) = done.path.clone() else { return Ok(done) };
+    let (checksum, signature) = (aim.checksum.clone(), aim.signature.clone());
+    if checksum.is_none() && signature.is_none() {
+        return Ok(done);
+    }
+    let vouch = move || inspect::vouch(&path, checksum.as_ref(), signature.as_ref());
+    let (digest, signed) = apart(vouch).await??;
+    Ok(Done { digest: digest.or(done.digest), signed: signed.or(done.signed), ..done })
+}
+
+/// What the whole of a pair that is gone on with must have: what is given now, else what an earlier run was given, which
+/// still stands. What was begun is brought to its end, whatever is there now.
+async fn demand(work: &find::Work, aim: &mut Aim, spec: &mut JobSpec, shared: &Shared) -> Result<(), Error> {
+    aim.checksum = aim.checksum.take().or(work.begin.digest.clone());
+    let known = work.signed.as_ref();
+    match &aim.signature {
+        None => {
+            let read = known.map(|known| Signature::read(&known.signature, &known.key)).transpose();
+            let path = work.pair.part_path();
+            aim.signature = read.map_err(|fault| Error::Signature { path, why: fault.to_string() })?;
+        }
+        Some(given) if known.is_none_or(|known| given.texts() != (&known.signature[..], &known.key[..])) => {
+            // A later run has to know of it.
+            let (pair, signature) = (work.pair.clone(), given.clone());
+            let noted = shared.disk.call(move || pair.demand(Some(&signature)));
+            noted.await.map_err(|_| Error::Cancelled)??;
+        }
+        Some(_) => {}
+    }
+    spec.digest = aim.checksum.is_some() || aim.signature.is_some();
+    spec.unless = None;
+    if spec.digest {
+        work.pair.part.direct().turn_off();
+    }
+    Ok(())
 }
 
 /// Opens the directory, once and for all of this download.
@@ -205,7 +291,7 @@ async fn look(
     })
 }
 
-/// A part without a readable journal is the file itself, if it has the digest that is wanted: then nothing is
+/// A part without a readable journal is the file itself, if it has the digest or signature that is wanted: then nothing is
 /// fetched. Otherwise nothing is known of it: comparing each byte with the server's would cost what fetching costs.
 async fn adopt(
     pair: Pair,
@@ -216,7 +302,11 @@ async fn adopt(
 ) -> Result<Held, Error> {
     let path = pair.part_path();
     let unknown = Held::Unknown { part: path.to_string_lossy().into_owned() };
-    let Some(wanted) = aim.checksum.clone() else { return Ok(unknown) };
+    let (digest, signature) = (aim.checksum.clone(), aim.signature.clone());
+    let proofs = Proofs { digest, signature, ..Proofs::default() };
+    if proofs.digest.is_none() && proofs.signature.is_none() {
+        return Ok(unknown);
+    }
     let total = pair.part.facts()?.size;
     let finish = Finish {
         total,
@@ -225,16 +315,16 @@ async fn adopt(
         url: spec.urls[0].clone(),
         identity: Identity { total: Some(total), ..Identity::default() },
         digest: None,
+        replaces: aim.replaces(&pair.name),
         exists: aim.exists,
         limits: options.limits.clone(),
     };
-    let proofs = Proofs { digest: Some(wanted), ..Proofs::default() };
     let failure = match publish_checked(shared, &Arc::new(pair), finish, proofs).await {
         Ok(done) => return Ok(Held::Finished(Done { bytes: total, ..done })),
         Err(Flaw::Wrong(_, failure) | Flaw::Other(failure)) => failure,
     };
     match failure {
-        Failure::Digest { .. } => Ok(unknown),
+        Failure::Digest { .. } | Failure::Signature(_) => Ok(unknown),
         Failure::Disk(fault, why) => Err(Error::Disk { path, fault, why }),
         other => Err(Error::Disk { path, fault: DiskFault::Io, why: other.to_string() }),
     }

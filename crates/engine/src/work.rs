@@ -21,8 +21,10 @@ use crate::options::{Checksum, Request};
 use crate::orders::{Done, Ticket, Window};
 use crate::publish::{Finish, mtime};
 use crate::secret::{Fields, Secret};
+use crate::signature::Signature;
+use crate::standing::Standing;
 use crate::stream::Stream;
-use crate::sys::Dir;
+use crate::sys::{Dir, Facts};
 use crate::toll::Rate;
 use crate::verify::Checker;
 use crate::write::OpenBlock;
@@ -59,9 +61,23 @@ pub(crate) struct Aim {
     pub(crate) mode: u32,
     pub(crate) checksum: Option<Checksum>,
     pub(crate) pieces: Option<Arc<Pieces>>,
+    pub(crate) signature: Option<Signature>,
+    /// Only a version that is not there yet is wanted.
+    pub(crate) only_if_changed: bool,
+    /// The file that a newer version of it replaces.
+    pub(crate) standing: Option<Standing>,
+    /// What is told of it where there is no newer one.
+    pub(crate) there: Option<Done>,
     /// Headers whose values go to the journal, and those of which only a hash does.
     pub(crate) kept: Vec<(String, String)>,
     pub(crate) secret: Fields,
+}
+
+impl Aim {
+    /// The file that what is published under this name replaces.
+    pub(crate) fn replaces(&self, name: &str) -> Option<Facts> {
+        self.standing.as_ref().filter(|standing| standing.name == name).map(|standing| standing.facts)
+    }
 }
 
 /// Who is told, and how.
@@ -168,11 +184,13 @@ impl Work {
             url: self.aim.url.clone(),
             identity: files.identity.clone(),
             digest: None,
+            replaces: self.aim.replaces(&files.pair.name),
             exists: self.aim.exists,
             limits: limits.clone(),
         };
         let (digest, pieces) = (self.wanted().cloned(), self.aim.pieces.clone());
-        Some((files.pair.clone(), finish, Proofs { digest, begun: self.follower.clone(), pieces }))
+        let (begun, signature) = (self.follower.clone(), self.aim.signature.clone());
+        Some((files.pair.clone(), finish, Proofs { digest, begun, pieces, signature }))
     }
 
     /// The hash state at `at`: of the block that another lane stopped in, or of a new one.

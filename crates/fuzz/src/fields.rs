@@ -73,6 +73,7 @@ pub(crate) fn head(data: &[u8]) {
         Verdict::Unsatisfied { .. } => assert_eq!(head.status, 416),
         Verdict::Gone => assert_eq!(head.status, 412),
         Verdict::Unranged => assert!(range.is_some(), "R3a"),
+        Verdict::Unchanged => panic!("R31: that was not asked"),
         Verdict::Refuse(failure) => assert!(!failure.to_string().contains(char::is_control), "LOG-05"),
     }
     let _any = (head.media(), head.retry_after(), head.date("date"));

@@ -15,6 +15,7 @@ mod metalink;
 mod names;
 mod netrc;
 mod planner;
+mod signature;
 mod sums;
 #[path = "../../app/src/sys.rs"]
 #[allow(dead_code, unused_imports, reason = "the command uses the rest")]
@@ -35,6 +36,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("line", line::line),
     ("sums", sums::sums),
     ("metalink", metalink::metalink),
+    ("signature", signature::signature),
     ("planner", planner::planner),
     ("journal", journal::journal),
     ("resume", journal::resume),

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use thence_plan::{
-    Action, Command, DiskFault, Ending, Failure, Held, HeldBlock, Identity, Input, JobId, JobSpec, LaneId,
-    Limits, Output, Phase, Run, SourceId,
+    Action, Command, DiskFault, Ending, EntityTag, Failure, Held, HeldBlock, Identity, Input, JobId, JobSpec,
+    LaneId, Limits, Output, Phase, Run, SourceId,
 };
 
 use crate::fields::head_of;
@@ -73,7 +73,14 @@ fn job(input: &mut Bytes<'_>) -> JobSpec {
         digest: flag(4),
         stream: flag(5),
         held: flag(6).then(|| held(input)),
+        unless: flag(7).then(there),
     }
+}
+
+/// The version of a finished file.
+fn there() -> Identity {
+    let etag = Some(EntityTag { weak: false, tag: "\"a\"".to_owned() });
+    Identity { total: Some(9), etag, ..Identity::default() }
 }
 
 fn held(input: &mut Bytes<'_>) -> Held {

@@ -40,6 +40,7 @@ targets!(
     line,
     sums,
     metalink,
+    signature,
     planner,
     journal,
     resume,

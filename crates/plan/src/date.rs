@@ -10,6 +10,15 @@ pub fn http_date(value: &[u8]) -> Option<u64> {
     moment.duration_since(UNIX_EPOCH).ok().map(|since: Duration| since.as_secs())
 }
 
+/// A moment in seconds since 1970 as an HTTP date; `None` for one after the year 9999, which has none.
+pub fn as_http_date(seconds: u64) -> Option<String> {
+    let moment = UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).filter(|_| seconds <= LAST)?;
+    Some(httpdate::fmt_http_date(moment))
+}
+
+/// The last second of the year 9999.
+const LAST: u64 = 253_402_300_799;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -21,6 +30,13 @@ mod tests {
         {
             assert_eq!(http_date(form.as_bytes()), Some(784_111_777), "{form}");
         }
+    }
+
+    #[test]
+    fn a_moment_is_written_as_it_is_read() {
+        assert_eq!(as_http_date(784_111_777).as_deref(), Some("Sun, 06 Nov 1994 08:49:37 GMT"));
+        assert_eq!(as_http_date(LAST).and_then(|date| http_date(date.as_bytes())), Some(LAST));
+        assert_eq!((as_http_date(LAST + 1), as_http_date(u64::MAX)), (None, None));
     }
 
     #[test]

@@ -1,15 +1,53 @@
-//! Digests: the one a user wants, and those that an answer carries (RFC 9530, R50).
+//! Digests: the algorithms, the digest that a user wants, and those that an answer carries (RFC 9530, R50).
 //!
-//! Only algorithms that prove something are read. What is malformed, unknown or of the wrong length is as good
+//! Of an answer only algorithms that prove something are read. What is malformed, unknown or of the wrong length is as good
 //! as not sent: it can neither prove bytes nor condemn them.
 
 use sfv::{BareItem, Dictionary, Item, ListEntry, Parser};
 
 use crate::head::Head;
 
-/// Algorithms that prove something, and the length of their digests in bytes. The first that is sent counts:
-/// processors compute SHA-256 in hardware.
-const PROOFS: [(&str, usize); 2] = [("sha-256", 32), ("sha-512", 64)];
+/// An algorithm.
+pub(crate) struct Algorithm {
+    /// Its name everywhere in here.
+    pub(crate) name: &'static str,
+    /// The length of its digests, in bytes.
+    pub(crate) len: usize,
+    /// Whoever wants to can make two files that share a digest: it proves only that nothing was damaged by chance.
+    pub(crate) weak: bool,
+    /// What it is called, in small letters, without `-` and `_`.
+    called: &'static [&'static str],
+}
+
+/// All of them. Where several prove as much, the one that is computed fastest comes first.
+pub(crate) const ALGORITHMS: [Algorithm; 5] = [
+    Algorithm { name: "sha-256", len: 32, weak: false, called: &["sha256", "sha2256"] },
+    Algorithm { name: "blake3", len: 32, weak: false, called: &["blake3"] },
+    Algorithm { name: "sha-512", len: 64, weak: false, called: &["sha512", "sha2512"] },
+    Algorithm { name: "sha-1", len: 20, weak: true, called: &["sha1"] },
+    Algorithm { name: "md5", len: 16, weak: true, called: &["md5"] },
+];
+
+impl Algorithm {
+    /// Where the one that is called so stands among [`ALGORITHMS`].
+    pub(crate) fn place(called: &[u8]) -> Option<usize> {
+        let plain = || called.iter().filter(|byte| !matches!(byte, b'-' | b'_')).map(u8::to_ascii_lowercase);
+        ALGORITHMS.iter().position(|known| known.called.iter().any(|name| plain().eq(name.bytes())))
+    }
+}
+
+/// Those of an answer that are looked at. The first that is sent counts: processors compute SHA-256 in hardware.
+const SENT: [&str; 2] = ["sha-256", "sha-512"];
+
+/// The bytes that are written in hex digits; `None` for an odd number of them, or another character.
+pub(crate) fn unhexed(text: &[u8]) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+    let pair = |pair: &[u8]| match *pair {
+        [high, low] => Some(digit(high)? << 4 | digit(low)?),
+        _ => None,
+    };
+    text.chunks(2).map(pair).collect()
+}
 
 /// A digest that bytes are checked against.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +56,54 @@ pub struct WantedDigest {
     pub algorithm: String,
     /// The digest, of the algorithm's length.
     pub bytes: Vec<u8>,
+}
+
+/// Why a digest cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DigestFault {
+    /// No algorithm is called so.
+    Unknown,
+    /// What should be its digits are no hex digits.
+    NoHex,
+    /// It has another number of them than the algorithm's digests.
+    Length {
+        /// The algorithm.
+        algorithm: &'static str,
+        /// Digits that its digests have.
+        want: usize,
+        /// Digits that are there.
+        got: usize,
+    },
+}
+
+impl WantedDigest {
+    /// Reads one, as people and other programs name algorithms: `sha-256`, `SHA256`, `SHA2-256` alike.
+    ///
+    /// # Errors
+    ///
+    /// [`DigestFault`].
+    pub fn read(algorithm: &str, hex: &str) -> Result<WantedDigest, DigestFault> {
+        let place = Algorithm::place(algorithm.as_bytes()).ok_or(DigestFault::Unknown)?;
+        let Algorithm { name, len, .. } = ALGORITHMS[place];
+        if !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(DigestFault::NoHex);
+        }
+        if hex.len() != 2 * len {
+            return Err(DigestFault::Length { algorithm: name, want: 2 * len, got: hex.len() });
+        }
+        let bytes = unhexed(hex.as_bytes()).ok_or(DigestFault::NoHex)?;
+        Ok(WantedDigest { algorithm: name.to_owned(), bytes })
+    }
+
+    /// Whether it proves only that nothing was damaged by chance: MD5, SHA-1.
+    pub fn is_weak(&self) -> bool {
+        ALGORITHMS.iter().any(|known| known.weak && known.name == self.algorithm)
+    }
+}
+
+/// The length of an algorithm's digests in bytes, which is one of [`SENT`].
+fn length(algorithm: &str) -> Option<usize> {
+    ALGORITHMS.iter().find(|known| known.name == algorithm).map(|known| known.len)
 }
 
 /// `Content-Digest`: of this message's content, content codings included; of a 206, of that part.
@@ -39,9 +125,10 @@ fn instance_digest(head: &Head) -> Option<WantedDigest> {
         let (name, value) = (entry[..at].trim_ascii(), &entry[at + 1..]);
         name.eq_ignore_ascii_case(algorithm.as_bytes()).then(|| value.trim_ascii().to_vec())
     };
-    PROOFS.iter().find_map(|&(algorithm, len)| {
+    SENT.iter().find_map(|&algorithm| {
         let value = sent().find_map(|entry| named(entry, algorithm))?;
-        base64(&value, len).map(|bytes| WantedDigest { algorithm: algorithm.to_owned(), bytes })
+        base64(&value, length(algorithm)?)
+            .map(|bytes| WantedDigest { algorithm: algorithm.to_owned(), bytes })
     })
 }
 
@@ -57,8 +144,10 @@ fn base64(text: &[u8], len: usize) -> Option<Vec<u8>> {
 fn digest(head: &Head, field: &str) -> Option<WantedDigest> {
     let lines: Vec<&[u8]> = head.values(field).collect();
     let sent: Dictionary = Parser::new(&lines.join(&b", "[..])).parse().ok()?;
-    PROOFS.iter().find_map(|&(algorithm, len)| match sent.get(algorithm)? {
-        ListEntry::Item(Item { bare_item: BareItem::ByteSequence(bytes), .. }) if bytes.len() == len => {
+    SENT.iter().find_map(|&algorithm| match sent.get(algorithm)? {
+        ListEntry::Item(Item { bare_item: BareItem::ByteSequence(bytes), .. })
+            if Some(bytes.len()) == length(algorithm) =>
+        {
             Some(WantedDigest { algorithm: algorithm.to_owned(), bytes: bytes.clone() })
         }
         _ => None,
@@ -93,6 +182,33 @@ mod tests {
         assert_eq!(read_of(&[("digest", &format!("sha-256={ones}")), ("repr-digest", ZEROS)]), zeros);
         assert_eq!(read_of(&[("digest", md5)]), None);
         assert_eq!(read_of(&[("digest", &format!("sha-256={base}; q=1"))]), None);
+    }
+
+    #[test]
+    fn algorithms_go_by_many_names_and_have_one_length() {
+        let read = |name: &str, digits: usize| WantedDigest::read(name, &"0F".repeat(digits / 2));
+        for (names, name, digits) in [
+            (&["sha-256", "SHA256", "sha_256", "SHA2-256"][..], "sha-256", 64),
+            (&["SHA-512", "sha512", "SHA2-512"], "sha-512", 128),
+            (&["BLAKE3", "blake-3"], "blake3", 64),
+            (&["SHA1", "sha-1"], "sha-1", 40),
+            (&["MD5"], "md5", 32),
+        ] {
+            for called in names {
+                let digest = read(called, digits).unwrap();
+                assert_eq!(
+                    (digest.algorithm.as_str(), digest.bytes[0], digest.is_weak()),
+                    (name, 15, digits < 64)
+                );
+                let fault = DigestFault::Length { algorithm: name, want: digits, got: digits + 2 };
+                assert_eq!(read(called, digits + 2), Err(fault));
+            }
+        }
+        for unknown in ["", "sha", "sha-3", "SHA3-256", "SHA512/256", "crc32", "md55"] {
+            assert_eq!(read(unknown, 64), Err(DigestFault::Unknown), "{unknown}");
+        }
+        assert_eq!(WantedDigest::read("md5", &"é".repeat(16)), Err(DigestFault::NoHex));
+        assert_eq!((unhexed(b"0"), unhexed(b"0g"), unhexed(b"")), (None, None, Some(Vec::new())));
     }
 
     #[test]

@@ -29,6 +29,25 @@ pub enum Event {
         /// Its name.
         name: String,
     },
+    /// The finished file that is there was written to since it was fetched: it is left alone, and the source is asked for its
+    /// file without a condition.
+    Edited {
+        /// The file.
+        path: String,
+    },
+    /// Nothing tells what the file is of that is there: the source is asked whether it has one that changed since that was
+    /// written.
+    ByTime {
+        /// The file.
+        path: String,
+    },
+    /// The source has no other version than the file that is there.
+    Unchanged {
+        /// The URL asked.
+        url: String,
+        /// What it answered: 304, or the file, which was not read, under the same validators.
+        status: u16,
+    },
     /// A lane failed and its range is asked for again.
     Retry {
         /// The URL asked.
@@ -230,6 +249,10 @@ pub enum Error {
         /// Got, in hex.
         got: String,
     },
+    /// No signature that was wanted holds of the whole file; it is kept under its part name.
+    Signature(String),
+    /// None is needed: the file that is there is still what the source has ([`JobSpec::unless`](crate::JobSpec)).
+    Unchanged,
     /// `--strict`: nothing proves the body's end.
     LengthUnknown,
     /// `--strict`: a join would rest on an overlap check alone.

@@ -101,6 +101,8 @@ pub enum Failure {
         /// Computed, in hex.
         got: String,
     },
+    /// No signature that was wanted holds of the whole file; the text says why. Not retried.
+    Signature(String),
     /// A lane's task ended without a word: a defect of ours. Retried like a reset.
     Defect(String),
 }
@@ -147,6 +149,7 @@ impl fmt::Display for Failure {
             Failure::Digest { got, .. } => {
                 write!(f, "the file's digest is {}, not the wanted one", escape(got))
             }
+            Failure::Signature(why) => write!(f, "the file's signature does not hold: {}", escape(why)),
             Failure::Defect(what) => f.write_str(&escape(what)),
         }
     }

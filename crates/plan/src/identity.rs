@@ -59,13 +59,21 @@ pub enum Same {
     Different,
 }
 
-/// The condition sent with a range.
+/// The condition of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
     /// None; the answer's validators are compared all the same (R20).
     None,
-    /// `If-Range` with this strong ETag or this date (R6-R8).
+    /// `If-Range` with this strong ETag or this date, beside a range (R6-R8).
     IfRange(String),
+    /// `If-None-Match` with this tag and `If-Modified-Since` with this date, as far as they are there: of a whole file that is
+    /// held, never of a part (R11). Only this lets a 304 mean something (R31).
+    IfChanged {
+        /// The tag, `W/` included.
+        tag: Option<String>,
+        /// The date.
+        modified: Option<String>,
+    },
 }
 
 impl EntityTag {
@@ -136,6 +144,30 @@ impl Identity {
             (None, Some(modified)) if self.has_strong_date() => Condition::IfRange(modified.clone()),
             _ => Condition::None,
         }
+    }
+
+    /// Asks whether the source has another version than this one. A weak tag will do: what is compared is whole files, and
+    /// the source's own word for what is the same. As in [`condition`](Identity::condition), only ASCII is sent.
+    pub fn unless(&self) -> Condition {
+        let weak = |etag: &EntityTag| if etag.weak { "W/" } else { "" };
+        let tag = self.etag.as_ref().filter(|etag| etag.tag.is_ascii());
+        let tag = tag.map(|etag| format!("{}{}", weak(etag), etag.tag));
+        match (tag, self.modified.clone()) {
+            (None, None) => Condition::None,
+            (tag, modified) => Condition::IfChanged { tag, modified },
+        }
+    }
+
+    /// Whether an answer that brings the file says that it is still this version: then its source does not know conditions,
+    /// and its 304 would have said no more. Equal tags, weak or not; where neither has one, equal dates. A length that differs
+    /// is a change whatever they say.
+    pub fn is_still(&self, answer: &Identity) -> bool {
+        let same = match (&self.etag, &answer.etag) {
+            (Some(held), Some(sent)) => held.tag == sent.tag,
+            (None, None) => equal(&self.modified, &answer.modified) == Some(true),
+            _ => false,
+        };
+        same && !differ(&self.total, &answer.total)
     }
 
     /// Compares what is held with what an answer says (R19, R20).

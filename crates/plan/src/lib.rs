@@ -35,8 +35,8 @@ mod source;
 mod sums;
 
 pub use crowd::Crowd;
-pub use date::http_date;
-pub use digest::WantedDigest;
+pub use date::{as_http_date, http_date};
+pub use digest::{DigestFault, WantedDigest};
 pub use escape::escape;
 pub use event::{Completion, DiskError, Error, Event, Progress, Why};
 pub use failure::{Breach, DiskFault, Failure, Phase};
@@ -56,4 +56,4 @@ pub use response::{Asked, Coding, Verdict, judge};
 pub use retry::{Advice, advise};
 pub use run::Run;
 pub use small::{SMALL_ASKED, Small, refuses, small};
-pub use sums::{Sums, SumsFault, path_of, sums_beside};
+pub use sums::{Sums, SumsFault, path_of, signatures_beside, sums_beside};

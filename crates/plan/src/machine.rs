@@ -387,4 +387,6 @@ pub struct JobSpec {
     pub stream: bool,
     /// What an earlier run left.
     pub held: Option<Held>,
+    /// The version of the finished file that is there: where the first source still has it, nothing is fetched.
+    pub unless: Option<Identity>,
 }

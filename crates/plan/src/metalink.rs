@@ -11,7 +11,7 @@ use quick_xml::events::{BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
 use url::Url;
 
-use crate::digest::WantedDigest;
+use crate::digest::{ALGORITHMS, Algorithm, WantedDigest, unhexed};
 use crate::name::Name;
 
 /// Longest description that is read, in bytes.
@@ -33,15 +33,6 @@ const ATTRIBUTES: [&str; 6] = ["name", "type", "length", "piece", "priority", "p
 
 /// Least and most bytes of a piece.
 const PIECE: std::ops::RangeInclusive<u64> = 1 << 10..=1 << 40;
-
-/// Algorithms, the length of their digests in bytes, and what the two versions call them. The first that is there
-/// decides; the last two prove only that nothing was damaged by chance.
-const ALGORITHMS: [(&str, usize, &[&str]); 4] = [
-    ("sha-256", 32, &["sha-256", "sha256"]),
-    ("sha-512", 64, &["sha-512", "sha512"]),
-    ("sha-1", 20, &["sha-1", "sha1"]),
-    ("md5", 16, &["md5"]),
-];
 
 /// Why a description is refused. Line and column count from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -309,7 +300,7 @@ fn strongest(proofs: Node<'_>) -> Result<Option<WantedDigest>, MetalinkFault> {
             _ => best = Some((rank, digest)),
         }
     }
-    Ok(best.map(|(rank, bytes)| WantedDigest { algorithm: ALGORITHMS[rank].0.to_owned(), bytes }))
+    Ok(best.map(|(rank, bytes)| WantedDigest { algorithm: ALGORITHMS[rank].name.to_owned(), bytes }))
 }
 
 fn strongest_pieces(proofs: Node<'_>, size: Option<u64>) -> Result<Option<Pieces>, MetalinkFault> {
@@ -334,7 +325,7 @@ fn strongest_pieces(proofs: Node<'_>, size: Option<u64>) -> Result<Option<Pieces
     if digests.is_empty() || size.is_some_and(|size| size.div_ceil(len) != digests.len() as u64) {
         return Err(node.fault("has another number of pieces than the file"));
     }
-    Ok(Some(Pieces { algorithm: ALGORITHMS[rank].0.to_owned(), len, digests }))
+    Ok(Some(Pieces { algorithm: ALGORITHMS[rank].name.to_owned(), len, digests }))
 }
 
 /// Whence it can be had, the best first: version 4 numbers them from 1 on, version 3 from 100 down.
@@ -363,19 +354,14 @@ fn places(resources: Node<'_>) -> Result<Vec<String>, MetalinkFault> {
     Ok(urls)
 }
 
-/// Its place in `ALGORITHMS`; one that is not there is passed over.
+/// Its place among the algorithms, of which the first that is there decides; one that is none of ours is passed over.
 fn rank(name: &str) -> Option<usize> {
-    ALGORITHMS.iter().position(|(.., names)| names.iter().any(|known| known.eq_ignore_ascii_case(name)))
+    Algorithm::place(name.as_bytes())
 }
 
 fn digest(node: Node<'_>, rank: usize) -> Result<Vec<u8>, MetalinkFault> {
-    let text = node.content().as_bytes();
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    if text.len() != 2 * ALGORITHMS[rank].1 || text.iter().any(|&byte| digit(byte).is_none()) {
-        return Err(node.fault("is no digest of its algorithm"));
-    }
-    let byte = |pair: &[u8]| pair.iter().fold(0, |byte: u8, &c| byte << 4 | digit(c).unwrap_or(0) as u8);
-    Ok(text.chunks(2).map(byte).collect())
+    let bytes = unhexed(node.content().as_bytes()).filter(|bytes| bytes.len() == ALGORITHMS[rank].len);
+    bytes.ok_or_else(|| node.fault("is no digest of its algorithm"))
 }
 
 #[cfg(test)]

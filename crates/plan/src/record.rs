@@ -58,6 +58,13 @@ pub enum Record {
     Unproven,
     /// The source's URL has expired; this one stands for it now.
     Renewed(String),
+    /// The whole must have this detached signature, by this key; both as they were given. Neither is secret.
+    Signed {
+        /// The signature.
+        signature: Vec<u8>,
+        /// The key.
+        key: Vec<u8>,
+    },
     /// Everything recorded before this record is on stable storage.
     Synced,
     /// These blocks (first, count) are not to be trusted, with the reason.

@@ -7,7 +7,7 @@
 use crate::escape::excerpt;
 use crate::failure::Failure;
 use crate::head::{Head, HttpVersion, number};
-use crate::identity::{Condition, Identity, Same};
+use crate::identity::{Condition, EntityTag, Identity, Same};
 
 /// Codings that are undone on one body at most (R49): each multiplies what a small body can grow to.
 const CODINGS: usize = 2;
@@ -70,6 +70,8 @@ pub enum Verdict {
         /// Complete length, if told.
         total: Option<u64>,
     },
+    /// 304: the source still has the version that was asked about (R31).
+    Unchanged,
     /// 412: the version asked for is gone (R30).
     Gone,
     /// Ask once more without Range (R3a: 400, 405, 416, 501 to the first ranged GET; R23).
@@ -89,7 +91,7 @@ pub fn judge(asked: &Asked, held: Option<&Identity>, head: &Head) -> Verdict {
         412 => gone(asked, head),
         416 => unsatisfied(asked, held, head),
         400 | 405 | 501 if is_first_ranged(asked, held) => Ok(Verdict::Unranged), // R3a
-        304 => Err(Failure::breach("R31", "304 to a request without If-None-Match or If-Modified-Since")),
+        304 => unchanged(asked, head),
         100..=199 => Err(Failure::breach("R32", format!("{} as the final answer", head.status))),
         201..=299 => Err(Failure::breach("R32", format!("{} carries no file", head.status))),
         300..=399 => Err(Failure::breach("R32", format!("{} without a usable Location", head.status))),
@@ -253,12 +255,29 @@ fn has_coding(head: &Head) -> bool {
     coding_names(head).next().is_some()
 }
 
-// ---- 412, 416 ----
+// ---- 304, 412, 416 ----
+
+/// R31. One that names another tag than it was asked about answers another question.
+fn unchanged(asked: &Asked, head: &Head) -> Result<Verdict, Failure> {
+    let Condition::IfChanged { tag, .. } = &asked.condition else {
+        return Err(Failure::breach("R31", "304 to a request without If-None-Match or If-Modified-Since"));
+    };
+    let named = head.single("etag").and_then(EntityTag::parse);
+    let about = tag.as_ref().and_then(|tag| EntityTag::parse(tag.as_bytes()));
+    match about.zip(named) {
+        Some((about, named)) if about.tag != named.tag => {
+            Err(Failure::breach("R31", "304 with another ETag than it was asked about"))
+        }
+        _ => Ok(Verdict::Unchanged),
+    }
+}
 
 /// R30. Without a condition a 412 says nothing of the version.
 fn gone(asked: &Asked, head: &Head) -> Result<Verdict, Failure> {
     match asked.condition {
-        Condition::None => Err(Failure::Status { status: 412, retry_after: head.retry_after() }),
+        Condition::None | Condition::IfChanged { .. } => {
+            Err(Failure::Status { status: 412, retry_after: head.retry_after() })
+        }
         Condition::IfRange(_) => Ok(Verdict::Gone),
     }
 }

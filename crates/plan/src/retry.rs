@@ -30,7 +30,7 @@ pub enum Advice {
 /// - What the same question will meet again, but another source or a newly resolved target may not, is
 ///   [`Advice::Elsewhere`]: refusals by status (401, 403, 404, 410: an expired signature, R14), a proxy's,
 ///   a certificate's, a circle of redirects, a coding.
-/// - What no source can mend is [`Advice::GiveUp`]: the disk, a wrong digest.
+/// - What no source can mend is [`Advice::GiveUp`]: the disk, a wrong digest or signature.
 pub fn advise(failure: &Failure, attempt: u32, limits: &Limits, chance: u32) -> Advice {
     let again = |after: Option<Duration>, attempts: u32| {
         let after = after.unwrap_or_default();
@@ -59,7 +59,7 @@ pub fn advise(failure: &Failure, attempt: u32, limits: &Limits, chance: u32) -> 
         | Failure::Redirects
         | Failure::Redirect(_)
         | Failure::Coding(_) => Advice::Elsewhere,
-        Failure::Disk(..) | Failure::Digest { .. } => Advice::GiveUp,
+        Failure::Disk(..) | Failure::Digest { .. } | Failure::Signature(_) => Advice::GiveUp,
     }
 }
 

@@ -10,17 +10,7 @@ use std::collections::HashMap;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use crate::digest::WantedDigest;
-
-/// Algorithms, the length of their digests in hex digits, and what they are called. Where several prove as much, the one
-/// that is computed fastest comes first; the last two prove only that nothing was damaged by chance.
-const ALGORITHMS: [(&str, usize, &[&str]); 5] = [
-    ("sha-256", 64, &["SHA256", "SHA-256", "SHA2-256"]),
-    ("blake3", 64, &["BLAKE3"]),
-    ("sha-512", 128, &["SHA512", "SHA-512", "SHA2-512"]),
-    ("sha-1", 40, &["SHA1", "SHA-1"]),
-    ("md5", 32, &["MD5"]),
-];
+use crate::digest::{ALGORITHMS, Algorithm, WantedDigest, unhexed};
 
 /// Why a file of checksums gives no digest. Lines and columns count from 1, columns in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +67,9 @@ impl Sums {
         let name = name.map(Cow::into_owned);
         let last = name.as_deref().and_then(|name| parts(name).next()).unwrap_or_default();
         self.named.entry(last.to_vec()).or_default().push(self.entries.len());
-        self.entries.push(Entry { algorithm, digest: bytes(hex), name, line });
+        // Digits, and an even number of them, is all that an entry has.
+        let digest = unhexed(hex).unwrap_or_default();
+        self.entries.push(Entry { algorithm, digest, name, line });
     }
 
     /// The digest of the file at `path`, a URL's path with its escapes undone, or a file's. The entry whose name has most
@@ -98,7 +90,7 @@ impl Sums {
         let entry = best.map(|(_, entry)| entry).or_else(only);
         let none = || self.fault.clone().unwrap_or(SumsFault::Unnamed(self.entries.len()));
         let Entry { algorithm, digest, .. } = entry.ok_or_else(none)?;
-        Ok(WantedDigest { algorithm: ALGORITHMS[*algorithm].0.to_owned(), bytes: digest.clone() })
+        Ok(WantedDigest { algorithm: ALGORITHMS[*algorithm].name.to_owned(), bytes: digest.clone() })
     }
 }
 
@@ -109,16 +101,31 @@ pub fn path_of(url: &str) -> Option<String> {
 
 /// Where a file of checksums may lie beside the file at `url`: its own, then that of its directory. A query is of the file.
 pub fn sums_beside(url: &str) -> Vec<String> {
-    let Ok(mut url) = Url::parse(url) else { return Vec::new() };
-    url.set_query(None);
-    url.set_fragment(None);
-    let own = [".sha256", ".sha512"].map(|end| {
-        let mut own = url.clone();
-        own.set_path(&format!("{}{end}", url.path()));
-        Some(own)
-    });
+    let Some(url) = bare(url) else { return Vec::new() };
+    let own = [".sha256", ".sha512"].map(|end| Some(ended(&url, end)));
     let all = ["SHA256SUMS", "SHA512SUMS", "sha256sum.txt", "CHECKSUM"].map(|name| url.join(name).ok());
     own.into_iter().chain(all).flatten().map(String::from).collect()
+}
+
+/// Where a detached signature may lie beside the file at `url`. A query is of the file.
+pub fn signatures_beside(url: &str) -> Vec<String> {
+    let Some(url) = bare(url) else { return Vec::new() };
+    [".minisig", ".sig", ".asc"].map(|end| ended(&url, end).into()).to_vec()
+}
+
+/// Without query and fragment.
+fn bare(url: &str) -> Option<Url> {
+    let mut url = Url::parse(url).ok()?;
+    url.set_query(None);
+    url.set_fragment(None);
+    Some(url)
+}
+
+/// With this end on its path.
+fn ended(url: &Url, end: &str) -> Url {
+    let mut ended = url.clone();
+    ended.set_path(&format!("{}{end}", url.path()));
+    ended
 }
 
 #[derive(Clone, Debug)]
@@ -164,12 +171,6 @@ fn common(name: &[u8], path: &[u8]) -> usize {
     parts(name).zip(parts(path)).take_while(|(one, other)| one == other).count()
 }
 
-/// The bytes of an even number of hex digits.
-fn bytes(hex: &[u8]) -> Vec<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).unwrap_or(0) as u8;
-    hex.chunks(2).map(|pair| pair.iter().fold(0, |byte, &c| byte << 4 | digit(c))).collect()
-}
-
 /// Lines that may give a digest, with their numbers. Of a clear-signed message those that are signed: what is around them
 /// is for whoever checks the signature.
 fn lines(sums: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
@@ -207,7 +208,7 @@ fn plain(line: &[u8], blake: bool) -> Result<Given<'_>, Wrong> {
         return Err((column, "is no hex digit, and no space that ends the digest"));
     }
     let fits =
-        |&(name, len, _): &(&str, usize, _)| len == digits && (name == "blake3") == (blake && len == 64);
+        |known: &Algorithm| 2 * known.len == digits && (known.name == "blake3") == (blake && digits == 64);
     let algorithm = ALGORITHMS.iter().position(fits);
     let algorithm = algorithm.ok_or((column, "ends a digest that is of no length that is known"))?;
     let name = after.trim_ascii_start();
@@ -226,16 +227,13 @@ fn tagged(line: &[u8]) -> Option<Result<Option<Given<'_>>, Wrong>> {
     if tag.is_empty() || !tag.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-/_".contains(byte)) {
         return None;
     }
-    let named = |names: &[&str]| names.iter().any(|name| tag.eq_ignore_ascii_case(name.as_bytes()));
-    let Some(algorithm) = ALGORITHMS.iter().position(|(_, _, names)| named(names)) else {
-        return Some(Ok(None));
-    };
+    let Some(algorithm) = Algorithm::place(tag) else { return Some(Ok(None)) };
     let column = line.len() - hex.len() + 1;
     let digits = hex.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     if digits < hex.len() {
         return Some(Err((column + digits, "is no hex digit")));
     }
-    if digits != ALGORITHMS[algorithm].1 {
+    if digits != 2 * ALGORITHMS[algorithm].len {
         return Some(Err((column, "begins a digest that is not of its algorithm's length")));
     }
     let name = Some(Cow::Borrowed(&line[open + 1..close]));
@@ -357,6 +355,8 @@ mod tests {
         assert_eq!(beside[..2], ["https://h/d/x.iso.sha256", "https://h/d/x.iso.sha512"]);
         assert_eq!(beside[2..4], ["https://h/d/SHA256SUMS", "https://h/d/SHA512SUMS"]);
         assert!(beside.len() == 6 && sums_beside("no URL").is_empty());
+        let signed = ["minisig", "sig", "asc"].map(|end| format!("https://h/d/x.iso.{end}"));
+        assert_eq!(signatures_beside("https://h/d/x.iso?token=1#f"), signed);
     }
 
     #[test]

@@ -501,6 +501,19 @@ fn r31_rng_24_a_304_is_never_complete() {
 }
 
 #[test]
+fn r31_a_304_answers_only_what_was_asked() {
+    let condition = |tag: &str| Condition::IfChanged { tag: Some(tag.to_owned()), modified: None };
+    let asked = |tag| Asked { range: Some((0, None)), condition: condition(tag) };
+    for tag in ["\"v1\"", "W/\"v1\""] {
+        assert_eq!(judge(&asked(tag), None, &answer(304, &[("etag", "\"v1\"")])), Verdict::Unchanged);
+        assert_eq!(judge(&asked(tag), None, &answer(304, &[])), Verdict::Unchanged);
+    }
+    assert_eq!(breach(judge(&asked("\"v1\""), None, &answer(304, &[("etag", "\"v2\"")]))), "R31");
+    let refused = judge(&asked("\"v1\""), None, &answer(412, &[]));
+    assert!(matches!(refused, Verdict::Refuse(Failure::Status { status: 412, .. })), "{refused:?}");
+}
+
+#[test]
 fn r32_answers_that_carry_no_file() {
     for status in [100, 101, 103, 201, 202, 203, 204, 205, 207, 226, 299, 300, 301, 302, 305, 307, 399] {
         assert_eq!(breach(judge(&from(100), Some(&v1()), &answer(status, &[]))), "R32", "{status}");

@@ -37,6 +37,8 @@ pub(crate) fn draft(dir: &Path) -> Draft {
         block_size: BLOCK,
         journal: true,
         digest: None,
+        signature: None,
+        replaces: None,
         insecure: false,
         limits: Limits::default(),
     }

@@ -214,7 +214,7 @@ fn proxy_fields(fields: &mut HeaderMap, forwards: Option<&Hop>) {
     }
 }
 
-/// What is the same for every user: identity coding always (R5), the range, and one condition.
+/// What is the same for every user: identity coding always (R5), the range, and a condition.
 fn own_fields(fields: &mut HeaderMap, get: &Get, way: &Way<'_>) -> Result<(), Failure> {
     let unsendable = |_| Failure::Defect("a validator that cannot be sent".into());
     let host = HeaderValue::try_from(way.target.authority());
@@ -227,6 +227,14 @@ fn own_fields(fields: &mut HeaderMap, get: &Get, way: &Way<'_>) -> Result<(), Fa
     fields.entry(header::ACCEPT).or_insert(HeaderValue::from_static("*/*"));
     fields.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     fields.insert("want-repr-digest", HeaderValue::from_static("sha-256=10"));
+    if let Condition::IfChanged { tag, modified } = &get.condition {
+        let conditions = [(header::IF_NONE_MATCH, tag), (header::IF_MODIFIED_SINCE, modified)];
+        for (name, value) in conditions {
+            if let Some(value) = value {
+                fields.insert(name, HeaderValue::try_from(value).map_err(unsendable)?);
+            }
+        }
+    }
     let Some((first, end)) = get.range else { return Ok(()) };
     fields.insert(header::RANGE, range(first, end)?);
     // A condition without a range would ask for something else (R6).
@@ -316,6 +324,22 @@ mod tests {
             matches!(asked((5, Some(5))), Err(Failure::Defect(_))),
             "a range of nothing cannot be asked for"
         );
+    }
+
+    #[test]
+    fn r11_a_version_is_asked_about_with_all_that_is_known_of_it() {
+        let ask = |tag: Option<&str>, modified: Option<&str>, range| {
+            let [tag, modified] = [tag, modified].map(|text| text.map(str::to_owned));
+            let condition = Condition::IfChanged { tag, modified };
+            let sent = of(&Get { condition, range, ..get() }, false).unwrap();
+            ["if-none-match", "if-modified-since", "if-range"]
+                .map(|name| sent.headers().get(name).map(|value| value.to_str().unwrap().to_owned()))
+        };
+        let (tag, date) = ("W/\"a\"", "Sun, 06 Nov 1994 08:49:37 GMT");
+        for range in [None, Some((0, None))] {
+            assert_eq!(ask(Some(tag), Some(date), range), [Some(tag.into()), Some(date.into()), None]);
+            assert_eq!(ask(None, Some(date), range), [None, Some(date.into()), None]);
+        }
     }
 
     #[test]

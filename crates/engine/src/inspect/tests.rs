@@ -82,6 +82,7 @@ fn verifying_a_finished_file_compares_the_digest_it_carries_or_is_given() {
         url: URL.into(),
         identity: Default::default(),
         digest: digest.clone(),
+        replaces: None,
         exists: Default::default(),
         limits: Limits::default(),
     };

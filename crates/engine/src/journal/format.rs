@@ -30,7 +30,8 @@ pub(super) const INVALID: u8 = 0x87;
 pub(super) const WHOLE: u8 = 0x88;
 pub(super) const CLEAN: u8 = 0x09;
 pub(super) const UNPROVEN: u8 = 0x8a;
-pub(super) const RENEWED: u8 = 0x0b;
+pub(super) const SIGNED: u8 = 0x8b;
+pub(super) const RENEWED: u8 = 0x0c;
 
 /// Where a log stands: what the next record is signed with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +96,10 @@ impl Pen {
             Record::Learnt(identity) => self.put(out, LEARNT, |b| put_identity(b, identity)),
             Record::Unproven => self.put(out, UNPROVEN, |_| {}),
             Record::Renewed(url) => self.put(out, RENEWED, |b| put_bytes(b, url.as_bytes())),
+            Record::Signed { signature, key } => self.put(out, SIGNED, |b| {
+                put_bytes(b, signature);
+                put_bytes(b, key);
+            }),
             Record::Synced => self.synced(self.sequence, out),
             Record::Invalid { first, count, why } => self.put(out, INVALID, |b| {
                 b.extend(first.to_le_bytes());

@@ -58,6 +58,8 @@ pub(crate) struct Replayed {
     pub(crate) unproven: bool,
     /// What stands for the URL of `begin` now, which has expired.
     pub(crate) renewed: Option<String>,
+    /// The signature and key that were given last.
+    pub(crate) signed: Option<Signed>,
     /// Length in bytes of everything that is good.
     pub(crate) good_len: u64,
     /// Writes on after the last good record.
@@ -73,6 +75,15 @@ pub(crate) struct Whole {
     pub(crate) dev: u64,
     /// Inode of the part.
     pub(crate) inode: u64,
+}
+
+/// The record `Signed`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Signed {
+    /// The signature.
+    pub(crate) signature: Vec<u8>,
+    /// The key.
+    pub(crate) key: Vec<u8>,
 }
 
 /// The record `Clean`.
@@ -106,8 +117,9 @@ pub(crate) fn replay(log: &[u8]) -> Result<Replayed, Unreadable> {
         at += frame.len();
     }
     let blocks = state.held(begin.block_size);
-    let State { identity, whole, clean, unproven, renewed, .. } = state;
-    Ok(Replayed { begin, salt, identity, blocks, whole, clean, unproven, renewed, good_len: at as u64, pen })
+    let State { identity, whole, clean, unproven, renewed, signed, .. } = state;
+    let good_len = at as u64;
+    Ok(Replayed { begin, salt, identity, blocks, whole, clean, unproven, renewed, signed, good_len, pen })
 }
 
 /// The first record, its salt, and where the next one starts. A few KiB of a log are enough for it.
@@ -144,6 +156,9 @@ pub(crate) fn rewrite(replayed: &Replayed, salt: u64) -> (Vec<u8>, Pen) {
     }
     if let Some(url) = &replayed.renewed {
         pen.record(&Record::Renewed(url.clone()), &mut out);
+    }
+    if let Some(Signed { signature, key }) = replayed.signed.clone() {
+        pen.record(&Record::Signed { signature, key }, &mut out);
     }
     let (synced, fresh): (Vec<HeldBlock>, Vec<_>) = replayed.blocks.iter().partition(|b| b.synced);
     for block in &synced {
@@ -211,6 +226,7 @@ struct State {
     clean: Option<Clean>,
     unproven: bool,
     renewed: Option<String>,
+    signed: Option<Signed>,
     identity: Identity,
 }
 
@@ -256,6 +272,9 @@ impl State {
             }
             format::UNPROVEN => self.unproven = true,
             format::RENEWED => self.renewed = Some(body.text()?),
+            format::SIGNED => {
+                self.signed = Some(Signed { signature: body.blob()?, key: body.blob()? });
+            }
             format::CLEAN => {
                 let (size, mtime, ctime) = (body.u64()?, body.i64()?, body.i64()?);
                 self.clean = Some(Clean { size, mtime, ctime, inode: body.u64()? });

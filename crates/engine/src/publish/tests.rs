@@ -18,6 +18,7 @@ fn finish() -> Finish {
         url: URL.into(),
         identity: Identity { total: Some(TOTAL), ..Identity::default() },
         digest: None,
+        replaces: None,
         exists: Exists::Rename,
         limits: Limits::default(),
     }

@@ -129,6 +129,11 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
+    /// Whether these facts are of the same file, and nobody wrote to it in between.
+    pub(crate) fn is_still(&self, now: &Facts) -> bool {
+        now.regular && (now.id, now.size, now.mtime) == (self.id, self.size, self.mtime)
+    }
+
     #[cfg(all(target_os = "linux", not(thence_portable)))]
     #[allow(clippy::unnecessary_cast, reason = "the widths differ from machine to machine")]
     pub(super) fn of(stat: &rustix::fs::Stat) -> Facts {

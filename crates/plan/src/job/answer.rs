@@ -76,6 +76,7 @@ impl Job {
                 Offer { identity, same, answer, whole: true }
             }
             Verdict::Unsatisfied { total } => return self.on_unsatisfied(id, total, turn),
+            Verdict::Unchanged => return self.unchanged(id, head.status, turn),
             Verdict::Gone => return self.on_gone(id, "the version held is gone (412)", turn),
             Verdict::Unranged => return self.ask_unranged(id, head.status, turn),
             Verdict::Refuse(Failure::Status { status: status @ (400 | 405 | 501), .. })
@@ -122,6 +123,11 @@ impl Job {
             let what = "it has another length than was said of it";
             return self.drop_source(source, breach("R54", what), turn);
         }
+        let conditional = matches!(lane.ask.condition, Condition::IfChanged { .. });
+        if conditional && self.spec.unless.as_ref().is_some_and(|held| held.is_still(&identity)) {
+            return self.unchanged(id, head.status, turn);
+        }
+        self.spec.unless = None;
         if self.spec.stream && !whole && answer.end < identity.total && identity.strong_tag().is_none() {
             // Nothing could tie the rest to it, and a stream cannot be compared: one answer must bring all.
             self.source(source).unranged = true;
@@ -188,6 +194,14 @@ impl Job {
                 self.sources.push(Source::found(url, lead));
             }
         }
+    }
+
+    /// The finished file that is there is the version that the source has. Nothing of the answer is read.
+    fn unchanged(&mut self, id: LaneId, status: u16, turn: &mut Turn<'_>) {
+        let Some(lane) = self.lanes.get(&id) else { return };
+        let url = self.sources[usize::from(lane.source.0)].url.clone();
+        turn.tell(Event::Unchanged { url, status });
+        self.failing = Some(Error::Unchanged);
     }
 
     /// Decides whether codings on the body are undone or stored as sent.

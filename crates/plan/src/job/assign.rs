@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Job, Phase, Turn};
 use crate::failure::Failure;
 use crate::hosts::host_of;
-use crate::identity::Condition;
+use crate::identity::{Condition, Identity};
 use crate::lanes::{Lane, Purpose, State};
 use crate::limits::Limits;
 use crate::machine::{Action, Ask, LaneId, SourceId};
@@ -309,10 +309,14 @@ impl Job {
         turn: &mut Turn<'_>,
     ) -> LaneId {
         let identity = self.source(id).identity.clone();
+        // Before anything is held of it, and of the source alone that told the validators (R53).
+        let about = self.spec.unless.as_ref().filter(|_| self.phase == Phase::First && id == SourceId(0));
+        let unless = about.map_or(Condition::None, Identity::unless);
         let source = self.source(id);
         let condition = match identity {
             Some(identity) if range.is_some() && !source.plain => identity.condition(),
-            _ => Condition::None,
+            Some(_) => Condition::None,
+            None => unless,
         };
         let ask = Ask { range, condition, fresh: std::mem::take(&mut source.fresh) };
         let url = source.asked_at().to_owned();

@@ -438,6 +438,7 @@ impl Job {
         match result {
             Ok(()) => turn.tell(Event::Verified),
             Err(Failure::Digest { want, got }) => turn.say(Action::Fail(Error::Digest { want, got })),
+            Err(Failure::Signature(why)) => turn.say(Action::Fail(Error::Signature(why))),
             Err(failure) => turn.say(Action::Fail(disk_error(failure))),
         }
     }

@@ -97,6 +97,12 @@ impl Setup {
         self
     }
 
+    /// A finished file of this version is there.
+    pub(crate) fn unless(mut self, version: Identity) -> Setup {
+        self.0.unless = Some(version);
+        self
+    }
+
     pub(crate) fn held(mut self, held: Before) -> Setup {
         self.0.held = Some(held.0);
         self

@@ -349,7 +349,7 @@ pub fn page(status: u16) -> Draft {
 /// `If-Range` holds, or was not sent.
 fn holds(condition: &Condition, draft: &Draft) -> bool {
     match condition {
-        Condition::None => true,
+        Condition::None | Condition::IfChanged { .. } => true,
         Condition::IfRange(value) => {
             draft.etag.as_ref() == Some(value) || draft.modified.map(date).as_ref() == Some(value)
         }

@@ -88,6 +88,8 @@ impl World {
             block_size: BLOCK as u32,
             journal: self.journal,
             digest: None,
+            signature: None,
+            replaces: None,
             insecure: false,
             limits: Limits::default(),
         }
@@ -307,6 +309,7 @@ impl Work<'_> {
             url: URL.into(),
             identity,
             digest: None,
+            replaces: None,
             exists: self.world.exists,
             limits: limits.clone(),
         };
