@@ -61,6 +61,9 @@ enum Body<'a> {
         host: String,
         http: &'static str,
     },
+    Secured {
+        host: String,
+    },
     Narrowed {
         host: String,
         lanes: u32,
@@ -201,6 +204,7 @@ pub(crate) fn event(id: usize, of: &str, part: Option<&Path>, event: &Event) -> 
         Event::Answered { host, version } => {
             ("answered", Body::Answered { host: reason(host), http: http(*version) })
         }
+        Event::Secured { host } => ("secured", Body::Secured { host: reason(host) }),
         Event::Narrowed { host, lanes } => ("narrowed", Body::Narrowed { host: reason(host), lanes: *lanes }),
         Event::Lanes { host, lanes, why, before, after } => {
             ("lanes", decided(host, *lanes, *why, *before, *after))
@@ -356,6 +360,7 @@ mod tests {
             Event::Retry { url: url.clone(), failure: failure.clone(), after: Duration::from_secs(1) },
             Event::Stalled { url: url.clone() },
             Event::Answered { host: "https://h".into(), version: thence::HttpVersion::Http2 },
+            Event::Secured { host: "https://h".into() },
             Event::Narrowed { host: "https://h".into(), lanes: 1 },
             Event::Lanes {
                 host: "https://h".into(),

@@ -2,6 +2,7 @@
 //! before a file or a socket is touched.
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use thence::{Exists, Limits, Options, Secret};
@@ -10,6 +11,7 @@ use crate::exit::Trouble;
 use crate::flags::{Said, Verb, Words};
 use crate::list::{self, Origin, Wanted};
 use crate::login::User;
+use crate::printable::printable;
 use crate::proof::{Proof, proof};
 use crate::sys;
 use crate::values;
@@ -140,6 +142,7 @@ fn get(said: &Said, wanted: Vec<Wanted>, limits: Limits) -> Result<Get, Trouble>
     if let Some(bearer) = &said.bearer {
         headers.push(("Authorization".into(), values::bearer(bearer)?));
     }
+    let (hsts, note) = hsts(said);
     Ok(Get {
         wanted,
         lanes,
@@ -153,8 +156,8 @@ fn get(said: &Said, wanted: Vec<Wanted>, limits: Limits) -> Result<Get, Trouble>
         remote_time: said.remote_time,
         exists: exists(said, &place)?,
         together: together(said)?,
-        options: options(said, limits)?,
-        notes: notes(said, lanes),
+        options: Options { hsts, ..options(said, limits)? },
+        notes: [notes(said, lanes), note.into_iter().collect()].concat(),
         place,
     })
 }
@@ -236,6 +239,7 @@ fn options(said: &Said, mut limits: Limits) -> Result<Options, Trouble> {
         cacert: said.cacert.as_deref().map(cacert).transpose()?,
         certificate: said.certificate.clone(),
         private_key: private_key(said)?,
+        hsts: None,
         insecure: said.insecure,
         limit_rate: rate("--limit-rate", limit_rate)?,
         limit_host: rate("--limit-host", limit_host)?,
@@ -277,6 +281,24 @@ fn private_key(said: &Said) -> Result<Option<PathBuf>, Trouble> {
         return Err(Trouble::usage(option, what, advice));
     }
     Ok(said.private_key.clone())
+}
+
+/// The file of hosts that are asked by https only, and why the usual one is not used. The usual one may be another user's,
+/// after `sudo`; that is no reason to fetch nothing. One that was named must be usable, which is found when it is read.
+fn hsts(said: &Said) -> (Option<PathBuf>, Option<String>) {
+    if said.no_hsts || said.hsts_file.is_some() {
+        return (said.hsts_file.clone(), None);
+    }
+    let dir = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = dir("XDG_STATE_HOME").or_else(|| Some(dir("HOME")?.join(".local/state")));
+    let path = state.map(|state| state.join("thence/hsts"));
+    match path.as_deref().map(sys::open_at_once) {
+        Some(Err(why)) if why.kind() == ErrorKind::PermissionDenied => {
+            let path = path.unwrap_or_default();
+            (None, Some(format!("{}: not used: {why}", printable(&path.display().to_string()))))
+        }
+        _ => (path, None),
+    }
 }
 
 fn place(said: &Said) -> Result<Place, Trouble> {

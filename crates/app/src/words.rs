@@ -92,6 +92,12 @@ pub(crate) fn event(event: &Event) -> Option<(Weight, String)> {
         Event::Answered { host, version } => {
             return Some((Verbose, format!("{} answers in HTTP/{}", reason(host), http(*version))));
         }
+        Event::Secured { host } => {
+            return Some((
+                Verbose,
+                format!("{}: asked by https, since it wants nothing else (HSTS)", reason(host)),
+            ));
+        }
         Event::Narrowed { host, lanes } => {
             return Some((Verbose, format!("{} allows {lanes} at a time", reason(host))));
         }

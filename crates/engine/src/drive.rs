@@ -321,6 +321,7 @@ impl Driver {
     fn on_word(&mut self, job: JobId, word: Word) {
         match word {
             Word::Input(input) => self.input(job, input),
+            Word::Told(event) => self.tell(job, event),
             Word::Ended { lane, result } => {
                 if let Some(work) = self.works.get_mut(&job) {
                     let left = work.lanes.remove(&lane).and_then(|control| control.left());

@@ -42,6 +42,7 @@ mod file;
 mod find;
 mod finish;
 mod group;
+mod hsts;
 mod http;
 mod inspect;
 mod journal;

@@ -7,6 +7,7 @@
 
 mod client;
 mod fields;
+mod hsts;
 mod input;
 mod journal;
 mod names;
@@ -29,6 +30,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("redirect", names::redirect),
     ("netrc", netrc::netrc),
     ("sums", sums::sums),
+    ("hsts", hsts::field),
+    ("hsts_file", hsts::file),
     ("planner", planner::planner),
     ("journal", journal::journal),
     ("resume", journal::resume),

@@ -23,12 +23,12 @@ const FUNCTION_MAX: usize = 70;
 #[rustfmt::skip]
 const ORDER: &[(&str, &[&str])] = &[
     ("crates/plan", &[
-        "limits", "date", "escape", "failure", "head", "digest", "sums", "identity", "disposition", "name", "record", "redirect",
+        "limits", "date", "escape", "failure", "head", "digest", "sums", "identity", "disposition", "name", "record", "redirect", "hsts",
         "response", "retry", "rate", "crowd", "event", "machine", "auto", "hosts", "source", "blocks", "small", "lanes", "job", "run",
     ]),
     ("crates/engine", &[
         "error", "secret", "planted", "sys", "journal", "mark", "lock", "direct", "file", "write", "verify", "publish", "pairs", "find", "inspect",
-        "options", "orders", "http", "decode", "sink", "stream", "toll", "lane", "work", "finish", "start", "group", "ledger", "list", "drive", "download", "engine",
+        "options", "orders", "hsts", "http", "decode", "sink", "stream", "toll", "lane", "work", "finish", "start", "group", "ledger", "list", "drive", "download", "engine",
     ]),
     ("crates/app", &[
         "printable", "exit", "sys", "say", "netrc", "login", "values", "list", "proof", "entries", "flags", "meant",
@@ -38,7 +38,7 @@ const ORDER: &[(&str, &[&str])] = &[
         "files", "request", "wire", "reply", "scripted", "honest", "behaviours", "ca", "frames", "real", "chance", "disks", "journals", "memory", "leaks", "trial",
         "kills", "lists", "powercuts", "steps",
     ]),
-    ("crates/fuzz", &["input", "sys", "netrc", "sums", "fields", "names", "planner", "client", "journal"]),
+    ("crates/fuzz", &["input", "sys", "netrc", "sums", "hsts", "fields", "names", "planner", "client", "journal"]),
     ("xtask", &["options", "shell", "packages", "record", "proof", "rows", "sim", "states", "plant", "mutants", "coverage", "fuzz", "bench", "test", "crash", "powercut", "hostile", "limits", "origin", "picture"]),
     ("bench", &["bare", "files", "link", "flows", "wire", "side", "measure", "verdict", "machine", "server", "scenes", "neighbour", "stage", "programs", "shaped", "trace", "plot", "peers", "bulk", "small", "resume", "start", "growth", "report"]),
 ];
