@@ -266,18 +266,19 @@ fn cacert(path: &Path) -> Result<PathBuf, Trouble> {
 
 /// The rule for netrc: whoever can read a key can be us. What else may be wrong with it is found when it is read.
 fn private_key(said: &Said) -> Result<Option<PathBuf>, Trouble> {
-    let (option, path) = match (&said.private_key, &said.certificate) {
-        (Some(key), Some(_)) => ("--private-key", key),
+    let (option, path, advice) = match (&said.private_key, &said.certificate) {
+        (Some(key), Some(_)) => ("--private-key", key, "say chmod 600 on it"),
         (Some(_), None) => {
             let advice = "give that with --certificate";
             return Err(Trouble::usage("--private-key", "is of no use without its certificate", advice));
         }
-        (None, Some(both)) => ("--certificate", both),
+        (None, Some(both)) => {
+            ("--certificate", both, "say chmod 600 on it, or give the key's file with --private-key")
+        }
         (None, None) => return Ok(None),
     };
     if std::fs::metadata(path).is_ok_and(|meta| !sys::is_private(&meta)) {
         let what = format!("{}: others can read or change it, and a key is wanted from it", path.display());
-        let advice = "say chmod 600 on it, or give the key in a file of its own with --private-key";
         return Err(Trouble::usage(option, what, advice));
     }
     Ok(said.private_key.clone())
