@@ -57,6 +57,7 @@ pub(crate) const ALL: &[Program] = &[
 /// The programs and Debian's packages that all of the bench needs.
 pub(crate) const PACKAGES: &[(&str, &str)] = &[
     ("nginx", "nginx"),
+    ("openssl", "openssl"),
     ("aria2c", "aria2"),
     ("axel", "axel"),
     ("wget", "wget"),

@@ -178,6 +178,14 @@ pub(crate) struct Said {
     #[arg(long, value_name = "FILE")]
     pub(crate) private_key: Option<PathBuf>,
 
+    /// Keep here which hosts are asked by https only [default: ~/.local/state/thence/hsts]
+    #[arg(long, value_name = "FILE", conflicts_with = "no_hsts")]
+    pub(crate) hsts_file: Option<PathBuf>,
+
+    /// Neither heed nor keep which hosts want to be asked by https only
+    #[arg(long)]
+    pub(crate) no_hsts: bool,
+
     /// Accept any certificate, in this run; anyone on the way can then read and change what comes
     #[arg(long)]
     pub(crate) insecure: bool,

@@ -68,6 +68,9 @@ enum Body<'a> {
         host: String,
         http: &'static str,
     },
+    Secured {
+        host: String,
+    },
     Narrowed {
         host: String,
         lanes: u32,
@@ -225,6 +228,7 @@ pub(crate) fn event(id: usize, of: &str, part: Option<&Path>, event: &Event) -> 
         Event::Answered { host, version } => {
             ("answered", Body::Answered { host: reason(host), http: http(*version) })
         }
+        Event::Secured { host } => ("secured", Body::Secured { host: reason(host) }),
         Event::Narrowed { host, lanes } => ("narrowed", Body::Narrowed { host: reason(host), lanes: *lanes }),
         Event::LeftOut { host, address, why } => {
             let [host, address, why] = [host, address, why].map(|text| reason(text));
@@ -398,6 +402,7 @@ mod tests {
             Event::Retry { url: url.clone(), failure: failure.clone(), after: Duration::from_secs(1) },
             Event::Stalled { url: url.clone() },
             Event::Answered { host: "https://h".into(), version: thence::HttpVersion::Http2 },
+            Event::Secured { host: "https://h".into() },
             Event::Narrowed { host: "https://h".into(), lanes: 1 },
             Event::LeftOut { host: "h:1".into(), address: "192.0.2.1".into(), why: "stale".into() },
             Event::Lanes {

@@ -2,6 +2,7 @@
 //! before a file or a socket is touched.
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use thence::{Exists, ExposeSecret, Limits, Options, Secret};
@@ -11,6 +12,7 @@ use crate::flags::{Said, Verb, Words};
 use crate::list::{self, Origin, Wanted};
 use crate::login::User;
 use crate::pasted;
+use crate::printable::printable;
 use crate::proof::{Proof, Signed, Signing, proof, signing};
 use crate::renew;
 use crate::sys;
@@ -162,6 +164,7 @@ fn get(said: &Said, wanted: Vec<Wanted>, limits: Limits) -> Result<Get, Trouble>
     if let Some(bearer) = &said.bearer {
         headers.push(("Authorization".into(), values::bearer(bearer)?));
     }
+    let (hsts, note) = hsts(said);
     Ok(Get {
         renewed: said.url.as_ref().map(|url| renewed(url, &wanted)).transpose()?,
         wanted,
@@ -179,8 +182,8 @@ fn get(said: &Said, wanted: Vec<Wanted>, limits: Limits) -> Result<Get, Trouble>
         only_if_changed: said.only_if_changed,
         exists: exists(said, &place)?,
         together: together(said)?,
-        options: options(said, limits)?,
-        notes: notes(said, lanes),
+        options: Options { hsts, ..options(said, limits)? },
+        notes: [notes(said, lanes), note.into_iter().collect()].concat(),
         place,
     })
 }
@@ -279,6 +282,7 @@ fn options(said: &Said, mut limits: Limits) -> Result<Options, Trouble> {
         cacert: said.cacert.as_deref().map(cacert).transpose()?,
         certificate: said.certificate.clone(),
         private_key: private_key(said)?,
+        hsts: None,
         insecure: said.insecure,
         limit_rate: rate("--limit-rate", limit_rate)?,
         limit_host: rate("--limit-host", limit_host)?,
@@ -307,21 +311,40 @@ fn cacert(path: &Path) -> Result<PathBuf, Trouble> {
 
 /// The rule for netrc: whoever can read a key can be us. What else may be wrong with it is found when it is read.
 fn private_key(said: &Said) -> Result<Option<PathBuf>, Trouble> {
-    let (option, path) = match (&said.private_key, &said.certificate) {
-        (Some(key), Some(_)) => ("--private-key", key),
+    let (option, path, advice) = match (&said.private_key, &said.certificate) {
+        (Some(key), Some(_)) => ("--private-key", key, "say chmod 600 on it"),
         (Some(_), None) => {
             let advice = "give that with --certificate";
             return Err(Trouble::usage("--private-key", "is of no use without its certificate", advice));
         }
-        (None, Some(both)) => ("--certificate", both),
+        (None, Some(both)) => {
+            ("--certificate", both, "say chmod 600 on it, or give the key's file with --private-key")
+        }
         (None, None) => return Ok(None),
     };
     if std::fs::metadata(path).is_ok_and(|meta| !sys::is_private(&meta)) {
         let what = format!("{}: others can read or change it, and a key is wanted from it", path.display());
-        let advice = "say chmod 600 on it, or give the key in a file of its own with --private-key";
         return Err(Trouble::usage(option, what, advice));
     }
     Ok(said.private_key.clone())
+}
+
+/// The file of hosts that are asked by https only, and why the usual one is not used. The usual one may be another user's,
+/// after `sudo`; that is no reason to fetch nothing. One that was named must be usable, which is found when it is read.
+fn hsts(said: &Said) -> (Option<PathBuf>, Option<String>) {
+    if said.no_hsts || said.hsts_file.is_some() {
+        return (said.hsts_file.clone(), None);
+    }
+    let dir = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = dir("XDG_STATE_HOME").or_else(|| Some(dir("HOME")?.join(".local/state")));
+    let path = state.map(|state| state.join("thence/hsts"));
+    match path.as_deref().map(sys::open_at_once) {
+        Some(Err(why)) if why.kind() == ErrorKind::PermissionDenied => {
+            let path = path.unwrap_or_default();
+            (None, Some(format!("{}: not used: {why}", printable(&path.display().to_string()))))
+        }
+        _ => (path, None),
+    }
 }
 
 fn place(said: &Said) -> Result<Place, Trouble> {

@@ -151,6 +151,7 @@ pub(crate) fn event(event: &Event) -> Option<(Weight, String)> {
         | Event::Renewed { .. }
         | Event::NotRenewed { .. }
         | Event::Mirror { .. }
+        | Event::Secured { .. }
         | Event::SourceDropped { .. } => return of_source(event),
         Event::Verified => return Some((Verbose, "all bytes are held and verified".into())),
         Event::Paused => return None,
@@ -172,6 +173,12 @@ fn of_source(event: &Event) -> Option<(Weight, String)> {
         }
         Event::SourceDropped { url: from, failure } => {
             format!("{}: dropped: {}", url(from), what_of(failure))
+        }
+        Event::Secured { host } => {
+            return Some((
+                Verbose,
+                format!("{}: asked by https, since it wants nothing else (HSTS)", reason(host)),
+            ));
         }
         _ => return None,
     };

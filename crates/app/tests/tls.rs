@@ -243,3 +243,74 @@ fn a_certificate_or_key_that_cannot_be_used_is_named_before_anything_is_asked() 
     scene.run(&["--private-key", "/none.pem"]).refused(28).says("--certificate");
     assert_eq!(scene.requests(), []);
 }
+
+/// Over TLS by the name `localhost`, whose answers say that they are to be had by https only; `policy` is how.
+fn strict(policy: &str) -> (Scene, String) {
+    let scene = scene(Kind::Good);
+    scene.file.change(|served| {
+        served.extra = vec![("Strict-Transport-Security".to_owned(), policy.to_owned())];
+    });
+    let secure = scene.origin.url_as("localhost", "/file.bin");
+    (scene, secure)
+}
+
+fn in_the_clear(url: &str) -> String {
+    url.replacen("https://", "http://", 1)
+}
+
+#[test]
+fn tls_07_a_host_that_said_so_is_never_asked_by_http_again() {
+    let (scene, secure) = strict("max-age=31536000");
+    let clear = in_the_clear(&secure);
+    // A plain request to a TLS port ends badly.
+    scene.run_bare(&["--retry", "0", "-o", "0", &clear]).refused(22);
+    scene.run_bare(&["-o", "1", &secure]).code(0);
+    let file = scene.home().join(".local/state/thence/hsts");
+    assert!(fs::read_to_string(&file).unwrap().contains("\nlocalhost "));
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let said = scene.run_bare(&["-v", "-x8", "-H", "X-Key: mine", "-o", "2", &clear]);
+    said.code(0);
+    let said = said.says("https://localhost").says("asked by https");
+    assert_eq!(said.stderr.matches("asked by https").count(), 1, "{}", said.stderr);
+    assert_eq!(fs::read(scene.path("2")).unwrap(), scene.bytes());
+    assert_eq!(scene.requests().last().unwrap().header("x-key"), Some("mine"), "what is for it is for it");
+    // Whether it is led there, from within TLS too, or finds it in a list.
+    let away = Origin::start_tls(authority().leaf(Kind::Good).config(), {
+        let clear = clear.clone();
+        move |_, out| {
+            out.answer(302, &format!("Location: {clear}"), "");
+        }
+    });
+    scene.run_bare(&["-o", "3", &away.url("/")]).code(0);
+    fs::write(scene.path("list"), format!("{clear}?a\n out=4\n{clear}?b\n out=5\n")).unwrap();
+    let told = scene.run_bare(&["-i", "list", "--json"]);
+    told.code(0);
+    assert_eq!(told.events("secured").len(), 1);
+    scene.run_bare(&["--retry", "0", "--no-hsts", "-o", "6", &clear]).refused(22);
+}
+
+#[test]
+fn tls_07_what_cannot_be_believed_is_not_kept_and_what_ended_is_forgotten() {
+    let (scene, secure) = strict("max-age=31536000");
+    let kept = scene.path("kept");
+    let with = |more: &[&str]| scene.run_bare(&[&["--hsts-file", kept.to_str().unwrap()], more].concat());
+    with(&["--insecure", "-o", "0", &secure]).code(0);
+    with(&["-o", "1", &scene.url()]).code(0);
+    assert!(!kept.exists(), "who was not verified said it, or an address");
+    fs::write(&kept, "localhost 1000000000\n").unwrap();
+    with(&["--retry", "0", "-o", "2", &in_the_clear(&secure)]).refused(22);
+    with(&["-o", "3", &secure]).code(0);
+    with(&["-o", "4", &in_the_clear(&secure)]).code(0);
+    scene.file.change(|served| served.extra[0].1 = "max-age=0".to_owned());
+    with(&["-o", "5", &in_the_clear(&secure)]).code(0);
+    with(&["--retry", "0", "-o", "6", &in_the_clear(&secure)]).refused(22);
+}
+
+#[test]
+fn r64_another_file_is_not_taken_for_one_of_hosts() {
+    let (scene, secure) = strict("max-age=31536000");
+    fs::write(scene.path("letters"), "Dear sir,\n").unwrap();
+    scene.run_bare(&["--hsts-file", "letters", &secure]).refused(28).says("letters").says("left as it is");
+    assert_eq!(fs::read_to_string(scene.path("letters")).unwrap(), "Dear sir,\n");
+    assert_eq!(scene.requests(), []);
+}

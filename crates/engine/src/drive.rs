@@ -336,6 +336,7 @@ impl Driver {
                     self.follow(job);
                 }
             }
+            Word::Told(event) => self.tell(job, event),
             Word::Ended { lane, result } => {
                 if let Some(work) = self.works.get_mut(&job) {
                     let left = work.lanes.remove(&lane).and_then(|control| control.left());

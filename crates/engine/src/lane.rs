@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
-use thence_plan::{Ending, Failure, Head, Input, JobId, LaneId, Limits, WantedDigest};
+use thence_plan::{Ending, Event as Told, Failure, Head, Input, JobId, LaneId, Limits, WantedDigest};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant as Moment, Sleep, sleep, sleep_until};
 
@@ -42,6 +42,8 @@ const DRAIN: Duration = Duration::from_millis(1);
 pub(crate) enum Word {
     /// For the planner.
     Input(Input),
+    /// For the caller.
+    Told(Told),
     /// The lane is gone; its control has the hash state of the block it stopped in.
     Ended { lane: LaneId, result: Result<Ending, Failure> },
 }
@@ -71,6 +73,10 @@ impl Port {
         let _ = self.words.send((self.job, Word::Input(input)));
     }
 
+    fn tell(&self, told: Told) {
+        let _ = self.words.send((self.job, Word::Told(told)));
+    }
+
     fn end(&self, result: Result<Ending, Failure>) {
         let _ = self.words.send((self.job, Word::Ended { lane: self.lane, result }));
     }
@@ -96,10 +102,13 @@ pub(crate) async fn run(shared: Rc<Shared>, control: Rc<Control>, port: Port, ge
             answer = shared.client.get(get) => answer,
         },
     };
-    let Answer { hops, head, body } = match answer {
+    let Answer { hops, secured, head, body } = match answer {
         Ok(answer) => answer,
         Err(failure) => return port.end(Err(failure)),
     };
+    if let Some(host) = secured {
+        port.tell(Told::Secured { host });
+    }
     let toll = shared.rates.toll(hops.last().map_or(asked.as_str(), String::as_str), control.rate.clone());
     let content = content_length(&head);
     port.say(Input::Head { lane: port.lane, hops, head });

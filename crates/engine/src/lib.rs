@@ -44,6 +44,7 @@ mod find;
 mod finish;
 mod follow;
 mod group;
+mod hsts;
 mod http;
 mod inspect;
 mod journal;

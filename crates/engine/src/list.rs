@@ -376,7 +376,11 @@ impl Crew {
             proxies,
             seat: None,
         };
-        let answer = self.shared.client.get(get).await.map_err(|failure| Some(Box::new(Err(failure))))?;
+        let answer = self.shared.client.get(get).await;
+        let mut answer = answer.map_err(|failure| Some(Box::new(Err(failure))))?;
+        if let Some(host) = answer.secured.take() {
+            let _ = self.news.send(vec![Heard::Event(line, Event::Secured { host })]);
+        }
         self.spoke(line, &request.urls[0], answer.head.version);
         let whole = answer.hops.is_empty().then(|| small(wanted, chosen, &answer.head, &self.shared.limits));
         let Some(whole) = whole.flatten() else {

@@ -104,6 +104,9 @@ pub struct Options {
     pub private_key: Option<PathBuf>,
     /// Accept any certificate. Taints the journal (R63).
     pub insecure: bool,
+    /// File of hosts that are asked by https only because they said so (RFC 6797); made when the first one says so, at most
+    /// 1 MiB and 10,000 hosts. `None`: none is known, and none is kept.
+    pub hsts: Option<PathBuf>,
     /// Bytes a second, read for answers, over all lanes and downloads; `None` for no limit. What holds of each limit: within
     /// any second it is kept to 5 %, from the second one on; over HTTP/2 as far as pieces of 16 KiB allow.
     pub limit_rate: Option<u64>,

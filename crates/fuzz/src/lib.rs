@@ -8,6 +8,7 @@
 mod challenge;
 mod client;
 mod fields;
+mod hsts;
 mod input;
 mod journal;
 mod line;
@@ -37,6 +38,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("sums", sums::sums),
     ("metalink", metalink::metalink),
     ("signature", signature::signature),
+    ("hsts", hsts::field),
+    ("hsts_file", hsts::file),
     ("planner", planner::planner),
     ("journal", journal::journal),
     ("resume", journal::resume),

@@ -41,6 +41,8 @@ targets!(
     sums,
     metalink,
     signature,
+    hsts,
+    hsts_file,
     planner,
     journal,
     resume,

@@ -148,7 +148,11 @@ impl Trial {
         let [heard, said] = self.outputs();
         let file = |path: &Path| File::create(path).expect("a temporary file can be made");
         command.args(words).current_dir(self.dir()).env("HOME", self.said.path());
-        command.env_remove("http_proxy").env_remove("https_proxy").env_remove("all_proxy");
+        command
+            .env_remove("XDG_STATE_HOME")
+            .env_remove("http_proxy")
+            .env_remove("https_proxy")
+            .env_remove("all_proxy");
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(file(&heard)).stderr(file(&said));
         command

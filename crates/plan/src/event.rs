@@ -69,6 +69,11 @@ pub enum Event {
         /// In which HTTP: large files and lists of small ones may come in different ones.
         version: HttpVersion,
     },
+    /// A host is asked by https although a URL says http, since it said that it wants nothing else (RFC 6797). Once in a run.
+    Secured {
+        /// The origin that is asked.
+        host: String,
+    },
     /// A host refuses; it gets at most this many lanes from now on (R34).
     Narrowed {
         /// The host's origin.

@@ -16,6 +16,7 @@ mod event;
 mod failure;
 mod head;
 mod hosts;
+mod hsts;
 mod identity;
 mod job;
 mod lanes;
@@ -41,6 +42,7 @@ pub use escape::escape;
 pub use event::{Completion, DiskError, Error, Event, Progress, Why};
 pub use failure::{Breach, DiskFault, Failure, Phase};
 pub use head::{Fields, Head, HttpVersion};
+pub use hsts::{Hsts, HstsPolicy};
 pub use identity::{Condition, EntityTag, Identity, Same};
 pub use limits::Limits;
 pub use machine::{

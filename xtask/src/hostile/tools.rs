@@ -142,7 +142,8 @@ impl Tool {
     }
 }
 
-/// The packages of those that are wanted.
+/// The packages of those that are wanted, and of what makes the certificates.
 pub(super) fn packages(tools: &[&'static Tool]) -> Vec<(&'static str, &'static str)> {
-    tools.iter().filter(|tool| !tool.is_ours()).map(|tool| (tool.program, tool.name)).collect()
+    let theirs = tools.iter().filter(|tool| !tool.is_ours()).map(|tool| (tool.program, tool.name));
+    theirs.chain([("openssl", "openssl")]).collect()
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderValue, Version, header};
-use thence_plan::{Failure, Head, HttpVersion, Limits, Phase, next_hop, same_origin};
+use thence_plan::{Failure, Head, HttpVersion, Limits, Phase, next_hop, origin_of, same_origin};
 use tokio::try_join;
 use url::Url;
 
@@ -25,12 +25,15 @@ use super::shared::{Entrance, Trunks};
 use super::target::Target;
 use super::tls::{Offer, Shaken, Tls};
 use crate::error::Error;
+use crate::hsts::Secured;
 use crate::options::Options;
 
 /// The final answer: the first that is no redirect, or a redirect that names no place.
 pub(crate) struct Answer {
     /// URLs redirected to, in order, without userinfo and fragment; the last gave the head.
     pub(crate) hops: Vec<String>,
+    /// The origin that was asked by https where a URL said http, if that is the first time.
+    pub(crate) secured: Option<String>,
     /// Its head.
     pub(crate) head: Head,
     /// Its body, unread.
@@ -53,6 +56,11 @@ struct Shared {
     proxy_for: Vec<Rule>,
     dialer: Dialer,
     tls: Tls,
+    hsts: Secured,
+    /// Certificates are verified, so that what hosts say of themselves is theirs.
+    verified: bool,
+    /// Origins of which was told that they are asked by https.
+    told: Memory<String>,
     pool: Pool,
     trunks: Trunks,
     /// Servers that speak HTTP/2 only.
@@ -63,11 +71,12 @@ struct Shared {
 }
 
 impl Client {
-    /// A client for these options. It touches neither the network nor the certificate store; a client certificate is read.
+    /// A client for these options. It touches neither the network nor the certificate store; a client certificate and the file
+    /// of hosts are read.
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] for a proxy, user agent or client certificate that cannot be used.
+    /// [`Error::Option`] for a proxy, user agent, client certificate or file of hosts that cannot be used.
     pub(crate) fn new(options: &Options) -> Result<Client, Error> {
         let user_agent = options.user_agent.as_deref().unwrap_or(USER_AGENT);
         let unsendable = |_| Error::Option("the user agent holds a control character".into());
@@ -79,6 +88,9 @@ impl Client {
             proxy_for: options.proxy_for.iter().map(Rule::of).collect::<Result<_, _>>()?,
             dialer: Dialer::new(options),
             tls: Tls::new(options)?,
+            hsts: Secured::open(options.hsts.as_deref())?,
+            verified: !options.insecure,
+            told: Memory::default(),
             pool: Pool::new(options.limits.keep_alive),
             trunks: Trunks::default(),
             http2_only: Memory::default(),
@@ -93,20 +105,27 @@ impl Client {
     ///
     /// Those of connecting (`Resolve`, `Refused`, `Connect`, `Proxy`, `Tls`, `Stalled`), of the exchange up to
     /// the head (`Reset`, `Truncated`, `Breach`, `Stalled(Head)`), and of [`next_hop`].
-    pub(crate) async fn get(&self, get: Get) -> Result<Answer, Failure> {
+    pub(crate) async fn get(&self, mut get: Get) -> Result<Answer, Failure> {
         let shared = &self.0;
+        let upgraded = shared.hsts.upgrade(&mut get.url);
+        // What was given for the http origin goes to the one in its place.
+        get.given_for.iter_mut().for_each(|given| _ = shared.hsts.upgrade(given));
         let mut chain = Chain::begin(&get, &shared.strayed);
+        chain.secured = if upgraded { origin_of(get.url.as_str()) } else { None };
         loop {
             let (head, body) = shared.ask(&get, &mut chain).await?;
+            shared.hear(&chain.url, &head).await;
             if shared.is_asked_again(&get, &mut chain, &head)? {
                 body.discard().await;
                 continue;
             }
             let Some(location) = location(&head)? else {
                 chain.remember(&get, &shared.strayed);
-                return Ok(Answer { hops: chain.hops, head, body });
+                let secured = chain.secured.filter(|origin| shared.told.is_new(origin));
+                return Ok(Answer { hops: chain.hops, secured, head, body });
             };
             body.discard().await;
+            let location = chain.secure(location, &shared.hsts);
             chain.follow(&get, &location, shared.limits.redirects)?;
         }
     }
@@ -176,6 +195,14 @@ impl Shared {
 
     fn means<'a>(&'a self, seat: Option<&'a Seat>, deadline: Deadline) -> Means<'a> {
         Means { dialer: &self.dialer, tls: &self.tls, deadline, seat }
+    }
+
+    /// Hears whether a host wants to be asked by https only. Of several fields the first counts (RFC 6797 s8.1).
+    async fn hear(&self, url: &Url, head: &Head) {
+        let field = head.values("strict-transport-security").next();
+        if let Some(field) = field.filter(|_| self.verified) {
+            self.hsts.learn(url, field).await;
+        }
     }
 
     /// A stream of a connection that others share; `None` where the server does not speak HTTP/2.
@@ -319,6 +346,8 @@ struct Chain {
     trusted: bool,
     /// What the present one was told of the user.
     turn: Turn,
+    /// The origin that took the place of an http one.
+    secured: Option<String>,
     /// Header bytes and fields of all responses so far (R66).
     bytes: usize,
     fields: usize,
@@ -329,7 +358,18 @@ impl Chain {
         let (url, original) = (get.url.clone(), get.original());
         let trusted = url == *original
             || (same_origin(url.as_str(), original.as_str()) && !strayed.knows(url.as_str()));
-        Chain { hops: Vec::new(), url, trusted, turn: Turn::default(), bytes: 0, fields: 0 }
+        Chain { hops: Vec::new(), url, trusted, secured: None, turn: Turn::default(), bytes: 0, fields: 0 }
+    }
+
+    /// Where a redirect leads, by https if its host wants that: such a one from https to http leads out of nothing (R61).
+    fn secure(&mut self, location: String, hsts: &Secured) -> String {
+        let Ok(mut to) = self.url.join(&location) else { return location };
+        // What may not be followed is left for the planner to refuse.
+        if location.contains(char::is_control) || !hsts.upgrade(&mut to) {
+            return location;
+        }
+        self.secured = origin_of(to.as_str());
+        to.into()
     }
 
     /// One hop on. What the user gave is not given back when a chain returns to its origin (CRD-01).

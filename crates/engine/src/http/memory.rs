@@ -32,6 +32,18 @@ impl<T: Eq + Hash> Memory<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(item)
     }
 
+    /// Learns it; whether it was not in the set.
+    pub(super) fn is_new(&self, item: &T) -> bool
+    where
+        T: Clone,
+    {
+        let new = !self.holds(item);
+        if new {
+            self.learn(item.clone());
+        }
+        new
+    }
+
     pub(super) fn learn(&self, item: T) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() < REMEMBERED {

@@ -99,7 +99,7 @@ impl Scene {
                 Word::Input(Input::Stored { block, upto, .. }) => {
                     stored.insert(block, u64::from(upto));
                 }
-                Word::Input(_) => {}
+                Word::Input(_) | Word::Told(_) => {}
                 Word::Ended { result, .. } => {
                     assert_eq!(result, Ok(Ending::Closed));
                     return (equal, stored.values().sum());

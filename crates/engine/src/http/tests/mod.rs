@@ -247,7 +247,7 @@ struct Got {
 
 /// Asks and reads to the end; the connection goes back to the pool.
 async fn fetch(client: &Client, get: Get) -> Result<Got, Failure> {
-    let Answer { hops, head, mut body } = client.get(get).await?;
+    let Answer { hops, head, mut body, .. } = client.get(get).await?;
     let mut bytes = Vec::new();
     while let Some(chunk) = body.chunk(u64::MAX).await? {
         bytes.extend_from_slice(&chunk);
