@@ -222,6 +222,27 @@ fn who_has_offered_digest_gets_no_basic_in_clear() {
     never_in_clear(&scene);
 }
 
+#[test]
+fn who_offers_digest_later_gets_no_basic_in_clear_from_then_on() {
+    let scene = Scene::new();
+    let (ask, serve) = (guard(), honest::handler(&scene.file));
+    scene.serve(move |request, out| match (request.target.as_str(), request.header("authorization")) {
+        ("/one.bin", Some(_)) => serve(request, out),
+        ("/two.bin", _) => {
+            out.answer(401, &ask.asks(false), "");
+        }
+        _ => {
+            out.answer(401, "WWW-Authenticate: Basic realm=\"x\"", "");
+        }
+    });
+    let urls = ["/one.bin", "/two.bin", "/three.bin"].map(|path| scene.origin.url(path));
+    let words: Vec<&str> =
+        ["-x1", "-j1"].into_iter().chain(USER).chain(urls.iter().map(String::as_str)).collect();
+    scene.run_bare(&words).code(24);
+    let after = scene.requests().iter().position(|request| request.target == "/three.bin").unwrap();
+    assert!(said(&scene)[after..].iter().all(Option::is_none), "{:?}", said(&scene));
+}
+
 /// As it was: over TLS the password is the server's alone.
 #[test]
 fn over_tls_basic_is_said_at_once_and_digest_where_that_is_wanted() {

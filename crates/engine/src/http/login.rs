@@ -85,7 +85,10 @@ impl Logins {
             Auth::Any => target.https && !known.digest,
             Auth::Digest => false,
         };
-        turn.said = turn.next.as_ref().or(known.taken.as_ref()).cloned();
+        // What it took before it offered better is not said in clear again.
+        let worse = |scheme: &Scheme| matches!(scheme, Scheme::Basic) && !target.https && known.digest;
+        let taken = known.taken.as_ref().filter(|scheme| !worse(scheme));
+        turn.said = turn.next.as_ref().or(taken).cloned();
         if turn.said.is_none() && unasked {
             turn.said = Some(Scheme::Basic);
         }
