@@ -14,6 +14,7 @@ pub const TEST: &[(&str, &str)] = &[
     ("curl", "curl"),
     ("ip", "iproute2"),
     ("strace", "strace"),
+    ("sqlite3", "sqlite3"),
     ("mkfs.xfs", "xfsprogs"),
     ("mkfs.btrfs", "btrfs-progs"),
     ("mkfs.exfat", "exfatprogs"),

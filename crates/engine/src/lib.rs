@@ -32,6 +32,7 @@
 //! # }
 //! ```
 
+mod cookies;
 mod decode;
 mod direct;
 mod download;
@@ -68,6 +69,7 @@ mod verify;
 mod work;
 mod write;
 
+pub use cookies::{CookieFault, CookieJar, LoadedCookies};
 pub use download::Download;
 pub use engine::{Engine, fetch};
 pub use error::Error;

@@ -28,17 +28,17 @@ const ORDER: &[(&str, &[&str])] = &[
     ]),
     ("crates/engine", &[
         "error", "secret", "planted", "sys", "journal", "mark", "lock", "direct", "file", "write", "verify", "publish", "pairs", "find", "inspect",
-        "options", "orders", "http", "decode", "sink", "stream", "toll", "lane", "work", "finish", "start", "group", "ledger", "list", "drive", "download", "engine",
+        "cookies", "options", "orders", "http", "decode", "sink", "stream", "toll", "lane", "work", "finish", "start", "group", "ledger", "list", "drive", "download", "engine",
     ]),
     ("crates/app", &[
-        "printable", "exit", "sys", "say", "netrc", "login", "values", "list", "proof", "entries", "flags", "meant",
+        "printable", "exit", "sys", "say", "netrc", "login", "values", "list", "proof", "entries", "cookies", "flags", "meant",
         "progress", "words", "json", "report", "sums", "tally", "drive", "get", "lists", "status", "verify",
     ]),
     ("crates/origin", &[
         "files", "request", "wire", "reply", "scripted", "honest", "behaviours", "ca", "frames", "real", "chance", "disks", "journals", "memory", "leaks", "trial",
         "kills", "lists", "powercuts", "steps",
     ]),
-    ("crates/fuzz", &["input", "sys", "netrc", "sums", "fields", "names", "planner", "client", "journal"]),
+    ("crates/fuzz", &["input", "sys", "netrc", "sums", "cookies", "fields", "names", "planner", "client", "journal"]),
     ("xtask", &["options", "shell", "packages", "record", "proof", "rows", "sim", "states", "plant", "mutants", "coverage", "fuzz", "bench", "test", "crash", "powercut", "hostile", "limits", "origin", "picture"]),
     ("bench", &["bare", "files", "link", "flows", "wire", "side", "measure", "verdict", "machine", "server", "scenes", "neighbour", "stage", "programs", "shaped", "trace", "plot", "peers", "bulk", "small", "resume", "start", "growth", "report"]),
 ];

@@ -24,6 +24,7 @@ use super::request::{Get, OriginValue, Way, bare, build, for_origins};
 use super::shared::{Entrance, Trunks};
 use super::target::Target;
 use super::tls::{Offer, Shaken, Tls};
+use crate::cookies::CookieJar;
 use crate::error::Error;
 use crate::options::Options;
 
@@ -51,6 +52,7 @@ struct Shared {
     limits: Limits,
     user_agent: HeaderValue,
     origin_fields: Vec<OriginValue>,
+    cookies: Option<CookieJar>,
     proxies: Proxies,
     dialer: Dialer,
     tls: Tls,
@@ -75,6 +77,7 @@ impl Client {
         Ok(Client(Arc::new(Shared {
             user_agent: HeaderValue::try_from(user_agent).map_err(unsendable)?,
             origin_fields: for_origins(&options.origin_fields)?,
+            cookies: options.cookies.clone(),
             proxies: Proxies::new(&options.proxy)?,
             dialer: Dialer::new(options),
             tls: Tls::new(options.cacert.clone(), options.insecure),
@@ -179,6 +182,7 @@ impl Shared {
             trusted: chain.trusted,
             http2: connection.is_http2(),
             origin_fields: &self.origin_fields,
+            cookies: self.cookies.as_ref(),
             user_agent: &self.user_agent,
         };
         let request = build(get, &way)?;
@@ -188,6 +192,9 @@ impl Shared {
             return Err(wants_credentials());
         }
         chain.count(response.headers(), &interim, &self.limits)?;
+        if let Some(cookies) = &self.cookies {
+            cookies.take(&chain.url, response.headers());
+        }
         let (parts, incoming) = response.into_parts();
         let framing = Framing::of(parts.version, parts.status, &parts.headers);
         let keeps = keeps(parts.version, &parts.headers);
