@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "whatever panics here is a finding")]
 
 mod client;
+mod cookies;
 mod fields;
 mod input;
 mod journal;
@@ -29,6 +30,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("redirect", names::redirect),
     ("netrc", netrc::netrc),
     ("sums", sums::sums),
+    ("cookies", cookies::cookies),
+    ("set_cookie", cookies::set_cookie),
     ("planner", planner::planner),
     ("journal", journal::journal),
     ("resume", journal::resume),

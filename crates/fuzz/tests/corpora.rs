@@ -29,4 +29,18 @@ macro_rules! targets {
     };
 }
 
-targets!(head, content_range, dates, names, redirect, netrc, sums, planner, journal, resume, client);
+targets!(
+    head,
+    content_range,
+    dates,
+    names,
+    redirect,
+    netrc,
+    sums,
+    cookies,
+    set_cookie,
+    planner,
+    journal,
+    resume,
+    client
+);
