@@ -31,6 +31,8 @@ pub(crate) fn limits() -> Limits {
 pub(crate) fn run(mut get: Get, talk: Talk, mode: u32) -> Result<Code, Trouble> {
     let mut report = Report::new(talk, hurry());
     let mut passwords = get.user.take().map(|user| Passwords::new(user, &mut get.notes));
+    let (jar, saved) = std::mem::take(&mut get.cookies).open(&mut get.notes)?;
+    get.options.cookies = jar;
     for note in &get.notes {
         report.note(note);
     }
@@ -46,11 +48,12 @@ pub(crate) fn run(mut get: Get, talk: Talk, mode: u32) -> Result<Code, Trouble> 
     }
     let engine = Engine::new(get.options).map_err(|error| Trouble::from(&error))?;
     let ended = wait(&engine, requests, (get.checksum, get.together), &mut report, stream)?;
+    let code = saved.save(ended.code)?;
     if ended.leave {
         // Everything is at rest, or had its time. The engine's threads hold nothing that a kill would not leave.
-        std::process::exit(i32::from(ended.code as u8));
+        std::process::exit(i32::from(code as u8));
     }
-    Ok(ended.code)
+    Ok(code)
 }
 
 fn wait(

@@ -1,6 +1,7 @@
 //! `thence URL`: fetches a file, and goes on from where it stopped. Parse, match, exit code; everything else stands
 //! in the modules.
 
+mod cookies;
 mod drive;
 mod entries;
 mod exit;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use thence::{Exists, Limits, Options, Secret};
 
+use crate::cookies::Cookies;
 use crate::exit::Trouble;
 use crate::flags::{Said, Verb, Words};
 use crate::list::{self, Origin, Wanted};
@@ -93,6 +94,7 @@ pub(crate) struct Get {
     /// Downloads at once, if that was said.
     pub(crate) together: Option<u32>,
     pub(crate) options: Options,
+    pub(crate) cookies: Cookies,
     /// What a person should hear before anything begins.
     pub(crate) notes: Vec<String>,
 }
@@ -154,6 +156,11 @@ fn get(said: &Said, wanted: Vec<Wanted>, limits: Limits) -> Result<Get, Trouble>
         exists: exists(said, &place)?,
         together: together(said)?,
         options: options(said, limits)?,
+        cookies: Cookies {
+            keep: said.cookies,
+            load: said.load_cookies.clone(),
+            save: said.save_cookies.clone(),
+        },
         notes: notes(said, lanes),
         place,
     })
@@ -238,6 +245,7 @@ fn options(said: &Said, mut limits: Limits) -> Result<Options, Trouble> {
         limit_rate: rate("--limit-rate", limit_rate)?,
         limit_host: rate("--limit-host", limit_host)?,
         origin_fields: said.header_for.chunks(2).map(values::origin_field).collect::<Result<_, _>>()?,
+        cookies: None,
         user_agent: agent,
     })
 }
