@@ -333,9 +333,6 @@ fn whose(domain: Option<&str>, asked: Named) -> Result<(Named, bool), Refused> {
         let below = !asked.is_address && !asked.is_suffix();
         return Ok((asked, below));
     }
-    if wanted.is_suffix() {
-        return Err(Refused::Suffix);
-    }
     if wanted.is_address || !asked.is_below(&wanted.name) {
         return Err(Refused::OtherHost);
     }
