@@ -17,6 +17,7 @@ pub const TEST: &[(&str, &str)] = &[
     ("openssl", "openssl"),
     ("ip", "iproute2"),
     ("strace", "strace"),
+    ("sqlite3", "sqlite3"),
     ("mkfs.xfs", "xfsprogs"),
     ("mkfs.btrfs", "btrfs-progs"),
     ("mkfs.exfat", "exfatprogs"),

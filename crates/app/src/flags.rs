@@ -142,6 +142,18 @@ pub(crate) struct Said {
     #[arg(long, value_name = "any|basic|digest", default_value = "any")]
     pub(crate) auth: String,
 
+    /// Send the cookies of FILE where they belong: a cookies.txt, Firefox's cookies.sqlite, or Chromium's Cookies
+    #[arg(long, value_name = "FILE")]
+    pub(crate) load_cookies: Vec<PathBuf>,
+
+    /// At the end write all cookies to FILE, for --load-cookies, curl or wget
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save_cookies: Option<PathBuf>,
+
+    /// Keep cookies that servers set and send them where they belong, as --load-cookies and --save-cookies do as well
+    #[arg(long)]
+    pub(crate) cookies: bool,
+
     /// User-Agent to send
     #[arg(long, value_name = "TEXT")]
     pub(crate) user_agent: Option<String>,

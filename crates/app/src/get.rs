@@ -26,6 +26,8 @@ pub(crate) fn limits() -> Limits {
 pub(crate) fn run(mut get: Get, talk: Talk, mode: u32) -> Result<Code, Trouble> {
     let mut report = Report::new(talk, sys::hurry());
     let mut passwords = get.user.take().map(|user| Passwords::new(user, &mut get.notes));
+    let (jar, saved) = std::mem::take(&mut get.cookies).open(&mut get.notes)?;
+    get.options.cookies = jar;
     for note in &get.notes {
         report.note(note);
     }
@@ -42,11 +44,12 @@ pub(crate) fn run(mut get: Get, talk: Talk, mode: u32) -> Result<Code, Trouble> 
     let proofs = (get.checksum.take(), get.signing.take());
     let plan = Plan { get, mode, stream };
     let ended = wait(&engine, rows, proofs, &plan, &mut report)?;
+    let code = saved.save(ended.code)?;
     if ended.leave {
         // Everything is at rest, or had its time. The engine's threads hold nothing that a kill would not leave.
-        std::process::exit(i32::from(ended.code as u8));
+        std::process::exit(i32::from(code as u8));
     }
-    Ok(ended.code)
+    Ok(code)
 }
 
 /// What was said of all downloads.

@@ -45,6 +45,8 @@ pub(crate) fn run(mut get: Get, listed: &Listed, talk: Talk, mode: u32) -> Resul
     let name = printable(&name).into_owned();
     let mut tally = Tally::new(name.clone(), talk, hurry);
     let passwords = get.user.take().map(|user| Passwords::new(user, &mut get.notes));
+    let (jar, saved) = std::mem::take(&mut get.cookies).open(&mut get.notes)?;
+    get.options.cookies = jar;
     get.notes.iter().for_each(|note| tally.note(note));
     let base = match &get.place {
         Place::Dir(dir) => dir.clone().unwrap_or_else(|| PathBuf::from(".")),
@@ -97,6 +99,7 @@ pub(crate) fn run(mut get: Get, listed: &Listed, talk: Talk, mode: u32) -> Resul
         sys::outlive_file_limits().map_err(fault)?;
         Ok::<_, Trouble>(run.go(stops).await)
     })?;
+    let code = saved.save(code)?;
     if leave {
         // The thread that reads may wait for ever.
         std::process::exit(i32::from(code as u8));

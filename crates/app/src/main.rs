@@ -2,6 +2,7 @@
 //! in the modules.
 
 mod aside;
+mod cookies;
 mod curl;
 mod drive;
 mod entries;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use thence::{Exists, ExposeSecret, Limits, Options, Secret};
 
+use crate::cookies::Cookies;
 use crate::exit::Trouble;
 use crate::flags::{Said, Verb, Words};
 use crate::list::{self, Origin, Wanted};
@@ -103,6 +104,7 @@ pub(crate) struct Get {
     /// Downloads at once, if that was said.
     pub(crate) together: Option<u32>,
     pub(crate) options: Options,
+    pub(crate) cookies: Cookies,
     /// What a person should hear before anything begins.
     pub(crate) notes: Vec<String>,
 }
@@ -183,6 +185,11 @@ fn get(said: &Said, wanted: Vec<Wanted>, limits: Limits) -> Result<Get, Trouble>
         exists: exists(said, &place)?,
         together: together(said)?,
         options: Options { hsts, ..options(said, limits)? },
+        cookies: Cookies {
+            keep: said.cookies,
+            load: said.load_cookies.clone(),
+            save: said.save_cookies.clone(),
+        },
         notes: [notes(said, lanes), note.into_iter().collect()].concat(),
         place,
     })
@@ -287,6 +294,7 @@ fn options(said: &Said, mut limits: Limits) -> Result<Options, Trouble> {
         limit_rate: rate("--limit-rate", limit_rate)?,
         limit_host: rate("--limit-host", limit_host)?,
         origin_fields: said.header_for.chunks(2).map(values::origin_field).collect::<Result<_, _>>()?,
+        cookies: None,
         user_agent: agent,
         renew: said.refresh_cmd.as_deref().map(renew::by).transpose()?,
         auth: values::auth(&said.auth)?,

@@ -276,6 +276,8 @@ fn log_01_the_planted_secret_goes_to_its_origin_and_is_found_where_it_should_not
     scene.run(&["-x2"]).whole();
     let sent = scene.requests()[0].header("authorization").unwrap_or_default().to_owned();
     assert!(scene.canary().needle().is_in(sent.as_bytes()), "{sent}");
+    let cookie = scene.requests()[0].header("cookie").unwrap_or_default().to_owned();
+    assert!(scene.canary().needle().is_in(cookie.as_bytes()), "{cookie}");
     assert_eq!(scene.canary().found(), [""; 0]);
     let path = scene.path("leak");
     fs::write(&path, &sent).unwrap();

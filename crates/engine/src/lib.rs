@@ -32,6 +32,7 @@
 //! # }
 //! ```
 
+mod cookies;
 mod decode;
 mod describe;
 mod direct;
@@ -74,6 +75,7 @@ mod verify;
 mod work;
 mod write;
 
+pub use cookies::{CookieFault, CookieJar, LoadedCookies};
 pub use download::Download;
 pub use engine::{Engine, fetch};
 pub use error::Error;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thence_plan::{Exists, Limits, Pieces, WantedDigest};
 
+use crate::cookies::CookieJar;
 use crate::error::Error;
 use crate::renew::Renew;
 use crate::secret::Secret;
@@ -114,6 +115,8 @@ pub struct Options {
     pub limit_host: Option<u64>,
     /// Fields for origins that are not those of the URLs; there they take the place of the request's own.
     pub origin_fields: Vec<OriginField>,
+    /// Cookies to send, and where those go that servers set; `None`: none is sent or kept.
+    pub cookies: Option<CookieJar>,
     /// `User-Agent` of every request; `None`: `thence/VERSION`.
     pub user_agent: Option<String>,
     /// Who knows another URL when a link has expired; without it the download ends with [`Error::Expired`].

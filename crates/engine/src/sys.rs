@@ -2,6 +2,7 @@
 //! `--cfg thence_portable` builds on Linux too.
 
 mod dir;
+pub(crate) mod named;
 
 use std::fmt;
 use std::fs::{File, TryLockError};

@@ -7,6 +7,7 @@
 
 mod challenge;
 mod client;
+mod cookies;
 mod fields;
 mod hsts;
 mod input;
@@ -40,6 +41,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("signature", signature::signature),
     ("hsts", hsts::field),
     ("hsts_file", hsts::file),
+    ("cookies", cookies::cookies),
+    ("set_cookie", cookies::set_cookie),
     ("planner", planner::planner),
     ("journal", journal::journal),
     ("resume", journal::resume),

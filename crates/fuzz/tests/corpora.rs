@@ -43,6 +43,8 @@ targets!(
     signature,
     hsts,
     hsts_file,
+    cookies,
+    set_cookie,
     planner,
     journal,
     resume,

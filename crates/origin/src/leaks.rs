@@ -14,6 +14,9 @@ use rustix::fs::{lgetxattr, llistxattr};
 /// The login that the planted password is for.
 const LOGIN: &str = "canary";
 
+/// Where the planted secret may be, below `HOME`.
+const PLANTED: [&str; 2] = [".netrc", "cookies.txt"];
+
 /// Of a larger file, so much of its start and of its end is read: the middle is what the origin sent.
 const LOOK: u64 = 4 << 20;
 
@@ -97,8 +100,8 @@ fn looked_at(path: &Path) -> Vec<u8> {
 }
 
 /// A secret of its own for each scene, in the places that take one without changing what a run does: the password of a
-/// login in netrc, and of a proxy in the environment that `no_proxy` keeps out of the way. The search is made at the end
-/// of each run, and when this goes: after the scene's last run and before its directories.
+/// login in netrc, of a proxy in the environment that `no_proxy` keeps out of the way, and a cookie. The search is made at the
+/// end of each run, and when this goes: after the scene's last run and before its directories.
 pub struct Canary {
     secret: String,
     needle: Needle,
@@ -107,11 +110,14 @@ pub struct Canary {
 }
 
 impl Canary {
-    /// Plants one in the directory that is `HOME` to the runs. `places` will be searched, and `home`, but for its netrc.
+    /// Plants one in the directory that is `HOME` to the runs. `places` will be searched, and `home`, but for its netrc and its
+    /// cookies. The cookie is for the file that most tests fetch, and for no other path of this machine.
     pub fn plant(home: &Path, places: &[&Path]) -> Canary {
         let secret = format!("canary{:016x}", RandomState::new().hash_one(home));
         let netrc = home.join(".netrc");
         fs::write(&netrc, format!("default login {LOGIN} password {secret}\n")).expect("HOME is ours");
+        let cookie = format!("127.0.0.1\tFALSE\t/file.bin\tFALSE\t0\t{LOGIN}\t{secret}\n");
+        fs::write(home.join("cookies.txt"), cookie).expect("HOME is ours");
         fs::set_permissions(&netrc, PermissionsExt::from_mode(0o600)).expect("the file is ours");
         let places = places.iter().map(|&place| place.into()).collect();
         Canary { needle: Needle::new(&secret), secret, home: home.into(), places }
@@ -128,18 +134,26 @@ impl Canary {
         [("all_proxy".into(), proxy), ("no_proxy".into(), "127.0.0.1,localhost,::1".into())]
     }
 
-    /// What its command line has to begin with: a login whose password is in netrc, and is sent unasked. A run that brings
-    /// a login or fetches nothing is left as it is.
-    pub fn args(&self, given: &[&str]) -> &'static [&'static str] {
-        let own = |arg: &&str| {
+    /// What its command line has to begin with: a login whose password is in netrc, and is sent unasked, and the file of the
+    /// cookie. A run that brings a login or cookies of its own, or fetches nothing, is left as it is.
+    pub fn args(&self, given: &[&str]) -> Vec<String> {
+        let login = |arg: &&str| {
             arg.starts_with("--user") && !arg.starts_with("--user-agent") || arg.contains('@') || *arg == "-u"
         };
+        let cookies = |arg: &&str| arg.starts_with("--") && arg.contains("cookies");
         let fetches =
             given.iter().any(|arg| arg.contains("://") || arg.contains(".part") || arg.contains(".thence"));
-        if !fetches || given.iter().any(own) || matches!(given.first(), Some(&"status" | &"verify")) {
-            return &[];
+        let mut args = Vec::new();
+        if !fetches || matches!(given.first(), Some(&"status" | &"verify")) {
+            return args;
         }
-        &["--user", LOGIN, "--auth", "basic"]
+        if !given.iter().any(login) {
+            args.extend(["--user", LOGIN, "--auth", "basic"].map(str::to_owned));
+        }
+        if !given.iter().any(cookies) {
+            args.extend(["--load-cookies".to_owned(), self.home.join("cookies.txt").display().to_string()]);
+        }
+        args
     }
 
     /// Asserts that no process has it on its command line.
@@ -166,8 +180,8 @@ impl Canary {
     /// Where the secret is and should not be.
     pub fn found(&self) -> Vec<String> {
         let mut found: Vec<String> = self.places.iter().flat_map(|place| self.needle.below(place)).collect();
-        let netrc = format!("the file {}", self.home.join(".netrc").display());
-        found.extend(self.needle.below(&self.home).into_iter().filter(|place| *place != netrc));
+        let planted = PLANTED.map(|name| format!("the file {}", self.home.join(name).display()));
+        found.extend(self.needle.below(&self.home).into_iter().filter(|place| !planted.contains(place)));
         found.extend(self.needle.in_process_list());
         found
     }

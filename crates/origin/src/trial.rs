@@ -141,8 +141,8 @@ impl Trial {
     /// What [`Trial::start_by`] starts, for who watches over it himself.
     pub(crate) fn command(&self, wrapper: &[&str], args: &[&str]) -> Command {
         let program = self.program.to_string_lossy();
-        let planted = self.canary.as_ref().map_or(&[][..], |canary| canary.args(args));
-        let planted = planted.iter().copied();
+        let planted = self.canary.as_ref().map(|canary| canary.args(args)).unwrap_or_default();
+        let planted = planted.iter().map(String::as_str);
         let mut words = wrapper.iter().copied().chain([&*program]).chain(planted).chain(args.iter().copied());
         let mut command = Command::new(words.next().unwrap_or_default());
         let [heard, said] = self.outputs();

@@ -24,6 +24,7 @@ use super::request::{Get, OriginValue, Way, authorizes, bare, build, for_origins
 use super::shared::{Entrance, Trunks};
 use super::target::Target;
 use super::tls::{Offer, Shaken, Tls};
+use crate::cookies::CookieJar;
 use crate::error::Error;
 use crate::hsts::Secured;
 use crate::options::Options;
@@ -52,6 +53,7 @@ struct Shared {
     user_agent: HeaderValue,
     origin_fields: Vec<OriginValue>,
     logins: Logins,
+    cookies: Option<CookieJar>,
     proxies: Proxies,
     proxy_for: Vec<Rule>,
     dialer: Dialer,
@@ -84,6 +86,7 @@ impl Client {
             user_agent: HeaderValue::try_from(user_agent).map_err(unsendable)?,
             origin_fields: for_origins(&options.origin_fields)?,
             logins: Logins::new(options.auth),
+            cookies: options.cookies.clone(),
             proxies: Proxies::new(&options.proxy)?,
             proxy_for: options.proxy_for.iter().map(Rule::of).collect::<Result<_, _>>()?,
             dialer: Dialer::new(options),
@@ -253,6 +256,7 @@ impl Shared {
             trusted: chain.trusted,
             http2: connection.is_http2(),
             origin_fields: &self.origin_fields,
+            cookies: self.cookies.as_ref(),
             user_agent: &self.user_agent,
             login,
         };
@@ -268,6 +272,9 @@ impl Shared {
             return Err(failure);
         }
         chain.count(response.headers(), &interim, &self.limits)?;
+        if let Some(cookies) = &self.cookies {
+            cookies.take(&chain.url, response.headers());
+        }
         let (parts, incoming) = response.into_parts();
         let framing = Framing::of(parts.version, parts.status, &parts.headers);
         let keeps = keeps(parts.version, &parts.headers);

@@ -12,6 +12,7 @@ use url::{Origin, Position, Url};
 use super::nodes::Seat;
 use super::proxy::{Hop, Proxies};
 use super::target::Target;
+use crate::cookies::CookieJar;
 use crate::error::Error;
 use crate::options::OriginField;
 use crate::secret::{ExposeSecret, Fields, Secret};
@@ -148,6 +149,8 @@ pub(super) struct Way<'a> {
     pub(super) http2: bool,
     /// What the user gave for origins, as [`for_origins`] makes it.
     pub(super) origin_fields: &'a [OriginValue],
+    /// Those of the run.
+    pub(super) cookies: Option<&'a CookieJar>,
     /// `User-Agent` where the user's fields have none.
     pub(super) user_agent: &'a HeaderValue,
     /// `Authorization` by user and password; `None` where a field [`authorizes`] already.
@@ -177,6 +180,12 @@ pub(super) fn build(get: &Get, way: &Way<'_>) -> Result<Request<Empty<Bytes>>, F
     }
     if let Some(login) = &way.login {
         fields.insert(header::AUTHORIZATION, login.clone());
+    }
+    // A `Cookie` of the user's own is all that its origin gets.
+    if !fields.contains_key(header::COOKIE)
+        && let Some(cookies) = way.cookies.and_then(|cookies| cookies.field(way.url))
+    {
+        fields.insert(header::COOKIE, cookies);
     }
     proxy_fields(&mut fields, way.forwards);
     own_fields(&mut fields, get, way)?;
@@ -299,6 +308,7 @@ mod tests {
             trusted: true,
             http2,
             origin_fields,
+            cookies: None,
             user_agent,
             login: Some(login()),
         };
@@ -381,8 +391,8 @@ mod tests {
         let (get, user_agent) = (get(), &HeaderValue::from_static("a"));
         let target = Target::of(&get.url).unwrap();
         let (url, http2, trusted) = (&get.url, false, true);
-        let (forwards, login) = (None, None);
-        let way = Way { url, target: &target, forwards, trusted, http2, origin_fields, user_agent, login };
+        let (target, cookies, forwards, login) = (&target, None, None, None);
+        let way = Way { url, target, forwards, trusted, http2, origin_fields, cookies, user_agent, login };
         let sent = build(&get, &way).unwrap();
         assert_eq!(sent.headers()["cookie"], "mine", "in the place of what was given for all");
         assert!(["x-plain", "x-port", "x-other"].iter().all(|name| !sent.headers().contains_key(*name)));

@@ -9,9 +9,11 @@ use thence_plan::Failure;
 
 use super::tls::Authority;
 use super::{Client, Get, Server, Then, fetch, get, ok, options, with_headers};
+use crate::cookies::CookieJar;
 use crate::error::Error;
 use crate::http::Proxies;
 use crate::options::{Options, Proxy, ProxyFor};
+use crate::secret::ExposeSecret;
 
 fn through(proxy: String) -> Client {
     Client::new(&Options { proxy: Proxy::Url(proxy.into()), ..options() }).unwrap()
@@ -87,6 +89,36 @@ async fn net_07_https_goes_through_a_tunnel() {
     assert!(origin.last().starts_with("GET /a HTTP/1.1\r\n") && origin.last().contains("cookie: PRIVATE"));
     assert!(!origin.last().contains("proxy-authorization"));
     assert_eq!(origin.connections(), 1);
+}
+
+/// A proxy that leads on neither gets cookies nor sets any.
+#[tokio::test]
+async fn r59_cookies_go_through_a_tunnel_and_not_to_the_proxy() {
+    let authority = Authority::new();
+    let origin = authority.server("thence.invalid", |_, _| (ok("x"), Then::Keep));
+    let (proxy, asked) = relay_setting_a_cookie(&origin);
+    let cookies = CookieJar::new();
+    assert!(cookies.set("https://thence.invalid/", "id=PRIVATE; Secure"));
+    let (proxy, jar) = (Proxy::Url(format!("http://{proxy}").into()), Some(cookies.clone()));
+    let client = authority.client_with(Options { proxy, cookies: jar, ..options() });
+    assert_eq!(fetch(&client, get("https://thence.invalid/a")).await.unwrap().body, "x");
+    let asked = String::from_utf8(asked.lock().unwrap().clone()).unwrap();
+    assert!(asked.starts_with("CONNECT ") && !asked.to_lowercase().contains("cookie"), "{asked}");
+    assert!(origin.last().contains("cookie: id=PRIVATE\r\n"), "{}", origin.last());
+    assert!(!cookies.text().expose_secret().contains("of-the-proxy"));
+    let refusing = "HTTP/1.1 407 Who\r\nSet-Cookie: of-the-proxy=1\r\nContent-Length: 0\r\n\r\n";
+    let proxy = Proxy::Url(Server::saying(refusing, Then::Keep).url("").into());
+    let client = Client::new(&Options { proxy, cookies: Some(cookies.clone()), ..options() }).unwrap();
+    assert!(fetch(&client, get("http://thence.invalid/")).await.is_err());
+    assert!(!cookies.text().expose_secret().contains("of-the-proxy"));
+}
+
+fn relay_setting_a_cookie(origin: &Server) -> (String, Arc<Mutex<Vec<u8>>>) {
+    relay(origin, |tcp| {
+        let asked = super::read_head(tcp).unwrap();
+        tcp.write_all(b"HTTP/1.1 200 Go ahead\r\nSet-Cookie: of-the-proxy=1\r\n\r\n").unwrap();
+        asked.into_bytes()
+    })
 }
 
 /// Behind a proxy the origin gets the user's headers, but not the proxy's.
