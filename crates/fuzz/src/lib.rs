@@ -7,6 +7,7 @@
 
 mod client;
 mod fields;
+mod foreign;
 mod input;
 mod journal;
 mod names;
@@ -29,6 +30,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("redirect", names::redirect),
     ("netrc", netrc::netrc),
     ("sums", sums::sums),
+    ("foreign", foreign::foreign),
     ("planner", planner::planner),
     ("journal", journal::journal),
     ("resume", journal::resume),

@@ -29,4 +29,4 @@ macro_rules! targets {
     };
 }
 
-targets!(head, content_range, dates, names, redirect, netrc, sums, planner, journal, resume, client);
+targets!(head, content_range, dates, names, redirect, netrc, sums, foreign, planner, journal, resume, client);

@@ -23,7 +23,7 @@ const FUNCTION_MAX: usize = 70;
 #[rustfmt::skip]
 const ORDER: &[(&str, &[&str])] = &[
     ("crates/plan", &[
-        "limits", "date", "escape", "failure", "head", "digest", "sums", "identity", "disposition", "name", "record", "redirect",
+        "limits", "date", "escape", "failure", "head", "digest", "sums", "foreign", "identity", "disposition", "name", "record", "redirect",
         "response", "retry", "rate", "crowd", "event", "machine", "auto", "hosts", "source", "blocks", "small", "lanes", "job", "run",
     ]),
     ("crates/engine", &[
@@ -38,7 +38,7 @@ const ORDER: &[(&str, &[&str])] = &[
         "files", "request", "wire", "reply", "scripted", "honest", "behaviours", "ca", "frames", "real", "chance", "disks", "journals", "memory", "leaks", "trial",
         "kills", "lists", "powercuts", "steps",
     ]),
-    ("crates/fuzz", &["input", "sys", "netrc", "sums", "fields", "names", "planner", "client", "journal"]),
+    ("crates/fuzz", &["input", "sys", "netrc", "sums", "foreign", "fields", "names", "planner", "client", "journal"]),
     ("xtask", &["options", "shell", "packages", "record", "proof", "rows", "sim", "states", "plant", "mutants", "coverage", "fuzz", "bench", "test", "crash", "powercut", "hostile", "limits", "origin", "picture"]),
     ("bench", &["bare", "files", "link", "flows", "wire", "side", "measure", "verdict", "machine", "server", "scenes", "neighbour", "stage", "programs", "shaped", "trace", "plot", "peers", "bulk", "small", "resume", "start", "growth", "report"]),
 ];
