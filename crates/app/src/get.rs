@@ -121,6 +121,7 @@ pub(crate) fn request(
     request.headers.extend(get.headers.iter().cloned());
     request.keep_headers.extend(get.keep_headers.iter().cloned());
     request.exists = get.exists.unwrap_or(request.exists);
+    request.adopt.clone_from(&get.adopt);
     request.lanes = get.lanes;
     request.strict = get.strict;
     request.trust_overlap = get.trust_overlap;

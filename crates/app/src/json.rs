@@ -45,6 +45,17 @@ enum Body<'a> {
     Kept {
         part: &'a str,
     },
+    Adopted {
+        file: &'a str,
+        bytes: u64,
+    },
+    NotAdopted {
+        file: &'a str,
+        what: String,
+    },
+    Adoptable {
+        file: &'a str,
+    },
     OtherHeader {
         name: &'a str,
     },
@@ -192,6 +203,9 @@ pub(crate) fn event(id: usize, of: &str, part: Option<&Path>, event: &Event) -> 
             ("start", Body::Start { url: url(of), name, part: part.map(text), total: *total, held: *held })
         }
         Event::Kept { part } => ("kept", Body::Kept { part }),
+        Event::Adopted { file, bytes } => ("adopted", Body::Adopted { file, bytes: *bytes }),
+        Event::NotAdopted { file, what } => ("not_adopted", Body::NotAdopted { file, what: reason(what) }),
+        Event::Adoptable { file } => ("adoptable", Body::Adoptable { file }),
         Event::OtherHeader { name } => ("other_header", Body::OtherHeader { name }),
         Event::Retry { url: from, failure, after } => {
             let (class, what) = (code_of(from, failure).class(), what_of(failure));
@@ -352,6 +366,9 @@ mod tests {
         let events = [
             Event::Started { name: "a".into(), total: Some(2), held: 1 },
             Event::Kept { part: "a.part".into() },
+            Event::Adopted { file: "a".into(), bytes: 1 },
+            Event::NotAdopted { file: "a".into(), what: "other bytes".into() },
+            Event::Adoptable { file: "a".into() },
             Event::OtherHeader { name: "cookie".into() },
             Event::Retry { url: url.clone(), failure: failure.clone(), after: Duration::from_secs(1) },
             Event::Stalled { url: url.clone() },

@@ -75,7 +75,19 @@ pub(crate) fn event(event: &Event) -> Option<(Weight, String)> {
         Event::Kept { part } => {
             let part = printable(part);
             format!(
-                "{part} has no readable journal: it is left as it is; a --checksum could tell what it is worth"
+                "{part} has no readable journal: it is left as it is; a --checksum could tell what it is worth, or --adopt, if another program left it"
+            )
+        }
+        Event::Adopted { file, bytes: adopted } => {
+            format!("goes on from {}: {} of it were taken over", path(file), bytes(*adopted))
+        }
+        Event::NotAdopted { file, what } => {
+            format!("{} is left as it is, and nothing of it is used: {}", path(file), reason(what))
+        }
+        Event::Adoptable { file } => {
+            let (file, quoted) = (path(file), quoted(Path::new(file)));
+            format!(
+                "{file} is there, and shorter; if it is the beginning of this file, --adopt {quoted} goes on from it"
             )
         }
         Event::OtherHeader { name } => {
@@ -155,6 +167,12 @@ pub(crate) fn done(done: &Done, seconds: f64) -> String {
 pub(crate) fn command(parts: &[&Path]) -> String {
     let quoted = parts.iter().map(|part| quoted(part));
     std::iter::once("thence".to_owned()).chain(quoted).collect::<Vec<_>>().join(" ")
+}
+
+/// A path as it is shown: this directory goes without saying.
+fn path(path: &str) -> String {
+    let shown = Path::new(path).strip_prefix(".").map_or_else(|_| path.into(), Path::to_string_lossy);
+    printable(&shown).into_owned()
 }
 
 /// A path as a shell takes it back. A leading dash would be read as an option, `NAME` alone as itself.

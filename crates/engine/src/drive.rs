@@ -4,8 +4,9 @@
 //! answers with a [`Message`]; the driver itself never waits for anything else.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use thence_plan::{
@@ -28,7 +29,7 @@ use crate::publish::{Finish, mtime};
 use crate::start::{self, Hint, Started};
 use crate::sys::DiskError;
 use crate::toll::{Rate, Rates};
-use crate::verify::{self, Checker, Disk, shown};
+use crate::verify::{self, Disk, shown};
 use crate::work::{Caller, Files, Next, Work};
 use crate::write::{OpenBlock, Pool, Writers};
 
@@ -39,7 +40,7 @@ const SHOW: Duration = Duration::from_millis(100);
 enum Message {
     Prepared(Box<Started>, Caller),
     Lane(Word),
-    Placed(Result<(Box<Pair>, Box<Placement>), DiskError>),
+    Placed(Result<Placed, DiskError>),
     /// The version to be placed was held before.
     Returned(Box<find::Work>),
     Already(Done),
@@ -52,6 +53,9 @@ enum Message {
     },
     Finished(Result<Done, Failure>),
 }
+
+/// A pair, what it was made for, and the file that has its name and may be the beginning of it.
+type Placed = (Box<Pair>, Box<Placement>, Option<PathBuf>);
 
 /// Runs the driver on this thread until every handle of the engine is gone.
 pub(crate) fn serve(
@@ -363,7 +367,7 @@ impl Driver {
             Action::Take(lane, take) => self.take(job, lane, take),
             Action::Narrow { lane, end } => self.narrow(job, lane, end),
             Action::Close { lane } => self.close(job, lane),
-            Action::Place(placement) => self.place(job, *placement),
+            Action::Place(placement) => self.place(job, placement),
             Action::Note(record) => self.note(job, record),
             Action::Check { block, len, hash } => self.check(job, block, len, hash),
             Action::Sync => self.after_records(job, Next::Sync),
@@ -438,63 +442,66 @@ impl Driver {
     }
 
     /// Makes the files on the disk's thread; a finished file of the same source is recognised first (R57).
-    fn place(&mut self, job: JobId, placement: Placement) {
+    fn place(&mut self, job: JobId, placement: Box<Placement>) {
         let Some(work) = self.works.get_mut(&job) else { return };
-        let aim = &work.aim;
-        let Some(dir) = aim.dir.clone() else { return };
+        let draft = work.aim.draft(placement.name.as_str(), &placement.url, &self.shared.limits);
+        let Some(draft) = draft else { return };
         let draft = Draft {
-            dir,
-            name: placement.name.as_str().to_owned(),
-            exists: aim.exists,
-            url: placement.url.clone(),
-            headers: aim.kept.clone(),
-            secrets: aim.secret.clone(),
             identity: placement.identity.clone(),
             block_size: placement.block_size,
             journal: placement.journal,
-            digest: aim.checksum.clone(),
-            insecure: self.options.insecure,
-            limits: self.shared.limits.clone(),
+            ..draft
         };
+        // Whatever stands at the name is not this generation's to replace.
+        work.aim.replaces = None;
         // The retired pair keeps its lock until it has its other name.
-        let old = work.files.take().filter(|_| placement.retire).map(|files| Pair::clone(&files.pair));
+        let Placement { retire, discard, .. } = *placement;
+        let old = work.files.take().filter(|_| retire || discard).map(|files| Pair::clone(&files.pair));
         work.open.clear();
         work.batch.clear();
         let (messages, shared, lately) =
             (self.messages.clone(), self.shared.clone(), self.shared.lately.clone());
         tokio::task::spawn_local(async move {
             let placed = shared.disk.call(move || {
-                if let Some(old) = old {
-                    if let Some(work) = find::comes_back(&old, &draft)? {
-                        return Ok(Message::Returned(work));
+                let entry = draft.dir.entry(&draft.name);
+                match old {
+                    Some(old) if discard => file::discard(&old)?,
+                    Some(old) => {
+                        if let Some(work) = find::comes_back(&old, &draft)? {
+                            return Ok(Message::Returned(work));
+                        }
+                        file::retire(old, &draft.limits)?;
                     }
-                    file::retire(old, &draft.limits)?;
-                } else {
-                    let entry = draft.dir.entry(&draft.name);
-                    if let Some(bytes) = find::finished(&entry, &draft.url) {
-                        let path = Some(entry.path().into());
-                        return Ok(Message::Already(Done { path, bytes, already: true, ..Done::default() }));
+                    None => {
+                        if let Some(bytes) = find::finished(&entry, &draft.url) {
+                            let path = Some(entry.path().into());
+                            return Ok(Message::Already(Done {
+                                path,
+                                bytes,
+                                already: true,
+                                ..Done::default()
+                            }));
+                        }
                     }
                 }
                 let pair = file::place(&draft)?;
                 lately.began(&pair, &draft.url);
-                Ok(Message::Placed(Ok((Box::new(pair), Box::new(placement)))))
+                let taken = Some(entry).filter(|_| pair.name != draft.name);
+                let adoptable = taken.and_then(|entry| file::adoptable(&entry, draft.identity.total));
+                Ok(Message::Placed(Ok((Box::new(pair), placement, adoptable))))
             });
             let placed = placed.await.unwrap_or_else(|_| Err(DiskError::gone()));
             let _ = messages.send((job, placed.unwrap_or_else(|error| Message::Placed(Err(error)))));
         });
     }
 
-    fn on_placed(&mut self, job: JobId, result: Result<(Box<Pair>, Box<Placement>), DiskError>) {
+    fn on_placed(&mut self, job: JobId, result: Result<Placed, DiskError>) {
         let result = match (result, self.works.get_mut(&job)) {
-            (Ok((pair, placement)), Some(work)) => {
-                work.files = Some(Files {
-                    checker: Arc::new(Mutex::new(Checker::new(pair.part.clone(), placement.block_size))),
-                    pair: Arc::new(*pair),
-                    block_size: placement.block_size,
-                    total: placement.identity.total,
-                    identity: placement.identity,
-                });
+            (Ok((pair, placement, adoptable)), Some(work)) => {
+                work.files = Some(Files::new(*pair, placement.block_size, placement.identity));
+                if let Some(file) = adoptable {
+                    work.tell(Event::Adoptable { file: file.to_string_lossy().into_owned() });
+                }
                 if let Some(progress) = self.run.progress(job) {
                     work.show(progress);
                 }
@@ -508,6 +515,7 @@ impl Driver {
 
     fn on_returned(&mut self, job: JobId, returned: find::Work) {
         let Some(work) = self.works.get_mut(&job) else { return };
+        work.aim.replaces = returned.replaces;
         let (files, held) = Files::of(returned);
         work.files = Some(files);
         self.input(job, Input::Returned(Box::new(held)));
@@ -518,6 +526,9 @@ impl Driver {
         if let (Record::Learnt(identity), Some(files)) = (&record, &mut work.files) {
             files.total = identity.total;
             files.identity = identity.clone();
+        }
+        if let Record::Replaces(stamp) = record {
+            work.aim.replaces = stamp;
         }
         if work.files.as_ref().is_some_and(|files| files.pair.journal.is_some()) {
             if let Record::Block { len, .. } | Record::Prefix { len, .. } = record {
@@ -666,6 +677,7 @@ impl Driver {
             identity: files.identity.clone(),
             digest: None,
             exists: work.aim.exists,
+            replaces: work.aim.replaces,
             limits: self.shared.limits.clone(),
         };
         // What the user gave counts; else what the server said of the whole (R50).

@@ -348,6 +348,7 @@ fn by_part(whole: &Whole, limits: &Limits) -> Result<Done, DiskError> {
         dir: whole.dir.clone(),
         name: whole.name.clone(),
         exists: whole.exists,
+        replaces: None,
         url: whole.url.clone(),
         headers: Vec::new(),
         secrets: Fields::new(),
@@ -369,6 +370,7 @@ fn by_part(whole: &Whole, limits: &Limits) -> Result<Done, DiskError> {
             identity: whole.identity.clone(),
             digest: whole.digest.clone(),
             exists: whole.exists,
+            replaces: None,
             limits: limits.clone(),
         },
     )?;

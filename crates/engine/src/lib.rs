@@ -32,6 +32,7 @@
 //! # }
 //! ```
 
+mod adopt;
 mod decode;
 mod direct;
 mod download;

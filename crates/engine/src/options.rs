@@ -119,6 +119,11 @@ pub struct Request {
     pub limit_rate: Option<u64>,
     /// What to do when the final name is taken.
     pub exists: Exists,
+    /// A partial file of another program to go on from: all of it, or what a control file of aria2 or axel beside it claims.
+    /// Only what is proven is used, and the file is only read. If it stands at the final name, the finished file takes its
+    /// place. If no name is chosen, the name is the partial file's own. What aria2 and axel leave at the final name,
+    /// and Chromium at `NAME.crdownload`, is looked for unasked.
+    pub adopt: Option<PathBuf>,
     /// Give the finished file the time of `Last-Modified`, if the server tells one.
     pub remote_time: bool,
     /// Mode of the finished file; part and journal are always 0600.
@@ -141,6 +146,7 @@ impl Request {
             raw: false,
             limit_rate: None,
             exists: Exists::default(),
+            adopt: None,
             remote_time: false,
             mode: 0o644,
         }

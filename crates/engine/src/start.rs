@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
-use thence_plan::{DiskFault, Event, Failure, Identity, JobSpec, Name, make_bare};
+use thence_plan::{DiskFault, Event, Failure, Identity, JobSpec, Name, choose_name, make_bare};
 use url::Url;
 
+use crate::adopt::{self, Partial, Useless};
 use crate::error::Error;
-use crate::file::Pair;
+use crate::file::{self, Draft, Pair};
 use crate::find::{self, Found, Wanted};
 use crate::finish::publish_checked;
 use crate::http::{USER_AGENT, check_headers};
@@ -91,11 +92,13 @@ async fn begin(
     let mut aim = Aim {
         dir: None,
         exists: request.exists,
+        replaces: None,
         remote_time: request.remote_time,
         mode: request.mode,
         checksum: request.checksum.clone(),
         kept,
         secret,
+        insecure: options.insecure,
     };
     let (mut files, mut stream, mut notes) = (None, None, Vec::new());
     match request.target {
@@ -112,27 +115,54 @@ async fn begin(
                 None => (open(dir, shared).await?, None),
             };
             aim.dir = Some(dir.clone());
-            match look(&dir, known, &aim, &spec, &request.headers, options, shared).await? {
-                Held::Nothing => {}
-                Held::Unknown { part } => notes.push(Event::Kept { part }),
-                Held::Finished(done) => return Ok(Started::Already(done)),
-                Held::Pair(work) => {
-                    notes.extend(work.other_headers.iter().cloned().map(|name| Event::OtherHeader { name }));
-                    request.headers.extend(missing(&work.begin.headers, &request.headers));
-                    // An earlier run may have been given the digest; it still stands.
-                    aim.checksum = aim.checksum.or(work.begin.digest.clone());
-                    spec.digest = aim.checksum.is_some();
-                    if spec.digest {
-                        work.pair.part.direct().turn_off();
-                    }
-                    let (gone_on, held) = Files::of(*work);
-                    (files, spec.held) = (Some(gone_on), Some(held));
-                }
+            let found = look(&dir, known, &aim, &spec, &request.headers, options, shared).await?;
+            let found = foreign(found, request.adopt, &aim, &spec, options, shared).await?;
+            match take_up(found, &mut request.headers, &mut spec, &mut aim, &mut notes) {
+                Ok(taken) => files = taken,
+                Err(done) => return Ok(Started::Already(done)),
             }
         }
     }
     asking.headers = Arc::new(request.headers);
     Ok(Started::Begin { spec: Box::new(spec), asking, aim, files, stream, notes })
+}
+
+/// What is there becomes the job's: its files, what it is asked with, and what is to be told of it. An error is the finished
+/// file.
+fn take_up(
+    found: Held,
+    headers: &mut Fields,
+    spec: &mut JobSpec,
+    aim: &mut Aim,
+    notes: &mut Vec<Event>,
+) -> Result<Option<Files>, Done> {
+    let (files, held) = match found {
+        Held::Nothing => return Ok(None),
+        Held::Finished(done) => return Err(done),
+        Held::Unknown { part } => {
+            notes.push(Event::Kept { part });
+            return Ok(None);
+        }
+        Held::Useless(Useless { file, what }) => {
+            notes.push(Event::NotAdopted { file, what });
+            return Ok(None);
+        }
+        Held::Foreign(pair, held) => (Files::new(pair, held.block_size, held.identity.clone()), *held),
+        Held::Pair(work) => {
+            aim.replaces = work.replaces;
+            notes.extend(work.other_headers.iter().cloned().map(|name| Event::OtherHeader { name }));
+            headers.extend(missing(&work.begin.headers, headers));
+            // An earlier run may have been given the digest; it still stands.
+            aim.checksum = aim.checksum.take().or(work.begin.digest.clone());
+            spec.digest = aim.checksum.is_some();
+            if spec.digest {
+                work.pair.part.direct().turn_off();
+            }
+            Files::of(*work)
+        }
+    };
+    spec.held = Some(held);
+    Ok(Some(files))
 }
 
 enum Held {
@@ -143,6 +173,10 @@ enum Held {
     },
     Finished(Done),
     Pair(Box<find::Work>),
+    /// What another program left, in a pair of ours.
+    Foreign(Pair, Box<thence_plan::Held>),
+    /// Another program left something, and it cannot be used.
+    Useless(Useless),
 }
 
 /// Opens the directory, once and for all of this download.
@@ -165,7 +199,7 @@ async fn look(
     let (limits, exists) = (options.limits.clone(), aim.exists);
     let lately = shared.lately.clone();
     let found = shared.disk.call(move || {
-        find::find(&Wanted {
+        let found = find::find(&Wanted {
             dir: &dir,
             name: name.as_deref(),
             url: &url,
@@ -173,7 +207,14 @@ async fn look(
             known: known.as_deref(),
             lately: &lately,
             limits: &limits,
-        })
+        });
+        match found? {
+            Found::Pair(work) if adopt::is_idle(&work.begin, &work.held) => {
+                file::discard(&work.pair)?;
+                Ok(Found::Nothing)
+            }
+            found => Ok::<_, Error>(found),
+        }
     });
     Ok(match found.await.map_err(|_| Error::Cancelled)?? {
         Found::Nothing => Held::Nothing,
@@ -190,14 +231,71 @@ async fn look(
             let why = "it belongs to another URL; choose another name, or remove it".to_owned();
             return Err(Error::Disk { path, fault: DiskFault::Exists, why });
         }
-        Found::Kept(pair) => return adopt(pair, aim, spec, options, shared).await,
+        Found::Kept(pair) => return take_whole(pair, aim, spec, options, shared).await,
         Found::Pair(work) => Held::Pair(work),
+    })
+}
+
+/// What another program left, where no run of ours left anything: at the path that is `wanted`, else at the name.
+async fn foreign(
+    found: Held,
+    wanted: Option<PathBuf>,
+    aim: &Aim,
+    spec: &JobSpec,
+    options: &Options,
+    shared: &Shared,
+) -> Result<Held, Error> {
+    let useless = |file: String, what: &str| Ok(Held::Useless(Useless { file, what: what.to_owned() }));
+    if !matches!((&found, &wanted), (Held::Nothing, _) | (Held::Unknown { .. }, Some(_))) {
+        return Ok(found); // What is ours is worth more.
+    }
+    let url = spec.urls[0].clone();
+    let name = spec.name.clone().unwrap_or_else(|| choose_name(None, &url));
+    let Some(draft) = aim.draft(name.as_str(), &url, &options.limits) else { return Ok(found) };
+    let (entry, limits) = (draft.dir.entry(name.as_str()), options.limits.clone());
+    let sought = shared.disk.call(move || match wanted {
+        Some(path) => adopt::given(&path, &limits).map(Some),
+        None => Ok(adopt::beside(&entry, &limits)?),
+    });
+    match sought.await.map_err(|_| Error::Cancelled)?? {
+        None => Ok(found),
+        Some(Err(why)) => Ok(Held::Useless(why)),
+        Some(Ok(partial)) if spec.strict && !spec.digest => useless(
+            partial.shown(),
+            "only a comparison would prove it, and that is refused; a --checksum would do",
+        ),
+        Some(Ok(partial)) => copy(partial, draft, options, shared).await,
+    }
+}
+
+/// Copies it to a pair of ours, in bites: others' syncs take turns with them.
+async fn copy(partial: Partial, draft: Draft, options: &Options, shared: &Shared) -> Result<Held, Error> {
+    let draft = Draft { identity: partial.identity(), block_size: partial.block_size(), ..draft };
+    let url = draft.url.clone();
+    let mut copying =
+        shared.disk.call(move || partial.begin(draft)).await.map_err(|_| Error::Cancelled)??;
+    loop {
+        let step = shared.disk.call(move || copying.step().map(|more| (copying, more)));
+        let (now, more) = step.await.map_err(|_| Error::Cancelled)??;
+        copying = now;
+        if !more {
+            break;
+        }
+    }
+    let limits = options.limits.clone();
+    let ended = shared.disk.call(move || copying.end(&limits)).await.map_err(|_| Error::Cancelled)??;
+    Ok(match ended {
+        Err(why) => Held::Useless(why),
+        Ok((pair, held)) => {
+            shared.lately.began(&pair, &url);
+            Held::Foreign(pair, Box::new(held))
+        }
     })
 }
 
 /// A part without a readable journal is the file itself, if it has the digest that is wanted: then nothing is
 /// fetched. Otherwise nothing is known of it: comparing each byte with the server's would cost what fetching costs.
-async fn adopt(
+async fn take_whole(
     pair: Pair,
     aim: &Aim,
     spec: &JobSpec,
@@ -216,6 +314,7 @@ async fn adopt(
         identity: Identity { total: Some(total), ..Identity::default() },
         digest: None,
         exists: aim.exists,
+        replaces: None,
         limits: options.limits.clone(),
     };
     match publish_checked(shared, &Arc::new(pair), finish, Some(wanted)).await {
@@ -266,8 +365,10 @@ fn clean_urls(request: &mut Request) -> Result<(Option<(String, Secret)>, Url), 
 }
 
 pub(crate) fn chosen(request: &Request) -> Result<Option<Name>, Error> {
-    let Target::File { name: Some(name), .. } = &request.target else { return Ok(None) };
-    Name::chosen(name).map(Some).map_err(|e| Error::Option(format!("{name:?} is no file name: {e}")))
+    let Target::File { name, .. } = &request.target else { return Ok(None) };
+    let own = || request.adopt.as_deref().and_then(adopt::name_of);
+    let Some(name) = name.clone().or_else(own) else { return Ok(None) };
+    Name::chosen(&name).map(Some).map_err(|e| Error::Option(format!("{name:?} is no file name: {e}")))
 }
 
 /// Which fields go to the journal as they are, and which only as a keyed hash.

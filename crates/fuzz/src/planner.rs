@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use thence_plan::{
-    Action, Command, DiskFault, Ending, Failure, Held, HeldBlock, Identity, Input, JobId, JobSpec, LaneId,
-    Limits, Output, Phase, Run,
+    Action, Claimed, Command, DiskFault, Ending, Failure, Held, HeldBlock, Identity, Input, JobId, JobSpec,
+    LaneId, Limits, Output, Phase, Run,
 };
 
 use crate::fields::head_of;
@@ -91,7 +91,13 @@ fn held(input: &mut Bytes<'_>) -> Held {
         blocks: (0..input.byte() % 8).map(|_| block(input)).collect(),
         whole: input.byte() == 0,
         unproven: input.byte() == 0,
+        claimed: input.byte().is_multiple_of(4).then(|| claimed(input)),
     }
+}
+
+fn claimed(input: &mut Bytes<'_>) -> Claimed {
+    let stretches = (0..input.byte() % 4).map(|_| (input.number(), input.number())).collect();
+    Claimed { file: String::new(), stretches, replaces: None }
 }
 
 fn any(input: &mut Bytes<'_>, opened: u32) -> Input {

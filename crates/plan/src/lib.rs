@@ -33,6 +33,7 @@ mod small;
 mod source;
 mod sums;
 
+pub use blocks::block_size;
 pub use crowd::Crowd;
 pub use date::http_date;
 pub use digest::WantedDigest;
@@ -44,12 +45,12 @@ pub use head::{Fields, Head, HttpVersion};
 pub use identity::{Condition, EntityTag, Identity, Same};
 pub use limits::Limits;
 pub use machine::{
-    Action, Ask, Command, Ending, Held, HeldBlock, Input, JobId, JobSpec, LaneId, Output, Placement,
+    Action, Ask, Claimed, Command, Ending, Held, HeldBlock, Input, JobId, JobSpec, LaneId, Output, Placement,
     SourceId, Take,
 };
 pub use name::{BadName, Exists, Name, choose_name};
 pub use rate::{Bucket, Grant};
-pub use record::{Begin, Hash, Record};
+pub use record::{Begin, Hash, Record, Stamp};
 pub use redirect::{Hop, make_bare, mask, next_hop, origin_of, same_origin};
 pub use response::{Asked, Coding, Verdict, judge};
 pub use retry::{Advice, advise};

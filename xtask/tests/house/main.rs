@@ -27,7 +27,7 @@ const ORDER: &[(&str, &[&str])] = &[
         "response", "retry", "rate", "crowd", "event", "machine", "auto", "hosts", "source", "blocks", "small", "lanes", "job", "run",
     ]),
     ("crates/engine", &[
-        "error", "secret", "planted", "sys", "journal", "mark", "lock", "direct", "file", "write", "verify", "publish", "pairs", "find", "inspect",
+        "error", "secret", "planted", "sys", "journal", "mark", "lock", "direct", "file", "write", "verify", "publish", "pairs", "find", "adopt", "inspect",
         "options", "orders", "http", "decode", "sink", "stream", "toll", "lane", "work", "finish", "start", "group", "ledger", "list", "drive", "download", "engine",
     ]),
     ("crates/app", &[

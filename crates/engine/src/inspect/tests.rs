@@ -83,6 +83,7 @@ fn verifying_a_finished_file_compares_the_digest_it_carries_or_is_given() {
         identity: Default::default(),
         digest: digest.clone(),
         exists: Default::default(),
+        replaces: None,
         limits: Limits::default(),
     };
     let path = publish(&pair, &finish).unwrap();

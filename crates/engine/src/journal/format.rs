@@ -30,6 +30,8 @@ pub(super) const INVALID: u8 = 0x87;
 pub(super) const WHOLE: u8 = 0x88;
 pub(super) const CLEAN: u8 = 0x09;
 pub(super) const UNPROVEN: u8 = 0x8a;
+/// Whoever skips it finds the final name taken, and replaces nothing.
+pub(super) const REPLACES: u8 = 0x0b;
 
 /// Where a log stands: what the next record is signed with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +95,13 @@ impl Pen {
             }
             Record::Learnt(identity) => self.put(out, LEARNT, |b| put_identity(b, identity)),
             Record::Unproven => self.put(out, UNPROVEN, |_| {}),
+            Record::Replaces(stamp) => self.put(out, REPLACES, |b| {
+                put_option(b, stamp.as_ref(), |b, stamp| {
+                    b.extend(stamp.size.to_le_bytes());
+                    b.extend(stamp.mtime.to_le_bytes());
+                    b.extend(stamp.inode.to_le_bytes());
+                });
+            }),
             Record::Synced => self.synced(self.sequence, out),
             Record::Invalid { first, count, why } => self.put(out, INVALID, |b| {
                 b.extend(first.to_le_bytes());

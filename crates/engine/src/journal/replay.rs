@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use thence_plan::{Begin, EntityTag, HeldBlock, Identity, Record, WantedDigest};
+use thence_plan::{Begin, EntityTag, HeldBlock, Identity, Record, Stamp, WantedDigest};
 
 use super::format::{self, FRAME, HEADER, MAGIC, Pen};
 
@@ -56,6 +56,8 @@ pub(crate) struct Replayed {
     pub(crate) clean: Option<Clean>,
     /// Some join rests on an overlap check alone.
     pub(crate) unproven: bool,
+    /// Another program's partial file at the final name, whose place this one may take.
+    pub(crate) replaces: Option<Stamp>,
     /// Length in bytes of everything that is good.
     pub(crate) good_len: u64,
     /// Writes on after the last good record.
@@ -90,8 +92,15 @@ pub(crate) struct Clean {
 pub(crate) fn replay(log: &[u8]) -> Result<Replayed, Unreadable> {
     let (begin, salt, mut at) = first(log)?;
     let identity = begin.identity.clone();
-    let mut state =
-        State { blocks: BTreeMap::new(), synced: 0, whole: None, clean: None, unproven: false, identity };
+    let mut state = State {
+        blocks: BTreeMap::new(),
+        synced: 0,
+        whole: None,
+        clean: None,
+        unproven: false,
+        replaces: None,
+        identity,
+    };
     let mut pen = Pen { salt, sequence: 1 };
     while let Some(frame) = Frame::at(log, at, &pen) {
         state.clean = None;
@@ -105,8 +114,9 @@ pub(crate) fn replay(log: &[u8]) -> Result<Replayed, Unreadable> {
         at += frame.len();
     }
     let blocks = state.held(begin.block_size);
-    let State { identity, whole, clean, unproven, .. } = state;
-    Ok(Replayed { begin, salt, identity, blocks, whole, clean, unproven, good_len: at as u64, pen })
+    let State { identity, whole, clean, unproven, replaces, .. } = state;
+    let good_len = at as u64;
+    Ok(Replayed { begin, salt, identity, blocks, whole, clean, unproven, replaces, good_len, pen })
 }
 
 /// The first record, its salt, and where the next one starts. A few KiB of a log are enough for it.
@@ -140,6 +150,9 @@ pub(crate) fn rewrite(replayed: &Replayed, salt: u64) -> (Vec<u8>, Pen) {
     pen.run(salt, &mut out);
     if replayed.unproven {
         pen.record(&Record::Unproven, &mut out);
+    }
+    if replayed.replaces.is_some() {
+        pen.record(&Record::Replaces(replayed.replaces), &mut out);
     }
     let (synced, fresh): (Vec<HeldBlock>, Vec<_>) = replayed.blocks.iter().partition(|b| b.synced);
     for block in &synced {
@@ -205,6 +218,7 @@ struct State {
     whole: Option<Whole>,
     clean: Option<Clean>,
     unproven: bool,
+    replaces: Option<Stamp>,
     identity: Identity,
 }
 
@@ -249,6 +263,12 @@ impl State {
                 self.whole = Some(Whole { digest, dev: body.u64()?, inode: body.u64()? });
             }
             format::UNPROVEN => self.unproven = true,
+            format::REPLACES => {
+                self.replaces = body.option(|body| {
+                    let (size, mtime) = (body.u64()?, body.i64()?);
+                    Some(Stamp { size, mtime, inode: body.u64()? })
+                })?;
+            }
             format::CLEAN => {
                 let (size, mtime, ctime) = (body.u64()?, body.i64()?, body.i64()?);
                 self.clean = Some(Clean { size, mtime, ctime, inode: body.u64()? });

@@ -28,7 +28,7 @@ impl Job {
 
     /// Tells once that bytes will come.
     pub(super) fn start(&mut self, turn: &mut Turn<'_>) {
-        if std::mem::replace(&mut self.started, true) {
+        if self.claimed.is_some() || std::mem::replace(&mut self.started, true) {
             return;
         }
         let name = self.name.as_ref().map(|n| n.as_str().to_owned()).unwrap_or_default();
@@ -60,7 +60,12 @@ impl Job {
         let mut order: Vec<u32> = self.blocks.held_blocks().map(|(i, _)| i).collect();
         order.sort_by_key(rank);
         self.settle.queue = order.into();
-        self.attribute(&held);
+        match held.claimed {
+            // Whose bytes they are is not known: no validator of any source is theirs.
+            Some(_) => self.origin = SourceId(u16::MAX),
+            None => self.attribute(&held),
+        }
+        self.claimed = held.claimed;
         self.identity = Some(held.identity);
         if self.held() == 0 && self.origin != self.lead {
             return self.begin_anew(); // Nothing that could be compared.
@@ -119,6 +124,9 @@ impl Job {
     /// The stretches that are compared before bytes of an earlier run are joined (R9a, R21): the middle of
     /// the first, a middle and the last held block.
     pub(super) fn stretches(&self, len: u64) -> Vec<(u64, u64)> {
+        if let Some(claimed) = self.claimed_stretches() {
+            return claimed;
+        }
         let held: Vec<(u64, u64)> =
             self.blocks.held_blocks().map(|(i, b)| (self.blocks.start_of(i), u64::from(b.upto))).collect();
         let mut picked: Vec<(u64, u64)> = [0, held.len() / 2, held.len().saturating_sub(1)]
@@ -252,7 +260,7 @@ impl Job {
     }
 
     /// Forgets what a block holds: its bytes are free again.
-    fn distrust(&mut self, block: u32, why: &str, turn: &mut Turn<'_>) {
+    pub(super) fn distrust(&mut self, block: u32, why: &str, turn: &mut Turn<'_>) {
         let start = self.blocks.start_of(block);
         let upto = self.forget(block, why, turn);
         self.free.give(start, start + u64::from(upto));
@@ -267,6 +275,7 @@ impl Job {
             self.note(Record::Invalid { first: block, count: 1, why: why.to_owned() }, turn);
             self.choose_stretches_anew(turn.limits.overlap);
         }
+        self.adopted.1.remove(&block);
         upto
     }
 
@@ -309,6 +318,7 @@ impl Job {
             self.source(source).proofs.retain(|&(s, _)| s != start);
             if self.source(source).proofs.is_empty() {
                 self.source(source).proven = true;
+                self.believe(turn);
                 // A mirror's word counts when something of it is joined.
                 if source == self.lead && !self.is_strong() {
                     self.overlap = true;
@@ -318,6 +328,9 @@ impl Job {
         } else if from > 0 && !self.is_strong() {
             // From byte 0 on everything held was compared with one response: that joins nothing.
             self.mark_unproven(start.saturating_sub(from), turn);
+        }
+        if purpose == Purpose::Store {
+            self.believe(turn);
         }
         if let (None, Some(total)) = (self.total(), total) {
             self.learn_total(total, turn);
@@ -365,7 +378,7 @@ impl Job {
 
     /// Everything is held: check what is left, then finish.
     pub(super) fn settle(&mut self, turn: &mut Turn<'_>) {
-        let Some(total) = self.total() else { return };
+        let Some(total) = self.total().filter(|_| self.claimed.is_none()) else { return };
         if self.held() != total || !self.free.is_empty() || self.settle.awaits_prefixes() {
             return;
         }
@@ -422,6 +435,7 @@ impl Job {
         self.phase = Phase::Over;
         match result {
             Ok(()) => turn.tell(Event::Verified),
+            Err(Failure::Digest { .. }) if self.adopted_again(turn) => {}
             Err(Failure::Digest { want, got }) => turn.say(Action::Fail(Error::Digest { want, got })),
             Err(failure) => turn.say(Action::Fail(disk_error(failure))),
         }

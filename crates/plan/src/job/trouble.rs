@@ -163,6 +163,9 @@ impl Job {
         if !matches!(self.phase, Phase::Running) {
             return;
         }
+        if self.claimed.is_some() {
+            return self.reject(heir, what, turn);
+        }
         let url = self.sources[usize::from(self.lead.0)].url.clone();
         self.generations += 1;
         if self.generations > turn.limits.generations || self.edge() > 0 {
@@ -178,7 +181,9 @@ impl Job {
     pub(super) fn begin_anew(&mut self) {
         self.phase = Phase::First;
         self.identity = None;
-        self.retire = !self.spec.stream;
+        self.discard |= self.claimed.take().is_some();
+        self.retire = !self.spec.stream && !self.discard;
+        self.adopted.1.clear();
         self.overlap = false;
         self.fickle = false;
         self.coded = false;

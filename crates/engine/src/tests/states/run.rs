@@ -81,6 +81,7 @@ impl World {
             dir: dir.clone(),
             name: NAME.into(),
             exists: self.exists,
+            replaces: None,
             url: URL.into(),
             headers: Vec::new(),
             secrets: Vec::new(),
@@ -301,6 +302,7 @@ impl Work<'_> {
             identity,
             digest: None,
             exists: self.world.exists,
+            replaces: None,
             limits: limits.clone(),
         };
         let path = publish::publish(&self.pair, &finish).map_err(|e| format!("publish: {e}"))?;
