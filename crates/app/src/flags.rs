@@ -84,6 +84,11 @@ pub(crate) struct Said {
     #[arg(long, value_name = "HOW")]
     pub(crate) exists: Option<String>,
 
+    /// Go on from FILE, which curl, wget, a browser, aria2 or axel left unfinished; what aria2 and axel left at the final name,
+    /// and Chromium beside it, is found unasked
+    #[arg(long, value_name = "FILE")]
+    pub(crate) adopt: Option<PathBuf>,
+
     /// The whole file must have this digest (sha-256, sha-512, sha-1, md5, blake3), or the one that a file of checksums
     /// gives it; auto: look for one beside it
     #[arg(long, value_name = "ALGO:HEX|FILE|URL|auto")]

@@ -190,6 +190,7 @@ pub(crate) fn request(
 /// What was said of all downloads, wherever they come from.
 fn shape(get: &Get, request: &mut Request, mode: u32) {
     request.exists = get.exists.unwrap_or(request.exists);
+    request.adopt.clone_from(&get.adopt);
     request.lanes = get.lanes;
     request.strict = get.strict;
     request.trust_overlap = get.trust_overlap;

@@ -45,6 +45,17 @@ enum Body<'a> {
     Kept {
         part: &'a str,
     },
+    Adopted {
+        file: &'a str,
+        bytes: u64,
+    },
+    NotAdopted {
+        file: &'a str,
+        what: String,
+    },
+    Adoptable {
+        file: &'a str,
+    },
     OtherHeader {
         name: &'a str,
     },
@@ -214,6 +225,9 @@ pub(crate) fn event(id: usize, of: &str, part: Option<&Path>, event: &Event) -> 
             ("start", Body::Start { url: url(of), name, part: part.map(text), total: *total, held: *held })
         }
         Event::Kept { part } => ("kept", Body::Kept { part }),
+        Event::Adopted { file, bytes } => ("adopted", Body::Adopted { file, bytes: *bytes }),
+        Event::NotAdopted { file, what } => ("not_adopted", Body::NotAdopted { file, what: reason(what) }),
+        Event::Adoptable { file } => ("adoptable", Body::Adoptable { file }),
         Event::OtherHeader { name } => ("other_header", Body::OtherHeader { name }),
         Event::Edited { path } => ("edited", Body::File { path }),
         Event::ByTime { path } => ("by_time", Body::File { path }),
@@ -395,6 +409,9 @@ mod tests {
         let events = [
             Event::Started { name: "a".into(), total: Some(2), held: 1 },
             Event::Kept { part: "a.part".into() },
+            Event::Adopted { file: "a".into(), bytes: 1 },
+            Event::NotAdopted { file: "a".into(), what: "other bytes".into() },
+            Event::Adoptable { file: "a".into() },
             Event::OtherHeader { name: "cookie".into() },
             Event::Edited { path: "a".into() },
             Event::ByTime { path: "a".into() },

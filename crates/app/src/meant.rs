@@ -101,6 +101,8 @@ pub(crate) struct Get {
     pub(crate) only_if_changed: bool,
     /// `None` when nothing was said: then a part goes on as it was begun.
     pub(crate) exists: Option<Exists>,
+    /// Another program's partial file to go on from.
+    pub(crate) adopt: Option<PathBuf>,
     /// Downloads at once, if that was said.
     pub(crate) together: Option<u32>,
     pub(crate) options: Options,
@@ -183,6 +185,7 @@ fn get(said: &Said, wanted: Vec<Wanted>, limits: Limits) -> Result<Get, Trouble>
         remote_time: said.remote_time,
         only_if_changed: said.only_if_changed,
         exists: exists(said, &place)?,
+        adopt: said.adopt.as_deref().map(partial).transpose()?,
         together: together(said)?,
         options: Options { hsts, ..options(said, limits)? },
         cookies: Cookies {
@@ -231,6 +234,10 @@ fn alone(
             "is of one file, and a list has many",
             "fetch the file by itself",
         ));
+    }
+    if said.adopt.is_some() {
+        let alone = "fetch that one by itself first";
+        return Err(Trouble::usage("--adopt", "is of one file, and a list has many", alone));
     }
     if matches!(checksum, Some(Proof::Digest(_) | Proof::Beside)) {
         return Err(Trouble::usage("--checksum", "is of one file, and a list has many", in_list));
@@ -307,6 +314,15 @@ fn least_window(size: u64) -> Result<u64, Trouble> {
         return Ok(size);
     }
     Err(Trouble::usage("--window", "is less than 256K", "write for example --window 16M"))
+}
+
+fn partial(path: &Path) -> Result<PathBuf, Trouble> {
+    let wrong = |what: String| Trouble::usage("--adopt", what, "name the file that was left unfinished");
+    match std::fs::metadata(path) {
+        Ok(meta) if meta.is_file() => Ok(path.to_owned()),
+        Ok(_) => Err(wrong(format!("{} is no file", path.display()))),
+        Err(why) => Err(wrong(format!("{}: {why}", path.display()))),
+    }
 }
 
 fn cacert(path: &Path) -> Result<PathBuf, Trouble> {
@@ -391,6 +407,9 @@ fn agree(said: &Said, wanted: &[Wanted], place: &Place, checksum: Option<&Proof>
     if wanted.len() > 1 && matches!(checksum, Some(Proof::Digest(_))) {
         return Err(Trouble::usage("--checksum", "is of one file, and there are several URLs", one));
     }
+    if said.adopt.is_some() {
+        adopts(wanted.len() > 1, parts > 0, place, one)?;
+    }
     if parts > 0 && (said.out.is_some() || said.dir.is_some()) {
         return Err(Trouble::usage("", "a part is gone on with where it lies", "leave -o and -d away"));
     }
@@ -414,6 +433,28 @@ fn signable(signing: Option<&Signing>, wanted: &[Wanted], place: &Place) -> Resu
     if wanted.len() > 1 && !matches!(signing.signed, Signed::Beside) {
         let advice = "give each URL a command of its own, or say --signature auto";
         return Err(Trouble::usage("--signature", "is of one file, and there are several URLs", advice));
+    }
+    Ok(())
+}
+
+/// A file is taken over for one URL that has none of ours yet, and that has a final name.
+fn adopts(several: bool, part: bool, place: &Place, one: &str) -> Result<(), Trouble> {
+    if several {
+        return Err(Trouble::usage("--adopt", "is of one file, and there are several URLs", one));
+    }
+    if part {
+        return Err(Trouble::usage(
+            "--adopt",
+            "wants the file's URL, and this is a part of ours",
+            "give the URL",
+        ));
+    }
+    if matches!(place, Place::Stdout | Place::Device(_)) {
+        return Err(Trouble::usage(
+            "--adopt",
+            "goes on from a file to a file",
+            "leave -o away, or name a file",
+        ));
     }
     Ok(())
 }

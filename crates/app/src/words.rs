@@ -103,7 +103,7 @@ pub(crate) fn event(event: &Event) -> Option<(Weight, String)> {
         Event::Kept { part } => {
             let part = printable(part);
             format!(
-                "{part} has no readable journal: it is left as it is; a --checksum could tell what it is worth"
+                "{part} has no readable journal: it is left as it is; a --checksum could tell what it is worth, or --adopt, if another program left it"
             )
         }
         Event::OtherHeader { name } => {
@@ -153,10 +153,32 @@ pub(crate) fn event(event: &Event) -> Option<(Weight, String)> {
         | Event::Mirror { .. }
         | Event::Secured { .. }
         | Event::SourceDropped { .. } => return of_source(event),
+        Event::Adopted { .. } | Event::NotAdopted { .. } | Event::Adoptable { .. } => {
+            return Some((Always, of_others(event)?));
+        }
         Event::Verified => return Some((Verbose, "all bytes are held and verified".into())),
         Event::Paused => return None,
     };
     Some((Always, text))
+}
+
+/// What became of what another program left.
+fn of_others(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::Adopted { file, bytes: adopted } => {
+            format!("goes on from {}: {} of it were taken over", path(file), bytes(*adopted))
+        }
+        Event::NotAdopted { file, what } => {
+            format!("{} is left as it is, and nothing of it is used: {}", path(file), reason(what))
+        }
+        Event::Adoptable { file } => {
+            let (file, quoted) = (path(file), quoted(Path::new(file)));
+            format!(
+                "{file} is there, and shorter; if it is the beginning of this file, --adopt {quoted} goes on from it"
+            )
+        }
+        _ => return None,
+    })
 }
 
 /// What became of a place that the file is fetched from.
@@ -223,6 +245,12 @@ pub(crate) fn done(done: &Done, seconds: f64) -> String {
 pub(crate) fn command(parts: &[&Path]) -> String {
     let quoted = parts.iter().map(|part| quoted(part));
     std::iter::once("thence".to_owned()).chain(quoted).collect::<Vec<_>>().join(" ")
+}
+
+/// A path as it is shown: this directory goes without saying.
+fn path(path: &str) -> String {
+    let shown = Path::new(path).strip_prefix(".").map_or_else(|_| path.into(), Path::to_string_lossy);
+    printable(&shown).into_owned()
 }
 
 #[cfg(test)]

@@ -136,6 +136,7 @@ fn help_lists_every_option_of_the_promise() {
         "--keep-header",
         "--limit-rate",
         "--checksum",
+        "--adopt",
         "--user ",
         "--auth",
         "--user-agent",

@@ -6,35 +6,33 @@
 //! `beside` has what goes on beside the lanes.
 
 mod beside;
+mod place;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use thence_plan::{
-    Action, Ask, Command, Described, Event, Failure, Hash, Input, JobId, LaneId, Output, Placement, Record,
-    Run, SourceId, Take,
+    Action, Ask, Command, Described, Event, Failure, Hash, Input, JobId, LaneId, Output, Record, Run,
+    SourceId, Take,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant as Moment;
 
 use crate::error::Error;
-use crate::file::{self, Draft, Pair};
 use crate::find;
 use crate::finish::{Flaw, publish_checked, right};
 use crate::http::{Client, Get, Nodes, bare};
-use crate::inspect;
 use crate::lane::{self, Control, Got, Port, Shared, Taking, Word};
 use crate::list::{self, Handed};
 use crate::options::Options;
 use crate::orders::{Done, Order, Start, Ticket, Whose};
-use crate::standing::{self, Standing};
 use crate::start::{self, Hint, Started};
 use crate::sys::DiskError;
 use crate::toll::{Rate, Rates};
-use crate::verify::{self, Checker, Disk, shown};
-use crate::work::{Caller, Files, Next, Work};
+use crate::verify::{self, Disk, shown};
+use crate::work::{Caller, Next, Work};
 use crate::write::{OpenBlock, Pool, Writers};
 
 /// Callers' windows are refreshed this often, while anything happens at all.
@@ -44,8 +42,8 @@ const SHOW: Duration = Duration::from_millis(100);
 enum Message {
     Prepared(Box<Started>, Caller),
     Lane(Word),
-    /// With the file that is to be replaced, if it was found only now.
-    Placed(Result<Placed, DiskError>),
+    /// With the file that is to be replaced, if it was found only now, and one that has its name and may be its beginning.
+    Placed(Result<place::Placed, DiskError>),
     /// The version to be placed was held before.
     Returned(Box<find::Work>),
     Already(Result<Done, Error>),
@@ -62,8 +60,6 @@ enum Message {
     },
     Finished(Result<Done, Failure>),
 }
-
-type Placed = (Box<Pair>, Box<Placement>, Option<Standing>);
 
 /// Runs the driver on this thread until every handle of the engine is gone.
 pub(crate) fn serve(
@@ -383,7 +379,7 @@ impl Driver {
             Action::Take(lane, take) => self.take(job, lane, take),
             Action::Narrow { lane, end } => self.narrow(job, lane, end),
             Action::Close { lane } => self.close(job, lane),
-            Action::Place(placement) => self.place(job, *placement),
+            Action::Place(placement) => self.place(job, placement),
             Action::Note(record) => self.note(job, record),
             Action::Check { block, len, hash } => self.check(job, block, len, hash),
             Action::Sync => self.after_records(job, Next::Sync),
@@ -467,90 +463,6 @@ impl Driver {
         }
     }
 
-    /// Makes the files on the disk's thread; a finished file of the same source is recognised first (R57).
-    fn place(&mut self, job: JobId, placement: Placement) {
-        let Some(work) = self.works.get_mut(&job) else { return };
-        let aim = &work.aim;
-        let Some(dir) = aim.dir.clone() else { return };
-        let mut draft = Draft {
-            dir,
-            name: placement.name.as_str().to_owned(),
-            exists: aim.exists,
-            url: placement.url.clone(),
-            headers: aim.kept.clone(),
-            secrets: aim.secret.clone(),
-            identity: placement.identity.clone(),
-            block_size: placement.block_size,
-            journal: placement.journal,
-            digest: aim.checksum.clone(),
-            signature: aim.signature.clone(),
-            replaces: aim.replaces(placement.name.as_str()),
-            insecure: self.options.insecure,
-            limits: self.shared.limits.clone(),
-        };
-        let only_if_changed = aim.only_if_changed;
-        // The retired pair keeps its lock until it has its other name.
-        let old = work.files.take().filter(|_| placement.retire).map(|files| Pair::clone(&files.pair));
-        (work.follower, work.open) = (None, BTreeMap::new());
-        work.batch.clear();
-        let (messages, shared, lately) =
-            (self.messages.clone(), self.shared.clone(), self.shared.lately.clone());
-        tokio::task::spawn_local(async move {
-            let placed = shared.disk.call(move || {
-                let mut found = None;
-                if let Some(old) = old {
-                    if let Some(work) = find::comes_back(&old, &draft)? {
-                        return Ok(Message::Returned(work));
-                    }
-                    file::retire(old, &draft.limits)?;
-                } else if draft.replaces.is_none()
-                    && let Some(standing) = standing::marked(&draft.dir.entry(&draft.name), &draft.url)?
-                {
-                    let unchanged = standing.version.is_still(&draft.identity);
-                    if !only_if_changed || unchanged {
-                        return Ok(Message::Already(already(&standing, only_if_changed, &draft)));
-                    }
-                    draft.replaces = Some(standing.facts);
-                    found = Some(standing);
-                }
-                let pair = file::place(&draft)?;
-                lately.began(&pair, &draft.url);
-                Ok(Message::Placed(Ok((Box::new(pair), Box::new(placement), found))))
-            });
-            let placed = placed.await.unwrap_or_else(|_| Err(DiskError::gone()));
-            let _ = messages.send((job, placed.unwrap_or_else(|error| Message::Placed(Err(error)))));
-        });
-    }
-
-    fn on_placed(&mut self, job: JobId, result: Result<Placed, DiskError>) {
-        let result = match (result, self.works.get_mut(&job)) {
-            (Ok((pair, placement, standing)), Some(work)) => {
-                work.aim.standing = standing.or(work.aim.standing.take());
-                work.files = Some(Files {
-                    checker: Arc::new(Mutex::new(Checker::new(pair.part.clone(), placement.block_size))),
-                    pair: Arc::new(*pair),
-                    block_size: placement.block_size,
-                    total: placement.identity.total,
-                    identity: placement.identity,
-                });
-                if let Some(progress) = self.run.progress(job) {
-                    work.show(progress);
-                }
-                Ok(())
-            }
-            (Ok(_), None) => return,
-            (Err(error), _) => Err(error.into()),
-        };
-        self.input(job, Input::Placed(result));
-    }
-
-    fn on_returned(&mut self, job: JobId, returned: find::Work) {
-        let Some(work) = self.works.get_mut(&job) else { return };
-        let (files, held) = Files::of(returned);
-        (work.files, work.follower) = (Some(files), None);
-        self.input(job, Input::Returned(Box::new(held)));
-    }
-
     fn note(&mut self, job: JobId, record: Record) {
         let Some(work) = self.works.get_mut(&job) else { return };
         if let (Record::Learnt(identity), Some(files)) = (&record, &mut work.files) {
@@ -561,6 +473,9 @@ impl Driver {
             (&record, &work.files, &mut work.follower)
         {
             follower.spoilt(u64::from(*first) * u64::from(files.block_size));
+        }
+        if let Record::Replaces(stamp) = record {
+            work.aim.adopted = stamp;
         }
         if work.files.as_ref().is_some_and(|files| files.pair.journal.is_some()) {
             if let Record::Block { len, .. } | Record::Prefix { len, .. } = record {
@@ -780,14 +695,6 @@ impl Driver {
         self.run.remove(job);
         work.end(result);
     }
-}
-
-/// A finished file of the same source is as good as one that is fetched if it has what is wanted of that.
-fn already(standing: &Standing, unchanged: bool, draft: &Draft) -> Result<Done, Error> {
-    let Standing { path, facts, .. } = standing;
-    let (digest, signed) = inspect::vouch(path, draft.digest.as_ref(), draft.signature.as_ref())?;
-    let (path, bytes) = (Some(path.clone()), facts.size);
-    Ok(Done { path, bytes, digest, signed, already: true, unchanged, ..Done::default() })
 }
 
 /// Sleeps until a moment; for ever without one.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use thence_plan::{Begin, DiskFault, Exists, Identity, Limits, Record, WantedDigest};
+use thence_plan::{Begin, DiskFault, Exists, Identity, Limits, Record, Stamp, WantedDigest};
 
 use crate::direct::Direct;
 use crate::journal::{self, Journal, Replayed, Unreadable};
@@ -212,6 +212,8 @@ pub(crate) struct Draft {
     pub(crate) name: String,
     /// What to do when it is taken.
     pub(crate) exists: Exists,
+    /// The one file that does not count as taking it.
+    pub(crate) adopted: Option<Stamp>,
     /// The source's original URL without userinfo.
     pub(crate) url: String,
     /// Request headers whose values are kept.
@@ -248,7 +250,24 @@ pub(crate) fn place(draft: &Draft) -> Result<Pair, DiskError> {
             return Ok(pair);
         }
     }
-    Err(DiskError::new(draft.dir.entry(&draft.name), DiskFault::Exists, "the name is taken"))
+    let entry = draft.dir.entry(&draft.name);
+    let why = match adoptable(&entry, draft.identity.total) {
+        Some(_) => "the name is taken, by a shorter file: --adopt with it would go on from that",
+        None => "the name is taken",
+    };
+    Err(DiskError::new(entry, DiskFault::Exists, why))
+}
+
+/// The file at `entry`, if it is no finished one of ours and may be the beginning of one that has `total` bytes.
+pub(crate) fn adoptable(entry: &Entry, total: Option<u64>) -> Option<PathBuf> {
+    let (file, facts) = sys::open_regular(entry, false).ok()??;
+    let shorter = facts.size > 0 && total.is_some_and(|total| facts.size < total);
+    (shorter && Mark::of(&file).is_none()).then(|| entry.path().into())
+}
+
+/// A file as it is now, for telling later whether it still is.
+pub(crate) fn stamp(facts: &Facts) -> Stamp {
+    Stamp { size: facts.size, mtime: facts.mtime, inode: facts.id.inode }
 }
 
 /// Makes the pair under this very name; `None` if the name is taken.
@@ -279,6 +298,7 @@ fn final_taken(draft: &Draft, name: &str) -> Result<bool, DiskError> {
         Some(facts) if name == draft.name && draft.replaces.is_some_and(|known| known.is_still(&facts)) => {
             Ok(false)
         }
+        Some(facts) if facts.regular && draft.adopted == Some(stamp(&facts)) => Ok(false),
         Some(_) => Ok(true),
     }
 }
@@ -525,6 +545,14 @@ pub(crate) fn retire(pair: Pair, limits: &Limits) -> Result<(), DiskError> {
     }
     remove_old(&pair.dir, &pair.name, limits)?;
     move_aside(&pair.dir, &pair.name)
+}
+
+/// Removes a pair that holds nothing that is worth anything. The journal goes last: alone it is nothing, and the part alone
+/// would be a stranger's.
+pub(crate) fn discard(pair: &Pair) -> Result<(), DiskError> {
+    sys::remove(&pair.part.entry)?;
+    sys::sync_dir(&pair.dir)?;
+    sys::remove(&journal_at(&pair.dir, &pair.name))
 }
 
 /// The journal goes first, and for good: what a crash leaves, a part without journal beside `NAME.old.thence`, is

@@ -9,7 +9,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-use thence_plan::{Begin, Held, Limits, choose_name};
+use thence_plan::{Begin, Held, Limits, Stamp, choose_name};
 
 use crate::error::Error;
 use crate::file::{self, Draft, Opening, Pair, PartFile};
@@ -93,6 +93,8 @@ pub(crate) struct Work {
     pub(crate) other_headers: Vec<String>,
     /// The signature that the whole must have, as it was given last.
     pub(crate) signed: Option<Signed>,
+    /// Another program's partial file at the final name, whose place it may take.
+    pub(crate) replaces: Option<Stamp>,
     /// For the planner.
     pub(crate) held: Held,
 }
@@ -251,7 +253,8 @@ fn orphan(dir: &Dir, name: &str, limits: &Limits) -> Result<Seen, DiskError> {
     let Some(whole) = &held.whole else { return Ok(Seen::Nothing) };
     match numbered_file(dir, name, |facts| (facts.id.dev, facts.id.inode) == (whole.dev, whole.inode))? {
         Some((path, bytes)) => {
-            complete(dir, name, limits)?;
+            let replaced = held.replaces.is_some() && dir.entry(name).path() == path;
+            complete(dir, name, replaced, limits)?;
             Ok(Seen::Finished { path, bytes })
         }
         None => Ok(Seen::Nothing),
@@ -264,7 +267,7 @@ fn linked(dir: &Dir, name: &str, limits: &Limits, part: &PartFile) -> Result<See
     match numbered_file(dir, name, |facts| facts.id == part.id())? {
         Some((published, bytes)) => {
             sys::remove(&path)?;
-            complete(dir, name, limits)?;
+            complete(dir, name, false, limits)?;
             Ok(Seen::Finished { path: published, bytes })
         }
         None => Err(DiskError::new(&path, thence_plan::DiskFault::Strange, "it has another name as well")),
@@ -272,9 +275,9 @@ fn linked(dir: &Dir, name: &str, limits: &Limits, part: &PartFile) -> Result<See
 }
 
 /// The steps of `publish` after the rename.
-fn complete(dir: &Dir, name: &str, limits: &Limits) -> Result<(), DiskError> {
+fn complete(dir: &Dir, name: &str, replaced: bool, limits: &Limits) -> Result<(), DiskError> {
     sys::sync_dir(dir)?;
-    publish::clear(dir, name, limits)?;
+    publish::clear(dir, name, replaced, limits)?;
     sys::sync_dir(dir)
 }
 
@@ -312,7 +315,7 @@ fn go_on(
     let journal = open_journal(dir, name, &held)?;
     let pair = Pair { dir: dir.clone(), name: name.into(), part: part.into(), journal: Some(journal.into()) };
     let other_headers = other_headers(&held, headers);
-    let Replayed { begin, identity, blocks, whole, unproven, renewed, signed, .. } = held;
+    let Replayed { begin, identity, blocks, whole, unproven, renewed, signed, replaces, .. } = held;
     let held = Held {
         url: begin.url.clone(),
         name: name.into(),
@@ -322,8 +325,9 @@ fn go_on(
         whole: whole.is_some(),
         unproven,
         renewed,
+        claimed: None,
     };
-    Ok(Found::Pair(Box::new(Work { pair, begin, other_headers, signed, held })))
+    Ok(Found::Pair(Box::new(Work { pair, begin, other_headers, signed, replaces, held })))
 }
 
 /// The journal, to be written to: only if it has no other name through which it may be somebody's. One that a crash left

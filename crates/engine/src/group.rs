@@ -348,6 +348,7 @@ fn by_part(whole: &Whole, limits: &Limits) -> Result<Done, DiskError> {
         dir: whole.dir.clone(),
         name: whole.name.clone(),
         exists: whole.exists,
+        replaces: None,
         url: whole.url.clone(),
         headers: Vec::new(),
         secrets: Fields::new(),
@@ -356,7 +357,7 @@ fn by_part(whole: &Whole, limits: &Limits) -> Result<Done, DiskError> {
         journal: false,
         digest: None,
         signature: None,
-        replaces: None,
+        adopted: None,
         insecure: false,
         limits: limits.clone(),
     })?;
@@ -372,6 +373,7 @@ fn by_part(whole: &Whole, limits: &Limits) -> Result<Done, DiskError> {
             digest: whole.digest.clone(),
             replaces: None,
             exists: whole.exists,
+            adopted: None,
             limits: limits.clone(),
         },
     )?;

@@ -32,6 +32,7 @@
 //! # }
 //! ```
 
+mod adopt;
 mod cookies;
 mod decode;
 mod describe;

@@ -181,6 +181,11 @@ pub struct Request {
     /// Where a finished file of the first URL is there, fetch only if its source has another version, which then takes its
     /// place. Means nothing for a [`Target::Stream`].
     pub only_if_changed: bool,
+    /// A partial file of another program to go on from: all of it, or what a control file of aria2 or axel beside it claims.
+    /// Only what is proven is used, and the file is only read. If it stands at the final name, the finished file takes its
+    /// place. If no name is chosen, the name is the partial file's own. What aria2 and axel leave at the final name,
+    /// and Chromium at `NAME.crdownload`, is looked for unasked.
+    pub adopt: Option<PathBuf>,
     /// Give the finished file the time of `Last-Modified`, if the server tells one.
     pub remote_time: bool,
     /// Mode of the finished file; part and journal are always 0600.
@@ -209,6 +214,7 @@ impl Request {
             limit_rate: None,
             exists: Exists::default(),
             only_if_changed: false,
+            adopt: None,
             remote_time: false,
             mode: 0o644,
         }

@@ -4,13 +4,13 @@
 //! sequence again; from the rename on, it finds an orphaned journal and does the rest (`find`).
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use thence_plan::{DiskFault, Exists, Identity, Limits, Record, WantedDigest};
+use thence_plan::{DiskFault, Exists, Identity, Limits, Record, Stamp, WantedDigest};
 
 use crate::file::{self, Pair};
 use crate::mark::Mark;
@@ -18,6 +18,9 @@ use crate::sys::{self, Dir, DiskError, Entry, Facts};
 
 /// Names tried by `Exists::Rename`.
 const NUMBERS: u32 = 10_000;
+
+/// Suffixes of the control files that aria2 and axel keep beside a partial file at its final name.
+pub(crate) const CONTROLS: [&str; 2] = [".aria2", ".st"];
 
 /// What the finished file is to be.
 #[derive(Clone, Debug)]
@@ -38,6 +41,8 @@ pub(crate) struct Finish {
     pub(crate) replaces: Option<Facts>,
     /// What to do when the name is taken. `Skip` is `Error` here: somebody made the file meanwhile.
     pub(crate) exists: Exists,
+    /// Another program's partial file, all of whose worth is in this one: it is replaced if it stands at the name as it was.
+    pub(crate) adopted: Option<Stamp>,
     /// For `journal_bytes`, when the retired pair's journal is read.
     pub(crate) limits: Limits,
 }
@@ -88,11 +93,12 @@ struct Walk<'a> {
     pair: &'a Pair,
     finish: &'a Finish,
     to: Entry,
+    replaced: bool,
 }
 
 impl<'a> Walk<'a> {
     fn new(pair: &'a Pair, finish: &'a Finish) -> Walk<'a> {
-        Walk { pair, finish, to: pair.dir.entry(&pair.name) }
+        Walk { pair, finish, to: pair.dir.entry(&pair.name), replaced: false }
     }
 
     fn take(&mut self, step: Step) -> Result<(), DiskError> {
@@ -103,7 +109,7 @@ impl<'a> Walk<'a> {
             Step::RecordWhole => self.record_whole(),
             Step::Rename => self.rename(),
             Step::SyncDirectory => sys::sync_dir(&self.pair.dir),
-            Step::Clear => clear(&self.pair.dir, &self.pair.name, &self.finish.limits),
+            Step::Clear => clear(&self.pair.dir, &self.pair.name, self.replaced, &self.finish.limits),
         }
     }
 
@@ -151,7 +157,12 @@ impl<'a> Walk<'a> {
         let numbers = if self.finish.exists == Exists::Rename { NUMBERS } else { 1 };
         for number in 0..numbers {
             self.to = self.pair.dir.entry(file::numbered(&self.pair.name, number));
-            let over = self.finish.exists == Exists::Overwrite || (number == 0 && self.replaces()?);
+            let there = sys::facts_at(&self.to)?.filter(|facts| facts.regular);
+            self.replaced =
+                self.finish.adopted.is_some() && self.finish.adopted == there.as_ref().map(file::stamp);
+            let over = self.finish.exists == Exists::Overwrite
+                || self.replaced
+                || (number == 0 && self.replaces()?);
             let renamed =
                 if over { sys::rename_over(part, &self.to) } else { sys::rename_new(part, &self.to) };
             match renamed {
@@ -164,9 +175,16 @@ impl<'a> Walk<'a> {
 }
 
 /// Removes what a published pair leaves behind. The journal goes last: as an orphan it is what tells the
-/// next run that something is left to do.
-pub(crate) fn clear(dir: &Dir, name: &str, limits: &Limits) -> Result<(), DiskError> {
+/// next run that something is left to do. If another program's partial file was `replaced`, its control file goes as well: it
+/// would tell that program that the finished file is in want of something.
+pub(crate) fn clear(dir: &Dir, name: &str, replaced: bool, limits: &Limits) -> Result<(), DiskError> {
     file::remove_old(dir, name, limits)?;
+    if replaced {
+        for suffix in CONTROLS {
+            sys::remove(&dir.entry(format!("{name}{suffix}")))?;
+        }
+        sys::sync_dir(dir)?;
+    }
     let journal = file::journal_at(dir, name);
     let new = journal.with_added_extension("new");
     if sys::facts_at(&new)?.is_some() {

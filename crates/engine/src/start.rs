@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
-use thence_plan::{DiskFault, Event, Failure, Identity, JobSpec, Name, make_bare};
+use thence_plan::{DiskFault, Event, Failure, Identity, JobSpec, Name, choose_name, make_bare};
 use url::Url;
 
+use crate::adopt::{self, Partial, Useless};
 use crate::error::Error;
-use crate::file::Pair;
+use crate::file::{self, Draft, Pair};
 use crate::find::{self, Found, Wanted};
 use crate::finish::{Flaw, Proofs, apart, publish_checked};
 use crate::http::{USER_AGENT, check_headers};
@@ -86,6 +87,7 @@ async fn begin(
         dir: None,
         url: request.urls[0].clone(),
         exists: request.exists,
+        adopted: None,
         remote_time: request.remote_time,
         mode: request.mode,
         checksum: request.checksum.clone(),
@@ -96,6 +98,7 @@ async fn begin(
         there: None,
         kept,
         secret,
+        insecure: options.insecure,
     };
     let (mut files, mut stream, mut notes) = (None, None, Vec::new());
     match request.target {
@@ -112,20 +115,16 @@ async fn begin(
             if aim.only_if_changed {
                 notes.extend(stands(&dir, &mut aim, &mut spec, shared).await?);
             }
-            match look(&dir, known, &aim, &spec, &request.headers, options, shared).await? {
-                Held::Nothing => {}
-                Held::Unknown { part } => notes.push(Event::Kept { part }),
+            let found = match look(&dir, known, &aim, &spec, &request.headers, options, shared).await? {
                 // Its source is asked whether there is a newer one.
-                Held::Finished(_) if aim.standing.is_some() => {}
+                Held::Finished(_) if aim.standing.is_some() => Held::Nothing,
                 Held::Finished(done) => return vouched(done, &aim).await.map(Started::Already),
-                Held::Pair(work) => {
-                    notes.extend(work.other_headers.iter().cloned().map(|name| Event::OtherHeader { name }));
-                    request.headers.extend(missing(&work.begin.headers, &request.headers));
-                    demand(&work, &mut aim, &mut spec, shared).await?;
-                    let (gone_on, held) = Files::of(*work);
-                    (files, spec.held) = (Some(gone_on), Some(held));
-                }
+                found => foreign(found, request.adopt, &aim, &spec, options, shared).await?,
+            };
+            if let Held::Pair(work) = &found {
+                demand(work, &mut aim, &mut spec, shared).await?;
             }
+            files = take_up(found, &mut request.headers, &mut spec, &mut aim, &mut notes);
         }
     }
     spec.digest |= aim.pieces.is_some() && !spec.stream;
@@ -163,6 +162,36 @@ fn streamed(writer: Box<dyn Write + Send>, aim: &Aim, options: &Options) -> Resu
     Ok(Stream::new(sink, &options.limits))
 }
 
+/// What is there becomes the job's: its files, what it is asked with, and what is to be told of it.
+fn take_up(
+    found: Held,
+    headers: &mut Fields,
+    spec: &mut JobSpec,
+    aim: &mut Aim,
+    notes: &mut Vec<Event>,
+) -> Option<Files> {
+    let (files, held) = match found {
+        Held::Nothing | Held::Finished(_) => return None,
+        Held::Unknown { part } => {
+            notes.push(Event::Kept { part });
+            return None;
+        }
+        Held::Useless(Useless { file, what }) => {
+            notes.push(Event::NotAdopted { file, what });
+            return None;
+        }
+        Held::Foreign(pair, held) => (Files::new(pair, held.block_size, held.identity.clone()), *held),
+        Held::Pair(work) => {
+            aim.adopted = work.replaces;
+            notes.extend(work.other_headers.iter().cloned().map(|name| Event::OtherHeader { name }));
+            headers.extend(missing(&work.begin.headers, headers));
+            Files::of(*work)
+        }
+    };
+    spec.held = Some(held);
+    Some(files)
+}
+
 enum Held {
     Nothing,
     /// A part without a readable journal.
@@ -171,6 +200,10 @@ enum Held {
     },
     Finished(Done),
     Pair(Box<find::Work>),
+    /// What another program left, in a pair of ours.
+    Foreign(Pair, Box<thence_plan::Held>),
+    /// Another program left something, and it cannot be used.
+    Useless(Useless),
 }
 
 /// What stands where the download's file will be, and what is to be said of it. A file that lacks what is wanted of the new one
@@ -261,7 +294,7 @@ async fn look(
     let (limits, exists) = (options.limits.clone(), aim.exists);
     let lately = shared.lately.clone();
     let found = shared.disk.call(move || {
-        find::find(&Wanted {
+        let found = find::find(&Wanted {
             dir: &dir,
             name: name.as_deref(),
             urls: &urls,
@@ -269,7 +302,14 @@ async fn look(
             known: known.as_deref(),
             lately: &lately,
             limits: &limits,
-        })
+        });
+        match found? {
+            Found::Pair(work) if adopt::is_idle(&work.begin, &work.held) => {
+                file::discard(&work.pair)?;
+                Ok(Found::Nothing)
+            }
+            found => Ok::<_, Error>(found),
+        }
     });
     Ok(match found.await.map_err(|_| Error::Cancelled)?? {
         Found::Nothing => Held::Nothing,
@@ -286,14 +326,71 @@ async fn look(
             let why = "it belongs to another URL; choose another name, or remove it".to_owned();
             return Err(Error::Disk { path, fault: DiskFault::Exists, why });
         }
-        Found::Kept(pair) => return adopt(pair, aim, spec, options, shared).await,
+        Found::Kept(pair) => return take_whole(pair, aim, spec, options, shared).await,
         Found::Pair(work) => Held::Pair(work),
+    })
+}
+
+/// What another program left, where no run of ours left anything: at the path that is `wanted`, else at the name.
+async fn foreign(
+    found: Held,
+    wanted: Option<PathBuf>,
+    aim: &Aim,
+    spec: &JobSpec,
+    options: &Options,
+    shared: &Shared,
+) -> Result<Held, Error> {
+    let useless = |file: String, what: &str| Ok(Held::Useless(Useless { file, what: what.to_owned() }));
+    if !matches!((&found, &wanted), (Held::Nothing, _) | (Held::Unknown { .. }, Some(_))) {
+        return Ok(found); // What is ours is worth more.
+    }
+    let url = spec.urls[0].clone();
+    let name = spec.name.clone().unwrap_or_else(|| choose_name(None, &url));
+    let Some(draft) = aim.draft(name.as_str(), &url, &options.limits) else { return Ok(found) };
+    let (entry, limits) = (draft.dir.entry(name.as_str()), options.limits.clone());
+    let sought = shared.disk.call(move || match wanted {
+        Some(path) => adopt::given(&path, &limits).map(Some),
+        None => Ok(adopt::beside(&entry, &limits)?),
+    });
+    match sought.await.map_err(|_| Error::Cancelled)?? {
+        None => Ok(found),
+        Some(Err(why)) => Ok(Held::Useless(why)),
+        Some(Ok(partial)) if spec.strict && !spec.digest => useless(
+            partial.shown(),
+            "only a comparison would prove it, and that is refused; a --checksum would do",
+        ),
+        Some(Ok(partial)) => copy(partial, draft, options, shared).await,
+    }
+}
+
+/// Copies it to a pair of ours, in bites: others' syncs take turns with them.
+async fn copy(partial: Partial, draft: Draft, options: &Options, shared: &Shared) -> Result<Held, Error> {
+    let draft = Draft { identity: partial.identity(), block_size: partial.block_size(), ..draft };
+    let url = draft.url.clone();
+    let mut copying =
+        shared.disk.call(move || partial.begin(draft)).await.map_err(|_| Error::Cancelled)??;
+    loop {
+        let step = shared.disk.call(move || copying.step().map(|more| (copying, more)));
+        let (now, more) = step.await.map_err(|_| Error::Cancelled)??;
+        copying = now;
+        if !more {
+            break;
+        }
+    }
+    let limits = options.limits.clone();
+    let ended = shared.disk.call(move || copying.end(&limits)).await.map_err(|_| Error::Cancelled)??;
+    Ok(match ended {
+        Err(why) => Held::Useless(why),
+        Ok((pair, held)) => {
+            shared.lately.began(&pair, &url);
+            Held::Foreign(pair, Box::new(held))
+        }
     })
 }
 
 /// A part without a readable journal is the file itself, if it has the digest or signature that is wanted: then nothing is
 /// fetched. Otherwise nothing is known of it: comparing each byte with the server's would cost what fetching costs.
-async fn adopt(
+async fn take_whole(
     pair: Pair,
     aim: &Aim,
     spec: &JobSpec,
@@ -317,6 +414,7 @@ async fn adopt(
         digest: None,
         replaces: aim.replaces(&pair.name),
         exists: aim.exists,
+        adopted: None,
         limits: options.limits.clone(),
     };
     let failure = match publish_checked(shared, &Arc::new(pair), finish, proofs).await {
@@ -381,8 +479,10 @@ fn parsed(text: &str) -> Result<Url, Error> {
 }
 
 pub(crate) fn chosen(request: &Request) -> Result<Option<Name>, Error> {
-    let Target::File { name: Some(name), .. } = &request.target else { return Ok(None) };
-    Name::chosen(name).map(Some).map_err(|e| Error::Option(format!("{name:?} is no file name: {e}")))
+    let Target::File { name, .. } = &request.target else { return Ok(None) };
+    let own = || request.adopt.as_deref().and_then(adopt::name_of);
+    let Some(name) = name.clone().or_else(own) else { return Ok(None) };
+    Name::chosen(&name).map(Some).map_err(|e| Error::Option(format!("{name:?} is no file name: {e}")))
 }
 
 /// Which fields go to the journal as they are, and which only as a keyed hash.

@@ -29,6 +29,8 @@ enum Change<'a> {
     CreateNameless(&'a Dir),
     Length(&'a File, u64),
     Reserve(&'a File, u64),
+    /// So many bytes from this offset on, from another file's same place.
+    Copy(&'a File, u64, u64),
     Mark(&'a File, &'a [u8]),
     Dress(&'a File),
     /// `true` for all of the file's metadata, `false` for what reading it needs.
@@ -341,6 +343,19 @@ pub(crate) fn preallocate(file: &File, len: u64) -> io::Result<()> {
     }
 }
 
+/// Copies up to `len` bytes at `offset` of one file to the same place of another: no copy at all where the file system lets
+/// both share them, else inside the kernel, else by way of us. Returns how many, 0 where `from` ends.
+pub(crate) fn copy(from: &File, to: &File, offset: u64, len: u64) -> io::Result<u64> {
+    match watched(Change::Copy(to, offset, len), || native::copy(from, to, offset, len)) {
+        Err(e) if e.kind() == ErrorKind::Unsupported => {}
+        done => return done,
+    }
+    let mut piece = vec![0; len.min(1 << 20) as usize];
+    let read = read_at(from, offset, &mut piece)?;
+    write_at(to, offset, &mut [IoSlice::new(&piece[..read])])?;
+    Ok(read as u64)
+}
+
 /// Cuts a file off, or lengthens it by a hole.
 pub(crate) fn set_len(file: &File, len: u64) -> io::Result<()> {
     watched(Change::Length(file, len), || file.set_len(len))
@@ -474,6 +489,22 @@ mod native {
         }
     }
 
+    pub(super) fn copy(from: &File, to: &File, offset: u64, len: u64) -> io::Result<u64> {
+        let (mut at, mut there) = (offset, offset);
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        loop {
+            match fs::copy_file_range(from, Some(&mut at), to, Some(&mut there), len) {
+                Ok(copied) => return Ok(copied as u64),
+                Err(Errno::INTR) => {}
+                // Not between these two file systems, or not on this one.
+                Err(Errno::XDEV | Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL | Errno::PERM) => {
+                    return Err(io::ErrorKind::Unsupported.into());
+                }
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+
     /// Reserves room below `len` without changing the file's length. Failing is no fault: it is a courtesy
     /// to a later write.
     pub(crate) fn reserve(file: &File, len: u64) {
@@ -548,6 +579,10 @@ mod native {
     use super::Boot;
 
     pub(super) fn allocate(_file: &File, _len: u64) -> io::Result<()> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    pub(super) fn copy(_from: &File, _to: &File, _offset: u64, _len: u64) -> io::Result<u64> {
         Err(ErrorKind::Unsupported.into())
     }
 

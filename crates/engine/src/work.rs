@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use thence_plan::{
     Ask, Condition, Event, Exists, Held, Identity, LaneId, Limits, Pieces, Progress, Record, SMALL_ASKED,
-    SourceId,
+    SourceId, Stamp,
 };
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::Error;
-use crate::file::Pair;
+use crate::file::{Draft, Pair};
 use crate::find;
 use crate::finish::Proofs;
 use crate::follow::Follower;
@@ -57,6 +57,8 @@ pub(crate) struct Aim {
     /// The URL whose file it is.
     pub(crate) url: String,
     pub(crate) exists: Exists,
+    /// Another program's partial file at the final name, whose place this file may take.
+    pub(crate) adopted: Option<Stamp>,
     pub(crate) remote_time: bool,
     pub(crate) mode: u32,
     pub(crate) checksum: Option<Checksum>,
@@ -71,9 +73,32 @@ pub(crate) struct Aim {
     /// Headers whose values go to the journal, and those of which only a hash does.
     pub(crate) kept: Vec<(String, String)>,
     pub(crate) secret: Fields,
+    /// The certificate is not verified.
+    pub(crate) insecure: bool,
 }
 
 impl Aim {
+    /// A pair with a journal, for blocks of 1 MiB of a file of which nothing is known yet. `None` for a stream.
+    pub(crate) fn draft(&self, name: &str, url: &str, limits: &Limits) -> Option<Draft> {
+        Some(Draft {
+            dir: self.dir.clone()?,
+            name: name.to_owned(),
+            exists: self.exists,
+            replaces: self.replaces(name),
+            adopted: None,
+            url: url.to_owned(),
+            headers: self.kept.clone(),
+            secrets: self.secret.clone(),
+            identity: Identity::default(),
+            block_size: thence_plan::block_size(None),
+            journal: true,
+            digest: self.checksum.clone(),
+            signature: self.signature.clone(),
+            insecure: self.insecure,
+            limits: limits.clone(),
+        })
+    }
+
     /// The file that what is published under this name replaces.
     pub(crate) fn replaces(&self, name: &str) -> Option<Facts> {
         self.standing.as_ref().filter(|standing| standing.name == name).map(|standing| standing.facts)
@@ -103,15 +128,19 @@ impl Files {
     /// A pair that is gone on with, and what is held in it.
     pub(crate) fn of(work: find::Work) -> (Files, Held) {
         let find::Work { pair, held, .. } = work;
-        let checker = Checker::new(pair.part.clone(), held.block_size);
-        let files = Files {
-            block_size: held.block_size,
-            total: held.identity.total,
-            identity: held.identity.clone(),
+        (Files::new(pair, held.block_size, held.identity.clone()), held)
+    }
+
+    /// A pair.
+    pub(crate) fn new(pair: Pair, block_size: u32, identity: Identity) -> Files {
+        let checker = Checker::new(pair.part.clone(), block_size);
+        Files {
+            block_size,
+            total: identity.total,
+            identity,
             checker: Arc::new(Mutex::new(checker)),
             pair: Arc::new(pair),
-        };
-        (files, held)
+        }
     }
 }
 
@@ -185,6 +214,7 @@ impl Work {
             identity: files.identity.clone(),
             digest: None,
             replaces: self.aim.replaces(&files.pair.name),
+            adopted: self.aim.adopted,
             exists: self.aim.exists,
             limits: limits.clone(),
         };

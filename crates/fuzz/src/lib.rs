@@ -9,6 +9,7 @@ mod challenge;
 mod client;
 mod cookies;
 mod fields;
+mod foreign;
 mod hsts;
 mod input;
 mod journal;
@@ -43,6 +44,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("hsts_file", hsts::file),
     ("cookies", cookies::cookies),
     ("set_cookie", cookies::set_cookie),
+    ("foreign", foreign::foreign),
     ("planner", planner::planner),
     ("journal", journal::journal),
     ("resume", journal::resume),

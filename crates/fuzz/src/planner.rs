@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use thence_plan::{
-    Action, Command, DiskFault, Ending, EntityTag, Failure, Held, HeldBlock, Identity, Input, JobId, JobSpec,
-    LaneId, Limits, Output, Phase, Run, SourceId,
+    Action, Claimed, Command, DiskFault, Ending, EntityTag, Failure, Held, HeldBlock, Identity, Input, JobId,
+    JobSpec, LaneId, Limits, Output, Phase, Run, SourceId,
 };
 
 use crate::fields::head_of;
@@ -102,7 +102,13 @@ fn held(input: &mut Bytes<'_>) -> Held {
         whole: input.byte() == 0,
         unproven: input.byte() == 0,
         renewed: None,
+        claimed: input.byte().is_multiple_of(4).then(|| claimed(input)),
     }
+}
+
+fn claimed(input: &mut Bytes<'_>) -> Claimed {
+    let stretches = (0..input.byte() % 4).map(|_| (input.number(), input.number())).collect();
+    Claimed { file: String::new(), stretches, replaces: None }
 }
 
 fn any(input: &mut Bytes<'_>, opened: u32) -> Input {

@@ -45,6 +45,7 @@ targets!(
     hsts_file,
     cookies,
     set_cookie,
+    foreign,
     planner,
     journal,
     resume,

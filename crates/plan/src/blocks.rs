@@ -131,6 +131,12 @@ impl Block {
     }
 }
 
+/// The size in bytes of the blocks that a file of `total` bytes is cut into: a power of two. 256 KiB under 256 MiB, 1 MiB to
+/// 64 GiB and for unknown lengths, then doubled to at most 65,536 blocks or 16 MiB.
+pub fn block_size(total: Option<u64>) -> u32 {
+    Blocks::size_for(total)
+}
+
 /// Most blocks of a file: 64 TiB in the largest blocks, 100 MB of state. A length is a server's word, and the
 /// last block of it may be the first to arrive.
 const MOST: u64 = 1 << 22;

@@ -23,6 +23,25 @@ pub enum Event {
         /// The part.
         part: String,
     },
+    /// Bytes that another program left were proven, and are held now.
+    Adopted {
+        /// Its file.
+        file: String,
+        /// How many.
+        bytes: u64,
+    },
+    /// They were not, and the file is left as it is: nothing of it is used.
+    NotAdopted {
+        /// Its file.
+        file: String,
+        /// Why, in words.
+        what: String,
+    },
+    /// The name is taken by a file that is shorter than the one to be fetched, and may be the beginning of it.
+    Adoptable {
+        /// That file.
+        file: String,
+    },
     /// A request field whose value is not kept was given with another value than in the run that began the part. The
     /// server's validators decide whether that is another file (R12).
     OtherHeader {

@@ -5,12 +5,13 @@
 //!
 //! Rooms: `answer` (heads to verdicts to deeds), `assign` (opening, cutting, handing over), `measure` (speeds, and how
 //! many lanes there may be), `usual` (what a lane does as a rule), `order` (streams), `settle` (storing, syncing,
-//! checking, finishing), `mend` (what is all there and wrong), `pending` (what the disk owes), `trouble` (failures, changes,
-//! ends), `audit` (the books, for tests).
+//! checking, finishing), `mend` (what is all there and wrong), `claim` (what other programs left), `pending` (what the disk
+//! owes), `trouble` (failures, changes, ends), `audit` (the books, for tests).
 
 mod answer;
 mod assign;
 mod audit;
+mod claim;
 mod measure;
 mod mend;
 mod order;
@@ -19,7 +20,7 @@ mod settle;
 mod trouble;
 mod usual;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use crate::blocks::{Blocks, Free};
@@ -29,7 +30,7 @@ use crate::hosts::{Hosts, host_of};
 use crate::identity::Identity;
 use crate::lanes::{Answer, Lane, Purpose, State};
 use crate::limits::Limits;
-use crate::machine::{Action, Command, Ending, Input, JobId, JobSpec, LaneId, SourceId, Take};
+use crate::machine::{Action, Claimed, Command, Ending, Input, JobId, JobSpec, LaneId, SourceId, Take};
 use crate::name::Name;
 use crate::record::Record;
 use crate::source::Source;
@@ -115,6 +116,12 @@ pub(crate) struct Job {
     solo: bool,
     /// The next `Place` moves a pair aside.
     retire: bool,
+    /// ... or removes it.
+    discard: bool,
+    /// All that is held was left by another program, and nothing of it is proven yet.
+    claimed: Option<Claimed>,
+    /// Blocks that were adopted so, and their file: if a digest says that the whole is wrong, these are to blame first.
+    adopted: (String, BTreeSet<u32>),
     /// Joins need an overlap check: one lane, in ascending order.
     overlap: bool,
     /// The body is being decoded: one lane, and a break starts over.
@@ -163,6 +170,9 @@ impl Job {
             mended: 0,
             solo: false,
             retire: false,
+            discard: false,
+            claimed: None,
+            adopted: Default::default(),
             overlap: false,
             coded: false,
             told_no_ranges: false,
@@ -235,6 +245,9 @@ impl Job {
         match self.phase {
             Phase::First => self.ask_first(turn),
             Phase::Placing { .. } => self.place(turn),
+            Phase::Running if self.has_no_claim_left() => {
+                self.change(None, "nothing of it can be read", turn)
+            }
             Phase::Running => {
                 self.start(turn);
                 self.assign(turn);
@@ -270,18 +283,19 @@ impl Job {
     }
 
     pub(crate) fn progress(&self) -> Progress {
+        let claimed = self.claimed.is_some();
         Progress {
             total: self.total(),
-            held: self.held(),
+            held: if claimed { 0 } else { self.held() },
             wire: self.wire,
             lanes: self.lanes.values().filter(|l| l.is_reading()).count() as u32,
-            map: self.blocks.map(),
+            map: if claimed { Vec::new() } else { self.blocks.map() },
         }
     }
 
-    /// Where the bytes end that are held from `at` on; nothing is of a stream.
+    /// Where the bytes end that are held from `at` on; nothing is of a stream, or of a claim.
     pub(crate) fn held_from(&self, at: u64) -> u64 {
-        self.blocks.held_until(at)
+        if self.claimed.is_some() { at } else { self.blocks.held_until(at) }
     }
 
     pub(crate) fn completion(&self) -> Completion {

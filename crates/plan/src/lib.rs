@@ -14,6 +14,7 @@ mod disposition;
 mod escape;
 mod event;
 mod failure;
+mod foreign;
 mod head;
 mod hosts;
 mod hsts;
@@ -35,24 +36,26 @@ mod small;
 mod source;
 mod sums;
 
+pub use blocks::block_size;
 pub use crowd::Crowd;
 pub use date::{as_http_date, http_date};
 pub use digest::{DigestFault, WantedDigest};
 pub use escape::escape;
 pub use event::{Completion, DiskError, Error, Event, Progress, Why};
 pub use failure::{Breach, DiskFault, Failure, Phase};
+pub use foreign::{Claims, ClaimsFault};
 pub use head::{Fields, Head, HttpVersion};
 pub use hsts::{Hsts, HstsPolicy};
 pub use identity::{Condition, EntityTag, Identity, Same};
 pub use limits::Limits;
 pub use machine::{
-    Action, Ask, Command, Ending, Held, HeldBlock, Input, JobId, JobSpec, LaneId, Output, Placement,
+    Action, Ask, Claimed, Command, Ending, Held, HeldBlock, Input, JobId, JobSpec, LaneId, Output, Placement,
     SourceId, Take,
 };
 pub use metalink::{Described, METALINK_BYTES, MetalinkFault, Pieces, metalink};
 pub use name::{BadName, Exists, Name, choose_name};
 pub use rate::{Bucket, Grant};
-pub use record::{Begin, Hash, Record};
+pub use record::{Begin, Hash, Record, Stamp};
 pub use redirect::{Hop, make_bare, mask, next_hop, origin_of, same_origin};
 pub use response::{Asked, Coding, Verdict, judge};
 pub use retry::{Advice, advise};

@@ -107,6 +107,8 @@ pub struct Limits {
     /// Bytes of one entry of a list, mirrors and options included. Default 64 KiB: dozens of URLs of the longest that servers
     /// take.
     pub list_entry: usize,
+    /// Largest control file of another program that is read. Default 4 MiB: a terabyte in pieces of a mebibyte has 128 KiB.
+    pub control_bytes: u64,
     /// Largest ledger of a list that is read. Default 1 GiB, 60 million lines; it takes as much memory.
     pub ledger_bytes: u64,
 }
@@ -155,6 +157,7 @@ impl Default for Limits {
             group_files: 512,
             group_bytes: 16 << 20,
             list_entry: 64 << 10,
+            control_bytes: 4 << 20,
             ledger_bytes: 1 << 30,
         }
     }

@@ -26,7 +26,7 @@ use crate::failure::Failure;
 use crate::head::Head;
 use crate::identity::{Condition, Identity};
 use crate::name::Name;
-use crate::record::{Hash, Record};
+use crate::record::{Hash, Record, Stamp};
 use crate::response::Coding;
 
 /// A job of the run.
@@ -98,6 +98,8 @@ pub struct Placement {
     pub journal: bool,
     /// Move the present pair aside first: this is a new generation.
     pub retire: bool,
+    /// Remove the present pair first: it holds nothing but claims that turned out wrong.
+    pub discard: bool,
     /// The original URL of the source that answered.
     pub url: String,
 }
@@ -358,6 +360,20 @@ pub struct Held {
     pub unproven: bool,
     /// What `url` was renewed to last.
     pub renewed: Option<String>,
+    /// The blocks are copies of what another program left, and the journal tells nothing of them yet.
+    pub claimed: Option<Claimed>,
+}
+
+/// Bytes that another program left. They count as held, and are recorded, once all that must be compared was found equal;
+/// else none of them does, and the download begins at its first byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// The file they were copied from, for events.
+    pub file: String,
+    /// What must be compared: offsets, first and exclusive end, each inside one block, ascending.
+    pub stretches: Vec<(u64, u64)>,
+    /// That file, if it stands at the final name.
+    pub replaces: Option<Stamp>,
 }
 
 /// A download as the planner sees it.

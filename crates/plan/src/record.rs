@@ -27,6 +27,17 @@ pub struct Begin {
     pub insecure: bool,
 }
 
+/// A file as it was at some time: one that was written to since, or is another one, differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Size in bytes.
+    pub size: u64,
+    /// Modification time, ns since 1970.
+    pub mtime: i64,
+    /// Inode.
+    pub inode: u64,
+}
+
 /// One entry of the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
@@ -65,6 +76,9 @@ pub enum Record {
         /// The key.
         key: Vec<u8>,
     },
+    /// What stands at the final name is another program's partial file, and what was proven of it is held here: this file
+    /// may take its place, if it is still what it was. `None`: none may.
+    Replaces(Option<Stamp>),
     /// Everything recorded before this record is on stable storage.
     Synced,
     /// These blocks (first, count) are not to be trusted, with the reason.

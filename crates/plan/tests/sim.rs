@@ -149,6 +149,22 @@ fn the_ledger_says_what_it_said() {
     }
 }
 
+/// What each process leaves is only a claim to the next one: it is believed where it is right, and never mixed.
+#[test]
+fn what_others_left_is_never_mixed() {
+    let seeds =
+        asked("THENCE_SIM_SEED").map_or(0..asked("THENCE_SIM_RUNS").unwrap_or(300), |seed| seed..seed + 1);
+    for seed in seeds {
+        let mut world = World::new(seed, moment(), asked("THENCE_SIM_SEED").is_some());
+        world.adopts = true;
+        let played = catch_unwind(AssertUnwindSafe(|| world.play()));
+        assert!(
+            matches!(played, Ok(Ok(_))),
+            "seed {seed}: {played:?}\nreplay: THENCE_SIM_SEED={seed} cargo test -p thence-plan --test sim -- --nocapture what_others",
+        );
+    }
+}
+
 #[test]
 fn every_kind_of_fault_fires_in_the_fixed_seeds() {
     let mut counts = fixed(0).clone();

@@ -30,6 +30,7 @@ pub(crate) fn draft(dir: &Path) -> Draft {
         dir: Dir::open(dir).expect("the directory is there"),
         name: "file.bin".into(),
         exists: Exists::Rename,
+        replaces: None,
         url: URL.into(),
         headers: Vec::new(),
         secrets: Vec::new(),
@@ -38,7 +39,7 @@ pub(crate) fn draft(dir: &Path) -> Draft {
         journal: true,
         digest: None,
         signature: None,
-        replaces: None,
+        adopted: None,
         insecure: false,
         limits: Limits::default(),
     }

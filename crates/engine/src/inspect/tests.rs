@@ -84,6 +84,7 @@ fn verifying_a_finished_file_compares_the_digest_it_carries_or_is_given() {
         digest: digest.clone(),
         replaces: None,
         exists: Default::default(),
+        adopted: None,
         limits: Limits::default(),
     };
     let path = publish(&pair, &finish).unwrap();

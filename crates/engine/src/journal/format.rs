@@ -32,6 +32,8 @@ pub(super) const CLEAN: u8 = 0x09;
 pub(super) const UNPROVEN: u8 = 0x8a;
 pub(super) const SIGNED: u8 = 0x8b;
 pub(super) const RENEWED: u8 = 0x0c;
+/// Whoever skips it finds the final name taken, and replaces nothing.
+pub(super) const REPLACES: u8 = 0x0b;
 
 /// Where a log stands: what the next record is signed with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +101,13 @@ impl Pen {
             Record::Signed { signature, key } => self.put(out, SIGNED, |b| {
                 put_bytes(b, signature);
                 put_bytes(b, key);
+            }),
+            Record::Replaces(stamp) => self.put(out, REPLACES, |b| {
+                put_option(b, stamp.as_ref(), |b, stamp| {
+                    b.extend(stamp.size.to_le_bytes());
+                    b.extend(stamp.mtime.to_le_bytes());
+                    b.extend(stamp.inode.to_le_bytes());
+                });
             }),
             Record::Synced => self.synced(self.sequence, out),
             Record::Invalid { first, count, why } => self.put(out, INVALID, |b| {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use thence_plan::{Begin, EntityTag, HeldBlock, Identity, Record, WantedDigest};
+use thence_plan::{Begin, EntityTag, HeldBlock, Identity, Record, Stamp, WantedDigest};
 
 use super::format::{self, FRAME, HEADER, MAGIC, Pen};
 
@@ -60,6 +60,8 @@ pub(crate) struct Replayed {
     pub(crate) renewed: Option<String>,
     /// The signature and key that were given last.
     pub(crate) signed: Option<Signed>,
+    /// Another program's partial file at the final name, whose place this one may take.
+    pub(crate) replaces: Option<Stamp>,
     /// Length in bytes of everything that is good.
     pub(crate) good_len: u64,
     /// Writes on after the last good record.
@@ -117,9 +119,22 @@ pub(crate) fn replay(log: &[u8]) -> Result<Replayed, Unreadable> {
         at += frame.len();
     }
     let blocks = state.held(begin.block_size);
-    let State { identity, whole, clean, unproven, renewed, signed, .. } = state;
     let good_len = at as u64;
-    Ok(Replayed { begin, salt, identity, blocks, whole, clean, unproven, renewed, signed, good_len, pen })
+    let State { identity, whole, clean, unproven, renewed, signed, replaces, .. } = state;
+    Ok(Replayed {
+        begin,
+        salt,
+        identity,
+        blocks,
+        whole,
+        clean,
+        unproven,
+        renewed,
+        signed,
+        replaces,
+        good_len,
+        pen,
+    })
 }
 
 /// The first record, its salt, and where the next one starts. A few KiB of a log are enough for it.
@@ -159,6 +174,9 @@ pub(crate) fn rewrite(replayed: &Replayed, salt: u64) -> (Vec<u8>, Pen) {
     }
     if let Some(Signed { signature, key }) = replayed.signed.clone() {
         pen.record(&Record::Signed { signature, key }, &mut out);
+    }
+    if replayed.replaces.is_some() {
+        pen.record(&Record::Replaces(replayed.replaces), &mut out);
     }
     let (synced, fresh): (Vec<HeldBlock>, Vec<_>) = replayed.blocks.iter().partition(|b| b.synced);
     for block in &synced {
@@ -227,6 +245,7 @@ struct State {
     unproven: bool,
     renewed: Option<String>,
     signed: Option<Signed>,
+    replaces: Option<Stamp>,
     identity: Identity,
 }
 
@@ -274,6 +293,12 @@ impl State {
             format::RENEWED => self.renewed = Some(body.text()?),
             format::SIGNED => {
                 self.signed = Some(Signed { signature: body.blob()?, key: body.blob()? });
+            }
+            format::REPLACES => {
+                self.replaces = body.option(|body| {
+                    let (size, mtime) = (body.u64()?, body.i64()?);
+                    Some(Stamp { size, mtime, inode: body.u64()? })
+                })?;
             }
             format::CLEAN => {
                 let (size, mtime, ctime) = (body.u64()?, body.i64()?, body.i64()?);

@@ -2,7 +2,7 @@ use super::*;
 
 use std::fs;
 
-use thence_plan::{EntityTag, HeldBlock, Identity, WantedDigest};
+use thence_plan::{EntityTag, HeldBlock, Identity, Stamp, WantedDigest};
 
 use crate::journal::replay::first;
 
@@ -56,6 +56,7 @@ fn rich() -> Vec<u8> {
         Record::Synced,
         Record::Unproven,
         Record::Renewed("http://h/d/file.bin?key=2".into()),
+        Record::Replaces(Some(Stamp { size: 5, mtime: -6, inode: 7 })),
         block(2, 8),
         Record::Invalid { first: 0, count: 1, why: "bits".into() },
         Record::Learnt(Identity { total: Some(1 << 20), ..Identity::default() }),
@@ -77,6 +78,7 @@ fn what_is_written_is_read() {
     assert_eq!(read.clean, Some(replay::Clean { size: 1, mtime: 2, ctime: 3, inode: 4 }));
     assert!(read.unproven);
     assert_eq!(read.renewed.as_deref(), Some("http://h/d/file.bin?key=2"));
+    assert_eq!(read.replaces, Some(Stamp { size: 5, mtime: -6, inode: 7 }));
     assert_eq!(read.good_len, rich().len() as u64);
 }
 
@@ -131,7 +133,7 @@ fn crh_12_a_log_cut_anywhere_gives_its_longest_good_prefix() {
         // What follows the good prefix is what was cut, and nothing before it was given up.
         assert_eq!(replay(&log[..read.good_len as usize]).unwrap(), read);
     }
-    assert_eq!(lengths.len(), 11, "Begin and ten records more, without the last");
+    assert_eq!(lengths.len(), 12, "Begin and eleven records more, without the last");
 }
 
 #[test]
@@ -259,10 +261,11 @@ fn what_is_written_anew_says_all_that_was_said() {
     let whole = Record::Whole { digest: begin().digest, dev: 1, inode: 2 };
     let learnt = Identity { total: Some(1 << 20), ..Identity::default() };
     let short = Record::Prefix { index: 1, len: 9, hash: 6 };
-    journal.append(&[Record::Learnt(learnt), block(0, 5), short, Record::Synced]).unwrap();
+    let replaces = Record::Replaces(Some(Stamp { size: 5, mtime: 6, inode: 7 }));
+    journal.append(&[Record::Learnt(learnt), replaces, block(0, 5), short, Record::Synced]).unwrap();
     journal.append(&[block(3, 7), whole]).unwrap();
     let before = reread(&journal);
-    assert!(before.whole.is_some() && !before.unproven);
+    assert!(before.whole.is_some() && before.replaces.is_some() && !before.unproven);
     journal.compact_now().unwrap();
     let after = reread(&journal);
     // The identity that was learnt is what it begins with.

@@ -10,7 +10,7 @@ use crate::find::Found;
 
 const TOTAL: u64 = 4 * BLOCK as u64;
 
-fn finish() -> Finish {
+pub(crate) fn finish() -> Finish {
     Finish {
         total: TOTAL,
         mode: 0o644,
@@ -20,6 +20,7 @@ fn finish() -> Finish {
         digest: None,
         replaces: None,
         exists: Exists::Rename,
+        adopted: None,
         limits: Limits::default(),
     }
 }
@@ -32,6 +33,12 @@ fn whole(dir: &Path) -> Pair {
     let pair = place(&draft(dir)).unwrap();
     (0..4).for_each(|index| store(&pair, index, index as u8 + 1));
     pair
+}
+
+/// Only the first so many steps of the walk are taken.
+pub(crate) fn cut_off(pair: &Pair, finish: &Finish, steps: usize) {
+    let mut walk = Walk::new(pair, finish);
+    STEPS.iter().take(steps).for_each(|&step| walk.take(step).unwrap());
 }
 
 fn is_published(path: &Path) -> bool {
@@ -80,8 +87,7 @@ fn crh_10_a_publication_cut_off_after_any_step_is_completed_by_the_next_run() {
         let dir = dir();
         let pair = whole(dir.path());
         let finish = finish();
-        let mut walk = Walk::new(&pair, &finish);
-        STEPS.iter().take(steps).for_each(|&step| walk.take(step).unwrap());
+        cut_off(&pair, &finish, steps);
         drop(pair);
 
         match find_in(dir.path(), Some("file.bin"), URL).unwrap() {
@@ -109,8 +115,7 @@ fn crh_10_a_publication_by_link_cut_off_before_the_unlink_is_completed() {
     let dir = dir();
     let pair = whole(dir.path());
     let finish = finish();
-    let mut walk = Walk::new(&pair, &finish);
-    STEPS.iter().take(4).for_each(|&step| walk.take(step).unwrap());
+    cut_off(&pair, &finish, 4);
     fs::hard_link(pair.part_path(), dir.path().join("file.bin")).unwrap();
     drop(pair);
     assert!(matches!(find_in(dir.path(), None, URL).unwrap(), Found::Finished { .. }));

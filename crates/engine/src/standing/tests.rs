@@ -28,6 +28,7 @@ fn finish(replaces: Option<Facts>) -> Finish {
         identity: version(),
         digest: None,
         replaces,
+        adopted: None,
         exists: Exists::Error,
         limits: Limits::default(),
     }

@@ -268,13 +268,14 @@ impl Job {
         let (Some(name), Some(identity)) = (self.name.clone(), self.identity.clone()) else { return };
         let url = self.sources[usize::from(self.lead.0)].url.clone();
         let journal = total.is_none_or(|t| t >= u64::from(size));
-        let retire = std::mem::take(&mut self.retire);
+        let (retire, discard) = (std::mem::take(&mut self.retire), std::mem::take(&mut self.discard));
         turn.say(Action::Place(Box::new(Placement {
             name,
             identity,
             block_size: size,
             journal,
             retire,
+            discard,
             url,
         })));
     }

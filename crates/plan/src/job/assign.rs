@@ -101,6 +101,9 @@ impl Job {
     /// A mirror whose bytes were not compared yet is compared as soon as something is held.
     /// Comparing proves nothing, so a strict job joins no mirror.
     fn enlist_mirrors(&mut self, len: u64) {
+        if self.claimed.is_some() {
+            return; // No mirror is judged by bytes that nobody proved.
+        }
         let least = if self.sources[usize::from(self.lead.0)].dead.is_some() { 1 } else { len };
         if self.sources.len() < 2 || self.held() < least || self.is_alone() {
             return;
@@ -199,17 +202,17 @@ impl Job {
     fn prove(&mut self, id: SourceId, turn: &mut Turn<'_>) -> bool {
         let Some(&stretch) = self.source(id).proofs.first() else { return false };
         if id == self.lead {
-            if self.free.is_empty() {
+            if self.free.is_empty() && self.claimed.is_none() {
                 return false;
             }
             if !self.source(id).may_range() {
                 // A single stream from byte 0 compares everything held on its way.
                 self.source(id).proofs.clear();
                 self.overlap = true;
-                return false;
+                return self.keep_first_claim(turn);
             }
         }
-        if self.total() == Some(self.held()) {
+        if self.total() == Some(self.held()) && self.claimed.is_none() {
             return false;
         }
         if let Some(block) = self.blocks.unread(stretch.0, stretch.1) {

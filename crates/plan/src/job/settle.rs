@@ -28,7 +28,7 @@ impl Job {
 
     /// Tells once that bytes will come.
     pub(super) fn start(&mut self, turn: &mut Turn<'_>) {
-        if std::mem::replace(&mut self.started, true) {
+        if self.claimed.is_some() || std::mem::replace(&mut self.started, true) {
             return;
         }
         let name = self.name.as_ref().map(|n| n.as_str().to_owned()).unwrap_or_default();
@@ -60,7 +60,12 @@ impl Job {
         let mut order: Vec<u32> = self.blocks.held_blocks().map(|(i, _)| i).collect();
         order.sort_by_key(rank);
         self.settle.queue = order.into();
-        self.attribute(&held);
+        match held.claimed {
+            // Whose bytes they are is not known: no validator of any source is theirs.
+            Some(_) => self.origin = SourceId(u16::MAX),
+            None => self.attribute(&held),
+        }
+        self.claimed = held.claimed;
         self.identity = Some(held.identity);
         if self.held() == 0 && self.origin != self.lead {
             return self.begin_anew(); // Nothing that could be compared.
@@ -124,6 +129,9 @@ impl Job {
     /// The stretches that are compared before bytes of an earlier run are joined (R9a, R21): the middle of
     /// the first, a middle and the last held block.
     pub(super) fn stretches(&self, len: u64) -> Vec<(u64, u64)> {
+        if let Some(claimed) = self.claimed_stretches() {
+            return claimed;
+        }
         let held: Vec<(u64, u64)> =
             self.blocks.held_blocks().map(|(i, b)| (self.blocks.start_of(i), u64::from(b.upto))).collect();
         let mut picked: Vec<(u64, u64)> = [0, held.len() / 2, held.len().saturating_sub(1)]
@@ -273,6 +281,7 @@ impl Job {
             self.note(Record::Invalid { first: block, count: 1, why: why.to_owned() }, turn);
             self.choose_stretches_anew(turn.limits.overlap);
         }
+        self.adopted.1.remove(&block);
         upto
     }
 
@@ -315,6 +324,7 @@ impl Job {
             self.source(source).proofs.retain(|&(s, _)| s != start);
             if self.source(source).proofs.is_empty() {
                 self.source(source).proven = true;
+                self.believe(turn);
                 // A mirror's word counts when something of it is joined.
                 if source == self.lead && !self.is_strong() {
                     self.overlap = true;
@@ -324,6 +334,9 @@ impl Job {
         } else if from > 0 && !self.is_strong() {
             // From byte 0 on everything held was compared with one response: that joins nothing.
             self.mark_unproven(start.saturating_sub(from), turn);
+        }
+        if purpose == Purpose::Store {
+            self.believe(turn);
         }
         if let (None, Some(total)) = (self.total(), total) {
             self.learn_total(total, turn);
@@ -371,7 +384,7 @@ impl Job {
 
     /// Everything is held: check what is left, then finish.
     pub(super) fn settle(&mut self, turn: &mut Turn<'_>) {
-        let Some(total) = self.total() else { return };
+        let Some(total) = self.total().filter(|_| self.claimed.is_none()) else { return };
         if self.held() != total || !self.free.is_empty() || self.settle.awaits_prefixes() {
             return;
         }
@@ -431,7 +444,9 @@ impl Job {
         if self.phase != Phase::Finishing {
             return;
         }
-        if result.as_ref().is_err_and(|failure| self.try_another(failure, turn)) {
+        if let Err(failure @ Failure::Digest { .. }) = &result
+            && (self.adopted_again(turn) || self.try_another(failure, turn))
+        {
             return;
         }
         self.phase = Phase::Over;

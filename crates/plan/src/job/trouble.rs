@@ -215,6 +215,9 @@ impl Job {
         if !matches!(self.phase, Phase::Running) {
             return;
         }
+        if self.claimed.is_some() {
+            return self.reject(heir, what, turn);
+        }
         let url = self.sources[usize::from(self.lead.0)].url.clone();
         if let Some(url) = self.spec.renewed.clone().filter(|_| self.held() > 0) {
             self.failing.get_or_insert(Error::OtherFile { url, what: what.to_owned() });
@@ -234,7 +237,9 @@ impl Job {
     pub(super) fn begin_anew(&mut self) {
         self.phase = Phase::First;
         self.identity = None;
-        self.retire = !self.spec.stream;
+        self.discard |= self.claimed.take().is_some();
+        self.retire = !self.spec.stream && !self.discard;
+        self.adopted.1.clear();
         self.overlap = false;
         self.fickle = false;
         self.coded = false;

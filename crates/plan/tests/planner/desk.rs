@@ -6,8 +6,9 @@ use std::ops::Range;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use thence_plan::{
-    Action, Completion, Condition, Ending, EntityTag, Error, Event, Failure, Fields, Head, Held, HeldBlock,
-    HttpVersion, Identity, Input, JobId, JobSpec, LaneId, Limits, Output, Run, SourceId, Take,
+    Action, Claimed, Completion, Condition, Ending, EntityTag, Error, Event, Failure, Fields, Head, Held,
+    HeldBlock, HttpVersion, Identity, Input, JobId, JobSpec, LaneId, Limits, Output, Run, SourceId, Stamp,
+    Take,
 };
 
 /// A strong tag.
@@ -144,6 +145,7 @@ pub(crate) fn held(blocks: u64) -> Before {
         whole: false,
         unproven: false,
         renewed: None,
+        claimed: None,
     })
 }
 
@@ -194,6 +196,14 @@ impl Before {
     /// The first bytes of the first block.
     pub(crate) fn bytes(mut self, len: u32) -> Before {
         self.0.blocks = vec![HeldBlock { index: 0, len, hash: 1, synced: true }];
+        self
+    }
+
+    /// Another program left it, and these stretches must be compared.
+    pub(crate) fn claimed(mut self, stretches: &[(u64, u64)]) -> Before {
+        let stamp = Stamp { size: 1, mtime: 2, inode: 3 };
+        let (file, stretches) = ("file".to_owned(), stretches.to_vec());
+        self.0.claimed = Some(Claimed { file, stretches, replaces: Some(stamp) });
         self
     }
 

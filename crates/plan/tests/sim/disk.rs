@@ -165,6 +165,14 @@ impl Pair {
         true
     }
 
+    /// Its journal was lost, and a new one tells of the length alone.
+    pub fn is_claimed(&mut self, identity: &Identity) {
+        self.placement.identity = identity.clone();
+        self.records.clear();
+        self.batch.clear();
+        self.kept = 0;
+    }
+
     /// What the next run finds; `None` where there is no journal.
     pub fn held(&self, whole: bool) -> Option<Held> {
         if !self.placement.journal {
@@ -202,6 +210,7 @@ impl Pair {
             whole,
             unproven,
             renewed: None,
+            claimed: None,
         })
     }
 }

@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use thence_plan::{
-    Action, Ask, Command, Condition, DiskFault, Ending, Failure, Held, HeldBlock, Identity, Input, JobId,
-    LaneId, Limits, Output, Phase, Run,
+    Action, Ask, Claimed, Command, Condition, DiskFault, Ending, Failure, Held, HeldBlock, Identity, Input,
+    JobId, LaneId, Limits, Output, Phase, Run,
 };
 
 use super::dice::Dice;
@@ -156,5 +156,11 @@ fn held(dice: &mut Dice, url: &str) -> Held {
         whole: dice.percent(10),
         unproven: dice.percent(10),
         renewed: None,
+        claimed: dice.percent(25).then(|| claimed(dice)),
     }
+}
+
+fn claimed(dice: &mut Dice) -> Claimed {
+    let stretches = (0..dice.below(4)).map(|_| (number(dice), number(dice))).collect();
+    Claimed { file: String::new(), stretches, replaces: None }
 }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use thence_plan::{
-    DiskFault, Error, Event as Told, Failure, Hash, Held, Input, JobId, JobSpec, LaneId, Placement, Record,
+    Claimed, DiskFault, Error, Event as Told, Failure, Hash, Held, Identity, Input, JobId, JobSpec, LaneId,
+    Placement, Record,
 };
 
 use super::dice::Dice;
@@ -122,6 +123,30 @@ impl Job {
         JobSpec { held, ..self.spec.clone() }
     }
 
+    /// What is held is another program's, of which no journal tells anything: the ends of each block are compared. A digest
+    /// would tell what they miss, and these worlds compute none.
+    pub fn claims(&mut self, spec: &mut JobSpec) {
+        spec.digest = false;
+        self.spec.digest = false;
+        let (Some(held), Some(pair)) = (&mut spec.held, &mut self.pair) else { return };
+        if held.whole || held.blocks.is_empty() || spec.strict {
+            return;
+        }
+        let size = u64::from(held.block_size);
+        let ends = held.blocks.iter().flat_map(|block| {
+            let (start, len) = (u64::from(block.index) * size, u64::from(block.len));
+            let some = len.min(4096);
+            [(start, start + some), (start + len - some, start + len)]
+        });
+        let mut stretches: Vec<(u64, u64)> = ends.collect();
+        stretches.dedup();
+        held.claimed = Some(Claimed { file: String::new(), stretches, replaces: None });
+        held.identity = Identity { total: held.identity.total, ..Identity::default() };
+        held.unproven = false;
+        pair.is_claimed(&held.identity);
+        (self.wasteful, self.unproven) = (true, false);
+    }
+
     fn forget(&mut self) {
         self.arrival = Tags::default();
         self.open.clear();
@@ -183,8 +208,8 @@ impl Job {
     }
 
     pub fn placing(&mut self, placement: Placement) -> Result<(), String> {
-        if self.pair.is_some() && !placement.retire && self.pair.as_ref().is_some_and(|p| p.placement.journal)
-        {
+        let replaces = placement.retire || placement.discard;
+        if self.pair.is_some() && !replaces && self.pair.as_ref().is_some_and(|p| p.placement.journal) {
             return Err("Place over a pair that was not retired".into());
         }
         self.placing = Some(placement);
@@ -293,7 +318,11 @@ impl World {
         if let Some(held) = state.comes_back(&placement) {
             return self.input(job, Input::Returned(Box::new(held)));
         }
-        state.put_aside();
+        if placement.discard {
+            state.pair = None;
+        } else {
+            state.put_aside();
+        }
         state.forget();
         state.pair = Some(Pair::new(placement));
         self.input(job, Input::Placed(Ok(())))

@@ -67,6 +67,8 @@ pub struct World {
     pub ledger: Ledger,
     /// Whether it is kept: to write down every word takes its time.
     pub booked: bool,
+    /// What a process leaves is to the next one what another program left: a claim.
+    pub adopts: bool,
     pub full: bool,
     pub noisy: bool,
     /// When the noise ended, and when the process last died.
@@ -113,6 +115,7 @@ impl World {
             counts: Counts::default(),
             ledger: Ledger::default(),
             booked: false,
+            adopts: false,
             full: false,
             noisy: true,
             quiet: None,
@@ -414,7 +417,10 @@ impl World {
 
     /// Adds a job to the run, with what earlier runs left.
     fn add(&mut self, job: usize) -> Result<(), String> {
-        let spec = self.jobs[job].begin(!self.noisy);
+        let mut spec = self.jobs[job].begin(!self.noisy);
+        if self.adopts {
+            self.jobs[job].claims(&mut spec);
+        }
         self.say(|| format!("  + job {job} {:?}", spec.held));
         let id: JobId = self.run.add(self.instant(), spec);
         self.jobs[job].id = Some(id);

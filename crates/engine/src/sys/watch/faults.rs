@@ -104,6 +104,7 @@ pub(super) fn met(change: &Change<'_>) -> io::Result<()> {
         Change::Create(entry) => (Kind::Create, entry.path().to_owned()),
         Change::Length(file, _) => (Kind::Length, path_of(file)),
         Change::Reserve(file, _) => (Kind::Reserve, path_of(file)),
+        Change::Copy(file, ..) => (Kind::Write, path_of(file)),
         Change::Mark(file, _) => (Kind::Mark, path_of(file)),
         Change::Dress(file) => (Kind::Dress, path_of(file)),
         Change::Sync(file, _) => (Kind::Sync, path_of(file)),

@@ -168,6 +168,12 @@ pub(super) fn note(change: &Change<'_>) {
             }
             Change::Length(file, len) => tape.of(file, |id| Op::Length(id, len)),
             Change::Reserve(file, len) => tape.of(file, |id| Op::Reserve(id, len)),
+            Change::Copy(file, at, len) => {
+                let mut bytes = vec![0; len as usize];
+                let read = crate::sys::read_at(file, at, &mut bytes).expect("what was written can be read");
+                bytes.truncate(read);
+                tape.of(file, |id| Op::Write { id, at, bytes })
+            }
             Change::Mark(file, value) => tape.of(file, |id| Op::Mark(id, value.to_vec())),
             Change::Dress(file) => tape.of(file, Op::Dress),
             Change::Sync(file, all) => tape.of(file, |id| Op::Sync(id, all)),

@@ -81,6 +81,7 @@ impl World {
             dir: dir.clone(),
             name: NAME.into(),
             exists: self.exists,
+            replaces: None,
             url: URL.into(),
             headers: Vec::new(),
             secrets: Vec::new(),
@@ -89,7 +90,7 @@ impl World {
             journal: self.journal,
             digest: None,
             signature: None,
-            replaces: None,
+            adopted: None,
             insecure: false,
             limits: Limits::default(),
         }
@@ -311,6 +312,7 @@ impl Work<'_> {
             digest: None,
             replaces: None,
             exists: self.world.exists,
+            adopted: None,
             limits: limits.clone(),
         };
         let path = publish::publish(&self.pair, &finish).map_err(|e| format!("publish: {e}"))?;
