@@ -96,6 +96,7 @@ fn what_is_claimed_to_be_whole_is_compared_all_the_same() {
     desk.checked_all();
     assert_eq!((desk.finish(), desk.last_ask()), (None, Some((Some((0, Some(4096))), Condition::None))));
     desk.head(L0, part(0, 4096, 2 * K).tag(A));
+    assert!(desk.take(L0).is_some_and(|take| take.compare), "nobody ended the comparison");
     desk.put(Input::Compared { lane: L0, same: true }).ended(L0, Ok(Ending::Range));
     assert_eq!(desk.finish(), Some(2 * K));
 }
