@@ -9,18 +9,20 @@ mod beside;
 mod place;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use thence_plan::{
-    Action, Ask, Command, Described, Event, Failure, Hash, Input, JobId, LaneId, Output, Record, Run,
-    SourceId, Take,
+    Action, Ask, Command, Described, Event, Failure, Hash, Input, JobId, LaneId, Output, Placement, Record,
+    Run, SourceId, Take,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant as Moment;
 
 use crate::error::Error;
+use crate::file::Pair;
 use crate::find;
 use crate::finish::{Flaw, publish_checked, right};
 use crate::http::{Client, Get, Nodes, bare};
@@ -28,6 +30,7 @@ use crate::lane::{self, Control, Got, Port, Shared, Taking, Word};
 use crate::list::{self, Handed};
 use crate::options::Options;
 use crate::orders::{Done, Order, Start, Ticket, Whose};
+use crate::standing::Standing;
 use crate::start::{self, Hint, Started};
 use crate::sys::DiskError;
 use crate::toll::{Rate, Rates};
@@ -43,7 +46,7 @@ enum Message {
     Prepared(Box<Started>, Caller),
     Lane(Word),
     /// With the file that is to be replaced, if it was found only now, and one that has its name and may be its beginning.
-    Placed(Result<place::Placed, DiskError>),
+    Placed(Result<Placed, DiskError>),
     /// The version to be placed was held before.
     Returned(Box<find::Work>),
     Already(Result<Done, Error>),
@@ -60,6 +63,9 @@ enum Message {
     },
     Finished(Result<Done, Failure>),
 }
+
+/// A pair, what it was made for, the file that it replaces, and the file that has its name and may be the beginning of it.
+type Placed = (Box<Pair>, Box<Placement>, Option<Standing>, Option<PathBuf>);
 
 /// Runs the driver on this thread until every handle of the engine is gone.
 pub(crate) fn serve(

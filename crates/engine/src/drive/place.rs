@@ -1,11 +1,10 @@
 //! A pair is made for what is to be stored, and goes to the job.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use thence_plan::{Event, Input, JobId, Placement};
 
-use super::{Driver, Message};
+use super::{Driver, Message, Placed};
 use crate::error::Error;
 use crate::file::{self, Draft, Pair};
 use crate::find;
@@ -14,9 +13,6 @@ use crate::orders::Done;
 use crate::standing::{self, Standing};
 use crate::sys::DiskError;
 use crate::work::Files;
-
-/// A pair, what it was made for, the file that it replaces, and the file that has its name and may be the beginning of it.
-pub(super) type Placed = (Box<Pair>, Box<Placement>, Option<Standing>, Option<PathBuf>);
 
 impl Driver {
     /// Makes the files on the disk's thread; a finished file of the same source is recognised first (R57).
