@@ -71,11 +71,8 @@ impl Player {
     pub(crate) fn new(lanes: u32, blocks: u32) -> Player {
         let now = Instant::now();
         let mut run = Run::new(Limits::default(), 7);
-        let spec = JobSpec {
-            urls: vec!["https://host.test/file".into()],
-            lanes: Some(lanes),
-            ..JobSpec::default()
-        };
+        let spec =
+            JobSpec { urls: vec!["https://host.test/file".into()], lanes: Some(lanes), ..JobSpec::default() };
         let id = run.add(now, spec);
         let total = u64::from(blocks) * K;
         let (reading, answers) = (BTreeMap::new(), VecDeque::new());
