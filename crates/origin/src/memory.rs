@@ -14,8 +14,17 @@ use crate::disks;
 ///
 /// Not from what the system says of a child at its end: that counts what we held when it was started.
 pub fn peak(id: u32) -> Option<u64> {
+    status(id, "VmHWM:")
+}
+
+/// How much of a running program's memory is pages of files, in bytes: its own text, most of all.
+pub fn of_files(id: u32) -> Option<u64> {
+    status(id, "RssFile:")
+}
+
+fn status(id: u32, field: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field)?.trim().strip_suffix(" kB"))?;
     Some(line.parse::<u64>().ok()? << 10)
 }
 
