@@ -143,10 +143,16 @@ impl<'a> Walk<'a> {
         journal.sync()
     }
 
-    /// What stands at the name is the very file that this one is a newer version of.
-    fn replaces(&self) -> Result<bool, DiskError> {
-        let Some(known) = &self.finish.replaces else { return Ok(false) };
-        Ok(sys::facts_at(&self.to)?.is_some_and(|now| known.is_still(&now)))
+    /// Whether what stands at the name may be replaced whatever `exists` says: as the file that this one is a newer version of,
+    /// at the wanted name alone, and as the partial file that was adopted.
+    fn replaceable(&self, number: u32) -> Result<(bool, bool), DiskError> {
+        let Finish { replaces, adopted, .. } = &self.finish;
+        if replaces.is_none() && adopted.is_none() {
+            return Ok((false, false));
+        }
+        let Some(now) = sys::facts_at(&self.to)? else { return Ok((false, false)) };
+        let older = number == 0 && replaces.is_some_and(|known| known.is_still(&now));
+        Ok((older, now.regular && *adopted == Some(file::stamp(&now))))
     }
 
     fn rename(&mut self) -> Result<(), DiskError> {
@@ -157,12 +163,9 @@ impl<'a> Walk<'a> {
         let numbers = if self.finish.exists == Exists::Rename { NUMBERS } else { 1 };
         for number in 0..numbers {
             self.to = self.pair.dir.entry(file::numbered(&self.pair.name, number));
-            let there = sys::facts_at(&self.to)?.filter(|facts| facts.regular);
-            self.replaced =
-                self.finish.adopted.is_some() && self.finish.adopted == there.as_ref().map(file::stamp);
-            let over = self.finish.exists == Exists::Overwrite
-                || self.replaced
-                || (number == 0 && self.replaces()?);
+            let (older, adopted) = self.replaceable(number)?;
+            self.replaced = adopted;
+            let over = self.finish.exists == Exists::Overwrite || older || adopted;
             let renamed =
                 if over { sys::rename_over(part, &self.to) } else { sys::rename_new(part, &self.to) };
             match renamed {
