@@ -124,13 +124,22 @@ impl Start {
     /// Who starts slowly brings in two round trips four times what came in the two before; on a full line every one brings
     /// the same. What is missing has kept all that follows it from coming, so that the last to come was before it.
     fn grew(&self, round_trip: Duration) -> bool {
-        let Some(&(last, _)) = self.0.back() else { return false };
-        let came = |ages: Range<u32>| {
-            let ages = round_trip * ages.start..round_trip * ages.end;
-            let within = self.0.iter().filter(|&&(at, _)| ages.contains(&(last - at)));
-            within.map(|&(_, bytes)| bytes as f64).sum::<f64>()
-        };
-        came(0..2) > STARTS * came(2..4)
+        self.came(0..2, round_trip) > STARTS * self.came(2..4, round_trip)
+    }
+
+    /// Less came than in as long a time before, all of which is after the first bytes. Windows are no measure of it: a lone
+    /// lane's may hold one burst of a way, or two.
+    fn fell(&self, time: Duration) -> bool {
+        let (Some(&(first, _)), Some(&(last, _))) = (self.0.front(), self.0.back()) else { return false };
+        last - first > time * 2 && self.came(0..1, time) < FALLEN * self.came(1..2, time)
+    }
+
+    /// What came in so many times as long, counted back from the last of it.
+    fn came(&self, times: Range<u32>, long: Duration) -> f64 {
+        let Some(&(last, _)) = self.0.back() else { return 0.0 };
+        let ages = long * times.start..long * times.end;
+        let within = self.0.iter().filter(|&&(at, _)| ages.contains(&(last - at)));
+        within.map(|&(_, bytes)| bytes as f64).sum()
     }
 }
 
@@ -374,9 +383,9 @@ impl Auto {
     }
 
     /// Over a long way what starts doubles in each round trip until the line is full, and stays so. If it falls instead,
-    /// packets were lost on the way: each lane will be slow for long, and few fill the line.
+    /// packets were lost on the way: each lane will be slow for long, and few fill the line. Not every system tells of them.
     fn has_lost(&self) -> bool {
-        self.is_far() && self.rates[0] < FALLEN * self.rates[1]
+        self.is_starting() && self.start.fell(self.round_trips())
     }
 
     fn is_far(&self) -> bool {
@@ -519,4 +528,28 @@ impl Auto {
 fn room(lanes: u32, from: u32, now: Now, limits: &Limits) -> Option<u32> {
     let lanes = lanes.min(limits.auto_lanes).min(now.limit);
     (lanes > from).then_some(lanes)
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "some moment to begin with")]
+mod tests {
+    use super::*;
+
+    /// As measured over 100 ms: of each burst a little is told as it comes, and the others with the next one.
+    #[test]
+    fn bursts_that_are_told_late_are_no_fall() {
+        let (mut auto, limits, start) = (Auto::default(), Limits::default(), Instant::now());
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        auto.answered(Duration::from_millis(202));
+        auto.serves(1, at(205));
+        let mut reports =
+            [(205, 1448), (327, 81_088), (408, 13_032), (509, 79_640), (659, 580_648)].into_iter().peekable();
+        for now in (204..=704).step_by(100) {
+            while let Some((told, bytes)) = reports.next_if(|&(told, _)| told <= now) {
+                auto.got(bytes, at(told));
+            }
+            let now = Now { at: at(now), serving: 1, open: 1, limit: 64, held: false, left: 1e8 };
+            assert_eq!(auto.look(now, &limits), None);
+        }
+    }
 }

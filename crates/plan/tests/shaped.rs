@@ -61,6 +61,14 @@ fn loss_is_answered_with_many_lanes() {
 }
 
 #[test]
+fn loss_of_which_the_system_says_nothing_is_seen_by_what_it_does() {
+    let lossy = Net { loss: 0.001, mute: true, ..net(25.0 * MB, 0.1) };
+    let outcome = auto(&[lossy], 100.0);
+    assert!(ratio(&outcome, 100.0, 25.0, 0.1) < 1.45);
+    assert_eq!(outcome.decisions[0].2, Why::Fallen);
+}
+
+#[test]
 fn who_said_how_many_lanes_gets_no_more_where_packets_are_lost() {
     let lossy = Net { loss: 0.001, ..net(25.0 * MB, 0.1) };
     let outcome = fetch(vec![lossy], 100.0 * MB, Some(1));

@@ -34,6 +34,8 @@ pub(super) struct Net {
     pub(super) queue: f64,
     /// The share of packets that is lost on the way.
     pub(super) loss: f64,
+    /// The system tells of no loss.
+    pub(super) mute: bool,
     pub(super) manner: fn(usize) -> Manner,
     /// More connections than this are refused with 503.
     pub(super) most: usize,
@@ -45,7 +47,7 @@ pub(super) struct Net {
 pub(super) fn net(link: f64, round_trip: f64) -> Net {
     let queue = (link * round_trip).max(200_000.0);
     let manner = |_| Manner { rate: f64::MAX, stalls: f64::MAX };
-    Net { link, round_trip, queue, loss: 0.0, manner, most: usize::MAX, limit: f64::MAX }
+    Net { link, round_trip, queue, loss: 0.0, mute: false, manner, most: usize::MAX, limit: f64::MAX }
 }
 
 /// What came of a download.
@@ -393,7 +395,7 @@ impl World {
         else {
             return;
         };
-        if self.now >= lane.missed {
+        if self.now >= lane.missed && !self.nets[lane.host].mute {
             lane.told = true;
             self.lost += 1;
             let round_trip = Duration::from_secs_f64(self.nets[lane.host].round_trip);
