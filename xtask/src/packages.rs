@@ -18,6 +18,7 @@ pub const TEST: &[(&str, &str)] = &[
     ("wget", "wget"),
     ("aria2c", "aria2"),
     ("axel", "axel"),
+    ("zsyncmake", "zsync"),
     ("ip", "iproute2"),
     ("strace", "strace"),
     ("sqlite3", "sqlite3"),

@@ -52,7 +52,7 @@ pub(crate) struct Said {
     #[arg(long, value_name = "CMD")]
     pub(crate) refresh_cmd: Option<String>,
 
-    /// Fetch a Metalink (.meta4, .metalink) as the file it is, and not what it describes
+    /// Fetch a Metalink (.meta4, .metalink) or a control file of zsync as the file it is, and not what it describes
     #[arg(long)]
     pub(crate) no_metalink: bool,
 
@@ -85,7 +85,7 @@ pub(crate) struct Said {
     pub(crate) exists: Option<String>,
 
     /// Go on from FILE, which curl, wget, a browser, aria2 or axel left unfinished; what aria2 and axel left at the final name,
-    /// and Chromium beside it, is found unasked
+    /// and Chromium beside it, is found unasked. With a FILE.zsync: an older version, of which what is the same is not fetched
     #[arg(long, value_name = "FILE")]
     pub(crate) adopt: Option<PathBuf>,
 

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use thence::{Done, Engine, ExposeSecret, Limits, Request, Target};
 use tokio::task::LocalSet;
 
+use crate::described::{self, Row, Source};
 use crate::drive::{Ended, Stream, drive};
 use crate::exit::{Code, Trouble};
-use crate::list::{self, Origin, Wanted};
+use crate::list::{self, Description, Origin, Wanted};
 use crate::login::Passwords;
 use crate::meant::{Get, Place, Talk};
-use crate::metalink::{self, Row, Source};
 use crate::printable::{printable, url};
 use crate::proof::{Proof, Signing};
 use crate::report::Report;
@@ -69,27 +69,21 @@ impl Plan {
         Ok(())
     }
 
-    /// What the Metalinks among them describe stands in their places.
+    /// What the Metalinks and control files of zsync among them describe stands in their places.
     async fn expanded(&self, engine: &Engine, rows: Vec<Row>, report: &mut Report) -> Vec<Row> {
         let mut all = Vec::new();
         for ((shown, request), wanted) in rows.into_iter().zip(&self.get.wanted) {
-            let source = match (&wanted.origin, request) {
-                (Origin::Part(path), _) if self.get.metalink && list::names_metalink(path) => {
-                    Source::File(path)
-                }
-                (Origin::Url(url), Ok(request))
-                    if self.get.metalink && metalink::is_named_by(url.expose_secret()) =>
-                {
-                    Source::Url(Box::new(request))
-                }
-                (_, request) => {
+            let kind = kind_of(&wanted.origin).filter(|_| self.get.metalink);
+            let (kind, source) = match (kind, &wanted.origin, request) {
+                (Some(kind), Origin::Part(path), _) => (kind, Source::File(path)),
+                (Some(kind), Origin::Url(_), Ok(request)) => (kind, Source::Url(Box::new(request))),
+                (_, _, request) => {
                     all.push((shown, request));
                     continue;
                 }
             };
-            all.extend(
-                metalink::rows(engine, source, &self.get, |request| self.shape(request), report).await,
-            );
+            let shape = |request: &mut Request| self.shape(request);
+            all.extend(described::rows(engine, (kind, source), &self.get, shape, report).await);
         }
         all
     }
@@ -126,8 +120,8 @@ fn wait(
         };
         // What a server says is a Metalink is followed as if its name said so; what that describes is not.
         let follow = |done: &Done, report: &mut Report| match &done.path {
-            Some(path) if plan.get.metalink && metalink::is_of_its_type(done) => {
-                metalink::rows_of(path, &plan.get, |request| plan.shape(request), report)
+            Some(path) if plan.get.metalink && described::is_of_its_type(done) => {
+                described::rows_of(path, &plan.get, |request| plan.shape(request), report)
             }
             _ => Vec::new(),
         };
@@ -149,6 +143,14 @@ pub(crate) fn exists(dir: &Path) -> Result<(), Trouble> {
     ))
 }
 
+/// What it is, if it describes others.
+fn kind_of(origin: &Origin) -> Option<Description> {
+    match origin {
+        Origin::Url(text) => described::named_by(text.expose_secret()),
+        Origin::Part(path) => list::description(path),
+    }
+}
+
 fn shown(origin: &Origin) -> String {
     match origin {
         Origin::Url(text) => url(text.expose_secret()),
@@ -166,7 +168,7 @@ pub(crate) fn request(
     let mut request = match &wanted.origin {
         Origin::Url(text) => Request::new(text.expose_secret(), "."),
         // It is read, and nothing of it is asked for.
-        Origin::Part(path) if get.metalink && list::names_metalink(path) => Request::new("", "."),
+        Origin::Part(_) if get.metalink && kind_of(&wanted.origin).is_some() => Request::new("", "."),
         Origin::Part(path) => Request::resume(path).map_err(|error| Trouble::from(&error))?,
     };
     if let Origin::Url(_) = wanted.origin {

@@ -47,10 +47,23 @@ pub(crate) fn wanted(
     Ok(list.into_iter().map(|(_, wanted)| wanted).collect())
 }
 
-/// By its name a file is a Metalink.
-pub(crate) fn names_metalink(path: &Path) -> bool {
-    let ending = path.extension().unwrap_or_default();
-    ["meta4", "metalink"].iter().any(|known| ending.eq_ignore_ascii_case(known))
+/// What a file describes others as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Description {
+    Metalink,
+    /// A control file of zsync.
+    Zsync,
+}
+
+/// What a file is by its name, if it describes others.
+pub(crate) fn description(path: &Path) -> Option<Description> {
+    let ending = path.extension()?;
+    let is = |known: &str| ending.eq_ignore_ascii_case(known);
+    match () {
+        () if is("meta4") || is("metalink") => Some(Description::Metalink),
+        () if is("zsync") => Some(Description::Zsync),
+        () => None,
+    }
 }
 
 fn origin(word: OsString) -> Result<Origin, Trouble> {

@@ -4,6 +4,7 @@
 mod aside;
 mod cookies;
 mod curl;
+mod described;
 mod drive;
 mod entries;
 mod exit;
@@ -14,7 +15,6 @@ mod list;
 mod lists;
 mod login;
 mod meant;
-mod metalink;
 mod netrc;
 mod pasted;
 mod printable;

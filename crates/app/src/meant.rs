@@ -84,7 +84,7 @@ pub(crate) struct Get {
     pub(crate) wanted: Vec<Wanted>,
     /// Asked instead of the only part's own URL.
     pub(crate) renewed: Option<Secret>,
-    /// What Metalinks describe is fetched, and not they.
+    /// What Metalinks and control files of zsync describe is fetched, and not they.
     pub(crate) metalink: bool,
     pub(crate) place: Place,
     /// `None`: as many as pay.
@@ -397,7 +397,7 @@ fn place(said: &Said) -> Result<Place, Trouble> {
 
 /// Options that only make sense together, or not together.
 fn agree(said: &Said, wanted: &[Wanted], place: &Place, checksum: Option<&Proof>) -> Result<(), Trouble> {
-    let described = |path: &Path| !said.no_metalink && list::names_metalink(path);
+    let described = |path: &Path| !said.no_metalink && list::description(path).is_some();
     let is_part = |w: &&Wanted| matches!(&w.origin, Origin::Part(path) if !described(path));
     let parts = wanted.iter().filter(is_part).count();
     let one = "give each URL a command of its own";

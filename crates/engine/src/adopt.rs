@@ -1,4 +1,5 @@
-//! Partial files of other programs: found, read for what they claim, and copied to a pair of ours, as a claim for the planner.
+//! Partial files of other programs, and older versions of the wanted file (zsync): found, read for what they claim, and copied
+//! to a pair of ours, as a claim for the planner.
 //!
 //! They are only read here; nothing that they claim is recorded. The journal tells of it once the planner believes it.
 
@@ -7,13 +8,15 @@ mod tests;
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
-use thence_plan::{Begin, Claimed, Claims, Held, HeldBlock, Identity, Limits, block_size};
+use thence_plan::{Begin, Claimed, Claims, Held, HeldBlock, Identity, Limits, Zsync, block_size};
 
 use crate::error::Error;
 use crate::file::{self, Draft, Pair};
 use crate::mark::Mark;
 use crate::publish::CONTROLS;
+use crate::seed::{Piece, Seed};
 use crate::sys::{self, DiskError, Entry, Facts};
 use crate::write::OpenBlock;
 
@@ -38,6 +41,8 @@ pub(crate) struct Partial {
     file: File,
     facts: Facts,
     claims: Claims,
+    /// It is an older version, of which nothing is known until it was looked through.
+    seed: Option<Seed>,
 }
 
 /// A file that might be taken over, and cannot.
@@ -62,16 +67,32 @@ pub(crate) fn beside(entry: &Entry, limits: &Limits) -> Result<Option<Result<Par
 
 /// The file that somebody asked to be taken over: what a control file beside it claims, else all of it, as the first bytes.
 pub(crate) fn given(path: &Path, limits: &Limits) -> Result<Result<Partial, Useless>, Error> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let missing = || DiskError::at(path, &std::io::ErrorKind::NotFound.into());
-    let name = path.file_name().ok_or_else(missing)?;
-    let entry = sys::open_dir(dir)?.entry(name);
+    let entry = entry_of(path)?;
     let whole = || Err(Useless { file: shown(&entry), what: "it is a finished file of thence".into() });
     Ok(match open(&entry, limits)? {
         Some(found) => found,
         None if is_regular(&entry)? => whole(),
-        None => return Err(missing().into()),
+        None => return Err(missing(path).into()),
     })
+}
+
+/// Any file, a finished one of ours as well: bytes of it are those of the wanted file where the sums of blocks say so.
+pub(crate) fn seed(path: &Path, zsync: Arc<Zsync>) -> Result<Partial, Error> {
+    let entry = entry_of(path)?;
+    let (file, facts) = sys::open_regular(&entry, false)?.ok_or_else(|| missing(path))?;
+    let claims = Claims { total: Some(zsync.size), runs: Vec::new() };
+    let seed = Some(Seed::new(zsync, facts.size));
+    Ok(Partial { entry, file, facts, claims, seed })
+}
+
+fn entry_of(path: &Path) -> Result<Entry, Error> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().ok_or_else(|| missing(path))?;
+    Ok(sys::open_dir(dir)?.entry(name))
+}
+
+fn missing(path: &Path) -> DiskError {
+    DiskError::at(path, &std::io::ErrorKind::NotFound.into())
 }
 
 /// The final name that a partial file is meant to have.
@@ -103,7 +124,7 @@ fn open(entry: &Entry, limits: &Limits) -> Result<Option<Result<Partial, Useless
     if claims.runs.is_empty() {
         return useless("nothing of it is said to be there".into());
     }
-    Ok(Some(Ok(Partial { entry: entry.clone(), file, facts, claims })))
+    Ok(Some(Ok(Partial { entry: entry.clone(), file, facts, claims, seed: None })))
 }
 
 /// What is claimed of the file at `entry`, or why nothing is.
@@ -156,13 +177,15 @@ impl Partial {
             renewed: None,
             claimed: None,
         };
-        Ok(Copying { partial: self, pair, held, claimed, run: 0, at: 0 })
+        Ok(Copying { partial: self, pieces: Vec::new(), pair, held, claimed, run: 0, at: 0 })
     }
 }
 
 /// A partial file that is being copied.
 pub(crate) struct Copying {
     partial: Partial,
+    /// What a seed has, where it is not in its place; ascending.
+    pieces: Vec<Piece>,
     pair: Pair,
     held: Held,
     claimed: Claimed,
@@ -175,14 +198,24 @@ impl Copying {
     /// Copies and reads back some of it; false when that was the last. Blocks are held from their beginnings, so what a run has
     /// before its first one is left out, and so is each block with a page of zeros.
     pub(crate) fn step(&mut self) -> Result<bool, DiskError> {
-        let size = u64::from(self.held.block_size);
-        let Some(&(start, end)) = self.partial.claims.runs.get(self.run) else { return Ok(false) };
-        let from = self.at.max(start).next_multiple_of(size);
-        let upto = end.min(from + BITE.next_multiple_of(size));
-        if from >= upto {
-            self.run += 1;
+        if self.is_sought()? {
             return Ok(true);
         }
+        let size = u64::from(self.held.block_size);
+        while let Some(&(start, end)) = self.partial.claims.runs.get(self.run) {
+            let from = self.at.max(start).next_multiple_of(size);
+            let upto = end.min(from + BITE.next_multiple_of(size));
+            if from < upto {
+                self.take(from, upto)?;
+                return Ok(true);
+            }
+            self.run += 1;
+        }
+        Ok(false)
+    }
+
+    fn take(&mut self, from: u64, upto: u64) -> Result<(), DiskError> {
+        let size = u64::from(self.held.block_size);
         self.copy(from, upto)?;
         let mut at = from;
         while at < upto {
@@ -195,29 +228,59 @@ impl Copying {
             at += len;
         }
         self.at = upto;
-        Ok(true)
+        Ok(())
     }
 
-    fn copy(&self, mut from: u64, upto: u64) -> Result<(), DiskError> {
+    /// Looks through some of a seed, if there is more of it; what was found at its end is what is claimed.
+    fn is_sought(&mut self) -> Result<bool, DiskError> {
+        let Some(seed) = &mut self.partial.seed else { return Ok(false) };
+        let more = seed.step(&self.partial.file);
+        if more.map_err(|e| DiskError::at(self.partial.entry.path(), &e))? {
+            return Ok(true);
+        }
+        if self.pieces.is_empty() {
+            self.pieces = seed.pieces();
+            self.partial.claims.join(self.pieces.iter().map(|piece| (piece.at, piece.at + piece.len)));
+        }
+        Ok(false)
+    }
+
+    fn copy(&self, from: u64, upto: u64) -> Result<(), DiskError> {
+        if self.partial.seed.is_none() {
+            return self.copy_piece(Piece { at: from, from, len: upto - from });
+        }
+        let first = self.pieces.partition_point(|piece| piece.at + piece.len <= from);
+        for piece in self.pieces[first..].iter().take_while(|piece| piece.at < upto) {
+            let at = piece.at.max(from);
+            let len = upto.min(piece.at + piece.len) - at;
+            self.copy_piece(Piece { at, from: piece.from + (at - piece.at), len })?;
+        }
+        Ok(())
+    }
+
+    fn copy_piece(&self, mut piece: Piece) -> Result<(), DiskError> {
         let to = self.pair.part.file();
-        while from < upto {
-            let copied = sys::copy(&self.partial.file, to, from, upto - from);
+        while piece.len > 0 {
+            let copied = sys::copy(&self.partial.file, to, (piece.from, piece.at), piece.len);
             match copied.map_err(|e| DiskError::at(self.pair.part.entry(), &e))? {
                 0 => break, // It was cut short meanwhile; what is missing shows when it is read back.
-                copied => from += copied,
+                copied => {
+                    (piece.at, piece.from) = (piece.at + copied, piece.from + copied);
+                    piece.len -= copied;
+                }
             }
         }
         Ok(())
     }
 
-    /// The block as our part has it; `None` if it ends earlier, or has a page of zeros.
+    /// The block as our part has it; `None` if it ends earlier, or has a page of zeros where no sum says that it should.
     fn read_back(&self, index: u32, start: u64, len: usize) -> Result<Option<HeldBlock>, DiskError> {
         let (mut open, mut piece) = (OpenBlock::new(), vec![0; PIECE.min(len)]);
         while (open.upto() as usize) < len {
             let wanted = piece.len().min(len - open.upto() as usize);
             let piece = &mut piece[..wanted];
             if self.pair.part.read_at(start + u64::from(open.upto()), piece)? < wanted
-                || piece.chunks_exact(PAGE.len()).any(|page| page == PAGE)
+                || (self.partial.seed.is_none() && piece.chunks_exact(PAGE.len()).any(|page| page == PAGE))
             {
                 return Ok(None);
             }
@@ -238,8 +301,16 @@ impl Copying {
             .collect();
         if extents.is_empty() {
             file::discard(&self.pair)?;
-            let what = "nothing of it is there but zeros, or less than a block".to_owned();
+            let what = match self.partial.seed {
+                Some(_) => "it has too little of the wanted file",
+                None => "nothing of it is there but zeros, or less than a block",
+            }
+            .to_owned();
             return Ok(Err(Useless { file: self.partial.shown(), what }));
+        }
+        if self.partial.seed.is_some() {
+            // Each block has its sums, and the whole its digest: a few places show soon if the source has another version.
+            self.partial.claims.runs.clear();
         }
         let mut chance = 0;
         self.claimed.stretches = self.partial.claims.stretches(&extents, limits.overlap, || {

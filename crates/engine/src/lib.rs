@@ -63,6 +63,7 @@ mod planted;
 mod publish;
 mod renew;
 mod secret;
+mod seed;
 mod signature;
 mod sink;
 mod standing;
@@ -92,6 +93,6 @@ pub use secret::{ExposeSecret, Secret};
 pub use signature::{Signature, SignatureFault};
 pub use thence_plan::{
     Breach, Described, DigestFault, DiskFault, Event, Exists, Failure, HttpVersion, Limits, METALINK_BYTES,
-    MetalinkFault, Phase, Pieces, Progress, Sums, SumsFault, Why, mask, metalink, path_of, signatures_beside,
-    sums_beside,
+    MetalinkFault, Phase, Pieces, Progress, Sums, SumsFault, Why, ZSYNC_BYTES, Zsync, ZsyncFault, mask,
+    metalink, path_of, signatures_beside, sums_beside,
 };

@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use thence_plan::{Exists, Limits, Pieces, WantedDigest};
+use thence_plan::{Exists, Limits, Pieces, WantedDigest, Zsync};
 
 use crate::cookies::CookieJar;
 use crate::error::Error;
@@ -186,6 +187,9 @@ pub struct Request {
     /// place. If no name is chosen, the name is the partial file's own. What aria2 and axel leave at the final name,
     /// and Chromium at `NAME.crdownload`, is looked for unasked.
     pub adopt: Option<PathBuf>,
+    /// Sums of the blocks of the file. `adopt` is then an older version of it, finished or not: its bytes are used where the
+    /// sums say that they are the file's, wherever they stand. Wants a `checksum`; [`Zsync::digest`] is one.
+    pub zsync: Option<Arc<Zsync>>,
     /// Give the finished file the time of `Last-Modified`, if the server tells one.
     pub remote_time: bool,
     /// Mode of the finished file; part and journal are always 0600.
@@ -215,6 +219,7 @@ impl Request {
             exists: Exists::default(),
             only_if_changed: false,
             adopt: None,
+            zsync: None,
             remote_time: false,
             mode: 0o644,
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
-use thence_plan::{DiskFault, Event, Failure, Identity, JobSpec, Name, choose_name, make_bare};
+use thence_plan::{DiskFault, Event, Failure, Identity, JobSpec, Name, Zsync, choose_name, make_bare};
 use url::Url;
 
 use crate::adopt::{self, Partial, Useless};
@@ -115,11 +115,17 @@ async fn begin(
             if aim.only_if_changed {
                 notes.extend(stands(&dir, &mut aim, &mut spec, shared).await?);
             }
+            let seeded = request.zsync.is_some() && request.adopt.is_some();
+            let wanted = request.adopt.map(|path| (path, request.zsync));
             let found = match look(&dir, known, &aim, &spec, &request.headers, options, shared).await? {
                 // Its source is asked whether there is a newer one.
                 Held::Finished(_) if aim.standing.is_some() => Held::Nothing,
-                Held::Finished(done) => return vouched(done, &aim).await.map(Started::Already),
-                found => foreign(found, request.adopt, &aim, &spec, options, shared).await?,
+                Held::Finished(done) => match vouched(done, &aim).await {
+                    // It is an older version, whose blocks may be of use.
+                    Err(_) if seeded => foreign(Held::Nothing, wanted, &aim, &spec, options, shared).await?,
+                    vouched => return vouched.map(Started::Already),
+                },
+                found => foreign(found, wanted, &aim, &spec, options, shared).await?,
             };
             if let Held::Pair(work) = &found {
                 demand(work, &mut aim, &mut spec, shared).await?;
@@ -331,10 +337,11 @@ async fn look(
     })
 }
 
-/// What another program left, where no run of ours left anything: at the path that is `wanted`, else at the name.
+/// What another program left, where no run of ours left anything: at the path that is `wanted`, else at the name. Or what an
+/// older version there has of the wanted file.
 async fn foreign(
     found: Held,
-    wanted: Option<PathBuf>,
+    wanted: Option<(PathBuf, Option<Arc<Zsync>>)>,
     aim: &Aim,
     spec: &JobSpec,
     options: &Options,
@@ -349,7 +356,8 @@ async fn foreign(
     let Some(draft) = aim.draft(name.as_str(), &url, &options.limits) else { return Ok(found) };
     let (entry, limits) = (draft.dir.entry(name.as_str()), options.limits.clone());
     let sought = shared.disk.call(move || match wanted {
-        Some(path) => adopt::given(&path, &limits).map(Some),
+        Some((path, Some(zsync))) => adopt::seed(&path, zsync).map(|seed| Some(Ok(seed))),
+        Some((path, None)) => adopt::given(&path, &limits).map(Some),
         None => Ok(adopt::beside(&entry, &limits)?),
     });
     match sought.await.map_err(|_| Error::Cancelled)?? {

@@ -343,16 +343,16 @@ pub(crate) fn preallocate(file: &File, len: u64) -> io::Result<()> {
     }
 }
 
-/// Copies up to `len` bytes at `offset` of one file to the same place of another: no copy at all where the file system lets
-/// both share them, else inside the kernel, else by way of us. Returns how many, 0 where `from` ends.
-pub(crate) fn copy(from: &File, to: &File, offset: u64, len: u64) -> io::Result<u64> {
-    match watched(Change::Copy(to, offset, len), || native::copy(from, to, offset, len)) {
+/// Copies up to `len` bytes of one file to another, from and to these offsets: no copy at all where the file system lets both
+/// share them, else inside the kernel, else by way of us. Returns how many, 0 where `from` ends.
+pub(crate) fn copy(from: &File, to: &File, (offset, there): (u64, u64), len: u64) -> io::Result<u64> {
+    match watched(Change::Copy(to, there, len), || native::copy(from, to, (offset, there), len)) {
         Err(e) if e.kind() == ErrorKind::Unsupported => {}
         done => return done,
     }
     let mut piece = vec![0; len.min(1 << 20) as usize];
     let read = read_at(from, offset, &mut piece)?;
-    write_at(to, offset, &mut [IoSlice::new(&piece[..read])])?;
+    write_at(to, there, &mut [IoSlice::new(&piece[..read])])?;
     Ok(read as u64)
 }
 
@@ -489,8 +489,7 @@ mod native {
         }
     }
 
-    pub(super) fn copy(from: &File, to: &File, offset: u64, len: u64) -> io::Result<u64> {
-        let (mut at, mut there) = (offset, offset);
+    pub(super) fn copy(from: &File, to: &File, (mut at, mut there): (u64, u64), len: u64) -> io::Result<u64> {
         let len = usize::try_from(len).unwrap_or(usize::MAX);
         loop {
             match fs::copy_file_range(from, Some(&mut at), to, Some(&mut there), len) {
@@ -582,7 +581,7 @@ mod native {
         Err(ErrorKind::Unsupported.into())
     }
 
-    pub(super) fn copy(_from: &File, _to: &File, _offset: u64, _len: u64) -> io::Result<u64> {
+    pub(super) fn copy(_from: &File, _to: &File, _offsets: (u64, u64), _len: u64) -> io::Result<u64> {
         Err(ErrorKind::Unsupported.into())
     }
 

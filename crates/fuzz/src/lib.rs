@@ -23,6 +23,7 @@ mod sums;
 #[path = "../../app/src/sys.rs"]
 #[allow(dead_code, unused_imports, reason = "the command uses the rest")]
 mod sys;
+mod zsync;
 
 /// What takes any bytes, and panics where something does not hold.
 pub type Target = fn(&[u8]);
@@ -39,6 +40,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("line", line::line),
     ("sums", sums::sums),
     ("metalink", metalink::metalink),
+    ("zsync", zsync::zsync),
     ("signature", signature::signature),
     ("hsts", hsts::field),
     ("hsts_file", hsts::file),

@@ -38,6 +38,7 @@ targets!(
     netrc,
     challenge,
     line,
+    zsync,
     sums,
     metalink,
     signature,

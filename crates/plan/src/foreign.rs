@@ -135,6 +135,16 @@ impl Claims {
         behind.or_else(|| remaining(done, last)).ok_or_else(wrong)
     }
 
+    /// Claims these as well: ascending, disjoint, below the total.
+    pub fn join(&mut self, runs: impl IntoIterator<Item = (u64, u64)>) {
+        for (start, end) in runs {
+            match self.runs.last_mut() {
+                Some(last) if last.1 == start => last.1 = end,
+                _ => self.runs.push((start, end)),
+            }
+        }
+    }
+
     /// The same of a file that is only so long, and no more runs than are worth their comparisons: the longest.
     pub fn within(mut self, len: u64) -> Claims {
         self.runs.iter_mut().for_each(|run| run.1 = run.1.min(len));

@@ -35,6 +35,7 @@ mod run;
 mod small;
 mod source;
 mod sums;
+mod zsync;
 
 pub use blocks::block_size;
 pub use crowd::Crowd;
@@ -62,3 +63,4 @@ pub use retry::{Advice, advise};
 pub use run::Run;
 pub use small::{SMALL_ASKED, Small, refuses, small};
 pub use sums::{Sums, SumsFault, path_of, signatures_beside, sums_beside};
+pub use zsync::{ZSYNC_BYTES, Zsync, ZsyncFault};

@@ -23,22 +23,22 @@ const FUNCTION_MAX: usize = 70;
 #[rustfmt::skip]
 const ORDER: &[(&str, &[&str])] = &[
     ("crates/plan", &[
-        "limits", "date", "escape", "failure", "head", "digest", "sums", "identity", "disposition", "name", "metalink", "foreign", "record", "redirect", "link", "hsts",
+        "limits", "date", "escape", "failure", "head", "digest", "sums", "identity", "disposition", "name", "metalink", "zsync", "foreign", "record", "redirect", "link", "hsts",
         "response", "retry", "rate", "crowd", "event", "machine", "auto", "hosts", "source", "blocks", "small", "lanes", "job", "run",
     ]),
     ("crates/engine", &[
-        "error", "secret", "planted", "sys", "signature", "journal", "mark", "lock", "direct", "file", "standing", "write", "verify", "publish", "pairs", "find", "adopt", "inspect", "renew", "cookies",
+        "error", "secret", "planted", "sys", "signature", "journal", "mark", "lock", "direct", "file", "standing", "write", "verify", "publish", "pairs", "find", "seed", "adopt", "inspect", "renew", "cookies",
         "options", "orders", "hsts", "http", "decode", "sink", "stream", "toll", "lane", "describe", "follow", "finish", "work", "start", "group", "ledger", "list", "drive", "download", "engine",
     ]),
     ("crates/app", &[
         "printable", "exit", "sys", "say", "netrc", "login", "values", "list", "proof", "entries", "shell", "curl", "cookies", "flags", "pasted", "renew", "meant",
-        "progress", "words", "json", "report", "aside", "sums", "signatures", "metalink", "tally", "drive", "get", "lists", "status", "verify",
+        "progress", "words", "json", "report", "aside", "sums", "signatures", "described", "tally", "drive", "get", "lists", "status", "verify",
     ]),
     ("crates/origin", &[
         "files", "request", "wire", "reply", "scripted", "honest", "logins", "behaviours", "ca", "frames", "real", "proxies", "chance", "disks", "journals", "memory", "leaks", "trial",
         "kills", "lists", "powercuts", "steps",
     ]),
-    ("crates/fuzz", &["input", "sys", "netrc", "challenge", "line", "sums", "metalink", "signature", "hsts", "cookies", "foreign", "fields", "names", "planner", "client", "journal"]),
+    ("crates/fuzz", &["input", "sys", "netrc", "challenge", "line", "sums", "metalink", "zsync", "signature", "hsts", "cookies", "foreign", "fields", "names", "planner", "client", "journal"]),
     ("xtask", &["options", "shell", "packages", "record", "proof", "rows", "sim", "states", "plant", "mutants", "coverage", "fuzz", "bench", "test", "crash", "powercut", "hostile", "limits", "origin", "picture"]),
     ("bench", &["bare", "files", "link", "flows", "wire", "side", "measure", "verdict", "machine", "server", "scenes", "neighbour", "stage", "programs", "shaped", "trace", "plot", "peers", "bulk", "small", "resume", "start", "growth", "report"]),
 ];

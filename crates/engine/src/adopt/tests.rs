@@ -9,6 +9,7 @@ use crate::file::tests::{BLOCK, URL, dir, draft, find_in, names};
 use crate::find::Found;
 use crate::publish::tests::{cut_off, finish};
 use crate::publish::{Finish, publish};
+use crate::seed::tests::{noise, zsync};
 use crate::sys::Dir;
 use crate::verify::tests::hash;
 
@@ -214,4 +215,29 @@ fn the_next_run_knows_what_may_be_replaced() {
     drop(pair);
     let Ok(Found::Pair(work)) = find_in(dir.path(), None, URL) else { panic!("a pair") };
     assert_eq!((work.replaces, work.held.blocks.len()), (finish.adopted, 4));
+}
+
+/// What stands elsewhere in an older version comes to its place; so does a page of zeros, which a sum vouches for.
+#[test]
+fn an_older_version_gives_blocks_from_wherever_they_stand() {
+    let dir = dir();
+    let mut wanted = noise(1, 4 * B as usize);
+    wanted[100_000..110_000].fill(0);
+    let mut old = [&noise(2, 1_000)[..], &wanted].concat();
+    old[1_000 + B as usize + 70_000] ^= 1;
+    let path = dir.path().join("file.bin");
+    fs::write(&path, &old).unwrap();
+    let nothing = seed(&path, zsync(&noise(3, 4 * B as usize), (2, 4, 5))).unwrap_or_else(|e| panic!("{e}"));
+    assert!(copied(nothing, dir.path()).err().is_some_and(|why| why.what.contains("too little")));
+    let found = seed(&path, zsync(&wanted, (2, 4, 5))).unwrap_or_else(|error| panic!("{error}"));
+    let (pair, held) = copied(found, dir.path()).unwrap_or_else(|u| panic!("{}", u.what));
+    let (cut, whole) = ((70_000 / 1024 * 1024) as u32, BLOCK);
+    assert_eq!(blocks(&held), [(0, whole), (1, cut), (2, whole), (3, whole)]);
+    for block in &held.blocks {
+        let at = (u64::from(block.index) * B) as usize;
+        assert_eq!(block.hash, hash(&wanted[at..at + block.len as usize]), "block {}", block.index);
+    }
+    let claimed = held.claimed.unwrap();
+    assert!(claimed.replaces.is_some() && (1..=8).contains(&claimed.stretches.len()), "{claimed:?}");
+    assert_eq!((pair.name.as_str(), fs::read(&path).unwrap()), ("file.bin", old));
 }
