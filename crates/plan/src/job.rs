@@ -114,6 +114,8 @@ pub(crate) struct Job {
     mended: u32,
     /// The whole was wrong, and nothing tells who gave which byte of it: one source at a time gives all of it.
     solo: bool,
+    /// What comes again comes from this one, as long as it lives: others gave some of the same wrong pieces.
+    only: Option<SourceId>,
     /// The next `Place` moves a pair aside.
     retire: bool,
     /// ... or removes it.
@@ -169,6 +171,7 @@ impl Job {
             generations: 0,
             mended: 0,
             solo: false,
+            only: None,
             retire: false,
             discard: false,
             claimed: None,

@@ -102,6 +102,22 @@ fn mta_01_wrong_pieces_are_fetched_again_from_another_source() {
 }
 
 #[test]
+fn a_wrong_piece_of_which_several_gave_some_comes_again_from_one_that_is_then_to_blame() {
+    let mut desk = job().mirror(MIRROR).digest().held(held(8).tag(A).blocks(0..4)).start();
+    desk.checked_all().head(L0, part(4 * K, 8 * K, 8 * K).tag(A));
+    desk.stored_whole(4..8).ended(L0, Ok(Ending::Range)).ended(L1, Ok(Ending::Closed));
+    assert!(desk.ever(|a| matches!(a, Action::Finish { .. })), "{:?}", desk.said());
+    desk.put(Input::Wrong { ranges: vec![(3 * K, 5 * K)], failure: wrong_digest() });
+    assert!(!dropped(&desk, FIRST) && !dropped(&desk, MIRROR), "half of it was an earlier run's");
+    assert_eq!((desk.urls(), desk.asks()[0].0), (vec![FIRST], Some((3 * K, Some(5 * K)))));
+    let lane = desk.last_lane().unwrap();
+    desk.head(lane, part(3 * K, 5 * K, 8 * K).tag(A)).stored_whole(3..5).ended(lane, Ok(Ending::Range));
+    desk.put(Input::Wrong { ranges: vec![(3 * K, 5 * K)], failure: wrong_digest() });
+    assert!(dropped(&desk, FIRST) && !dropped(&desk, MIRROR), "{:?}", desk.said());
+    assert_eq!(last_url(&desk).as_deref(), Some(MIRROR));
+}
+
+#[test]
 fn pieces_that_stay_wrong_end_it_after_a_few_rounds() {
     let mut desk = finishing(job());
     for _ in 0..10 {

@@ -454,7 +454,8 @@ impl Outcome {
     /// The right bytes at that name.
     #[track_caller]
     pub(crate) fn bytes(self, name: &str) -> Self {
-        let left = || format!("no file {name} in {:?}: {}", self.left.keys(), self.stderr);
+        let out = String::from_utf8_lossy(&self.stdout);
+        let left = || format!("no file {name} in {:?}: {}{out}", self.left.keys(), self.stderr);
         let got = self.left.get(name).and_then(Option::as_ref).unwrap_or_else(|| panic!("{}", left()));
         assert_eq!(got.len(), self.want.len(), "length of {name}; {}", self.stderr);
         let first = got.iter().zip(&self.want).position(|(a, b)| a != b);

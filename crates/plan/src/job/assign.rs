@@ -158,8 +158,12 @@ impl Job {
     /// Sources that may be asked now, those with the fewest lanes first.
     fn usable(&self, turn: &Turn<'_>) -> Vec<SourceId> {
         let mut usable: Vec<(usize, SourceId)> = Vec::new();
+        let only = self.only.filter(|only| self.sources[usize::from(only.0)].dead.is_none());
         for (index, source) in self.sources.iter().enumerate() {
             let id = SourceId(index as u16);
+            if only.is_some_and(|only| only != id) {
+                continue;
+            }
             let lanes = self.lanes.values().filter(|l| l.source == id).count();
             let proven = source.proven && source.is_strong();
             let joins = proven || (!source.proofs.is_empty() && !source.proven);

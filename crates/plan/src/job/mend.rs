@@ -1,6 +1,7 @@
 //! Bytes that are all there and are not the right ones: fetched again from whoever may have the right ones.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 use super::{Job, Phase, Turn};
 use crate::event::Event;
@@ -9,23 +10,25 @@ use crate::machine::SourceId;
 
 impl Job {
     /// Digests of pieces tell which bytes are wrong: their blocks are fetched again, and from others, if there are any, than
-    /// those who gave them (R54).
+    /// those who gave a whole piece (R54). Which of several that gave one is to blame nobody knows: if that is so of all, the
+    /// lead gives them all, so that it is known if they are wrong again.
     pub(super) fn on_wrong(&mut self, ranges: &[(u64, u64)], failure: Failure, turn: &mut Turn<'_>) {
         if self.phase != Phase::Finishing {
             return;
         }
         self.mended += 1;
         let total = self.total().unwrap_or(0);
+        let blocks = |&(first, end): &(u64, u64)| self.blocks.index_of(first)..=self.blocks.index_of(end - 1);
         let ranges = ranges.iter().filter(|&&(first, end)| first < end && end <= total);
-        let wrong: BTreeSet<u32> = ranges
-            .flat_map(|&(first, end)| self.blocks.index_of(first)..=self.blocks.index_of(end - 1))
-            .collect();
+        let pieces: Vec<RangeInclusive<u32>> = ranges.map(blocks).collect();
+        let wrong: BTreeSet<u32> = pieces.iter().cloned().flatten().collect();
         if wrong.is_empty() || self.mended > turn.limits.generations {
             return self.on_finished(Err(failure), turn);
         }
         self.phase = Phase::Running;
         let guilty: BTreeSet<SourceId> =
-            wrong.iter().filter_map(|&block| self.blocks.block(block).writer()).collect();
+            pieces.iter().filter_map(|piece| self.writer_of(piece.clone())).collect();
+        self.only = guilty.is_empty().then_some(self.lead);
         let bytes = wrong.iter().map(|&block| u64::from(self.blocks.block(block).upto)).sum();
         turn.tell(Event::Damaged { bytes });
         for block in wrong {
@@ -38,6 +41,13 @@ impl Job {
                 self.drop_source(id, failure, turn);
             }
         }
+    }
+
+    /// The source that all of these blocks came from.
+    fn writer_of(&self, blocks: RangeInclusive<u32>) -> Option<SourceId> {
+        let mut writers = blocks.map(|block| self.blocks.block(block).writer());
+        let first = writers.next()??;
+        writers.all(|writer| writer == Some(first)).then_some(first)
     }
 
     /// The whole is not what it should be, and nothing tells which bytes are wrong. If more than one source gave some, the
