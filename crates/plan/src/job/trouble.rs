@@ -241,6 +241,7 @@ impl Job {
         self.retire = !self.spec.stream && !self.discard;
         self.adopted.1.clear();
         self.overlap = false;
+        self.only = None;
         self.fickle = false;
         self.coded = false;
         self.told_no_ranges = false;
