@@ -217,7 +217,7 @@ fn write(mut whole: Whole, limits: &Limits) -> Result<Written, Box<End>> {
 }
 
 /// All that the threads do with these, on this one.
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux", not(thence_portable)))]
 pub(crate) fn all(wholes: Vec<Whole>, limits: &Limits) -> Vec<End> {
     let (mut written, mut ends) = (Vec::new(), Vec::new());
     for whole in wholes {
