@@ -129,13 +129,8 @@ fn synced(
 ) -> Result<Row, Trouble> {
     let zsync = Zsync::read(text, base)
         .map_err(|fault| Trouble::new(Code::Metalink, shown, fault.to_string(), WRONG))?;
-    let mut request = Request::new(zsync.urls[0].clone(), "."); // It has one.
-    if let Place::Dir(dir) = &get.place {
-        let dir = dir.clone().unwrap_or_else(|| ".".into());
-        request.target = Target::File { dir, name: zsync.name.as_ref().map(|name| name.as_str().to_owned()) };
-    }
-    (request.urls, request.size) = (zsync.urls.clone(), Some(zsync.size));
-    request.checksum = Some(zsync.digest.clone());
+    let mut request = named(zsync.urls.clone(), zsync.name.as_ref().map(|name| name.as_str()), get);
+    (request.checksum, request.size) = (Some(zsync.digest.clone()), Some(zsync.size));
     request.zsync = Some(Arc::new(zsync));
     shape(&mut request)?;
     Ok((printable::url(&request.urls[0]), Ok(request)))
@@ -148,14 +143,21 @@ fn request(
     shape: impl Fn(&mut Request) -> Result<(), Trouble>,
 ) -> Result<Request, Trouble> {
     let Described { name, size, digest, pieces, urls } = file;
-    let mut request = Request::new(urls.first().cloned().unwrap_or_default(), ".");
-    if let Place::Dir(dir) = &get.place {
-        let dir = dir.clone().unwrap_or_else(|| ".".into());
-        request.target = Target::File { dir, name: Some(name.as_str().to_owned()) };
-    }
-    (request.urls, request.checksum, request.size, request.pieces) = (urls, digest, size, pieces);
+    let mut request = named(urls, Some(name.as_str()), get);
+    (request.checksum, request.size, request.pieces) = (digest, size, pieces);
     shape(&mut request)?;
     Ok(request)
+}
+
+/// A request for the file at these places, under the name that it has there where no other one was said.
+fn named(urls: Vec<String>, name: Option<&str>, get: &Get) -> Request {
+    let mut request = Request::new("", ".");
+    request.urls = urls;
+    if let Place::Dir(dir) = &get.place {
+        let dir = dir.clone().unwrap_or_else(|| ".".into());
+        request.target = Target::File { dir, name: name.map(str::to_owned) };
+    }
+    request
 }
 
 #[cfg(test)]

@@ -59,11 +59,10 @@ pub(crate) enum Description {
 pub(crate) fn description(path: &Path) -> Option<Description> {
     let ending = path.extension()?;
     let is = |known: &str| ending.eq_ignore_ascii_case(known);
-    match () {
-        () if is("meta4") || is("metalink") => Some(Description::Metalink),
-        () if is("zsync") => Some(Description::Zsync),
-        () => None,
+    if is("meta4") || is("metalink") {
+        return Some(Description::Metalink);
     }
+    is("zsync").then_some(Description::Zsync)
 }
 
 fn origin(word: OsString) -> Result<Origin, Trouble> {
