@@ -27,7 +27,7 @@ use crate::stream::Stream;
 use crate::sys::DiskError;
 use crate::toll::{Pass, Rates, Toll};
 use crate::verify::{self, Digester, Disk};
-use crate::write::{HAND, Handover, OpenBlock, Pool, Slab, Writers, Written};
+use crate::write::{HAND, Handover, MOST_HAND, OpenBlock, Pool, Slab, Writers, Written};
 
 /// Bytes that are compared at once.
 const COMPARED: usize = 64 << 10;
@@ -571,7 +571,7 @@ impl Reader {
             self.due = Some(Moment::now() + self.patience());
         }
         let full = self.at.is_multiple_of(self.shared.limits.slab as u64);
-        if self.slabs.len() == self.hand() && full {
+        if self.slabs.len() >= self.hand() && full {
             self.hand_over().await?;
         }
         Ok(())
@@ -600,9 +600,13 @@ impl Reader {
         }
     }
 
-    /// Slabs of one hand-over. A consumer in order gets each as soon as it is full.
+    /// Slabs of one hand-over. A consumer in order gets each as soon as it is full. A file gets more at once the more are
+    /// free: a few lanes cost the system fewer and larger writes, and of many none keeps slabs from the others.
     fn hand(&self) -> usize {
-        if matches!(self.place, Place::Stream(_)) { 1 } else { HAND }
+        match self.place {
+            Place::Stream(_) => 1,
+            Place::Part { .. } => self.shared.pool.free().clamp(HAND, MOST_HAND),
+        }
     }
 
     /// How long bytes stay in hand. Whoever reads a stream as it comes notices a fifth of a second, and not a fiftieth.

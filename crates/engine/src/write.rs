@@ -25,8 +25,11 @@ use crate::sys::DiskError;
 /// Alignment of a slab in memory, in bytes.
 const ALIGNMENT: usize = PAGE;
 
-/// Most slabs of one hand-over: 1 MiB of the usual 256 KiB, where larger writes gain no more.
+/// Slabs of one hand-over where few are free: 1 MiB of the usual 256 KiB.
 pub(crate) const HAND: usize = 4;
+
+/// Most slabs of one hand-over: 4 MiB, where larger writes gain no more.
+pub(crate) const MOST_HAND: usize = 16;
 
 /// Threads that hash and write. With two, one can sleep in the kernel's dirty throttling.
 const THREADS: usize = 2;
@@ -60,6 +63,11 @@ impl Pool {
     pub(crate) fn try_take(&self) -> Option<Slab> {
         let permit = Arc::clone(&self.shared.permits).try_acquire_owned().ok()?;
         Some(self.shared.slab(permit))
+    }
+
+    /// How many could be taken now.
+    pub(crate) fn free(&self) -> usize {
+        self.shared.permits.available_permits()
     }
 
     /// Waits for an empty slab; the first who waits gets the first. Cancel safe.
@@ -174,7 +182,7 @@ pub(crate) struct Handover {
     pub(crate) part: Arc<PartFile>,
     /// Offset of the first byte.
     pub(crate) offset: u64,
-    /// The bytes, in one to `HAND` slabs.
+    /// The bytes, in one to `MOST_HAND` slabs.
     pub(crate) slabs: Vec<Slab>,
     /// The state of the block that `offset` is in; `upto` is exactly `offset % block_size`.
     pub(crate) open: OpenBlock,
