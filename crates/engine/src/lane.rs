@@ -27,7 +27,7 @@ use crate::stream::Stream;
 use crate::sys::DiskError;
 use crate::toll::{Pass, Rates, Toll};
 use crate::verify::{self, Digester, Disk};
-use crate::write::{HAND, Handover, MOST_HAND, OpenBlock, Pool, Slab, Writers, Written};
+use crate::write::{HAND, Handover, Hashing, OpenBlock, Pool, Slab, Writers, Written};
 
 /// Bytes that are compared at once.
 const COMPARED: usize = 64 << 10;
@@ -217,7 +217,8 @@ struct Reader {
     slabs_at: u64,
     /// When the oldest byte in hand must be handed over.
     due: Option<Moment>,
-    open: OpenBlock,
+    /// Of all that was put into slabs; `None` of a stream.
+    hashing: Option<Hashing>,
     proof: Option<Proof>,
     writing: Option<oneshot::Receiver<Result<Written, DiskError>>>,
     reported: Instant,
@@ -234,6 +235,7 @@ impl Reader {
         taking: Taking,
         (proof, toll): (Option<Proof>, Toll),
     ) -> Reader {
+        let hashing = hashing(&taking.place, taking.take.at, taking.open);
         Reader {
             shared,
             control,
@@ -252,7 +254,7 @@ impl Reader {
             slabs: Vec::with_capacity(HAND),
             slabs_at: 0,
             due: None,
-            open: taking.open,
+            hashing,
             proof,
             writing: None,
             reported: Instant::now(),
@@ -378,7 +380,8 @@ impl Reader {
         self.report();
         self.port.say(Input::Reached { lane: self.port.lane });
         let Some(Taking { take, place, open }) = word(&self.control).await else { return Ok(false) };
-        (self.from, self.compare, self.place, self.open) = (take.at, take.compare, place, open);
+        self.hashing = hashing(&place, take.at, open);
+        (self.from, self.compare, self.place) = (take.at, take.compare, place);
         Ok(true)
     }
 
@@ -565,6 +568,10 @@ impl Reader {
 
     /// So many bytes more are in the slab in hand.
     async fn took(&mut self, len: usize) -> Result<(), Failure> {
+        if let (Some(hashing), Some(slab)) = (&mut self.hashing, self.slabs.last()) {
+            let bytes = slab.bytes();
+            hashing.update(&bytes[bytes.len() - len..]);
+        }
         self.at += len as u64;
         self.control.begun.set(self.at);
         if self.due.is_none() {
@@ -600,13 +607,9 @@ impl Reader {
         }
     }
 
-    /// Slabs of one hand-over. A consumer in order gets each as soon as it is full. A file gets more at once the more are
-    /// free: a few lanes cost the system fewer and larger writes, and of many none keeps slabs from the others.
+    /// Slabs of one hand-over. A consumer in order gets each as soon as it is full.
     fn hand(&self) -> usize {
-        match self.place {
-            Place::Stream(_) => 1,
-            Place::Part { .. } => self.shared.pool.free().clamp(HAND, MOST_HAND),
-        }
+        if matches!(self.place, Place::Stream(_)) { 1 } else { self.shared.pool.hand() }
     }
 
     /// How long bytes stay in hand. Whoever reads a stream as it comes notices a fifth of a second, and not a fiftieth.
@@ -680,11 +683,13 @@ impl Reader {
                 return Ok(());
             }
         };
+        let Some((stored, open)) = self.hashing.as_mut().map(Hashing::cut) else { return Err(gone()) };
         self.writing = Some(self.shared.writers.hand_over(Handover {
             part: part.clone(),
             offset: self.slabs_at,
             slabs: std::mem::replace(&mut self.slabs, Vec::with_capacity(HAND)),
-            open: std::mem::replace(&mut self.open, OpenBlock::new()),
+            stored,
+            open,
             block_size: *block_size,
             total: *total,
         }));
@@ -711,7 +716,6 @@ impl Reader {
         for stored in written.stored {
             self.port.say(Input::Stored { block: stored.block, upto: stored.upto, hash: stored.hash });
         }
-        self.open = written.open;
         #[cfg(test)]
         if let Place::Part { part, .. } = &self.place {
             part.reached(crate::planted::Place::Lane);
@@ -749,6 +753,14 @@ impl Reader {
         self.report();
         let result = handed.and(settled).and(result);
         self.port.end(result);
+    }
+}
+
+/// Hashes what is stored in a part from byte `at` on; a stream's bytes are not.
+fn hashing(place: &Place, at: u64, open: OpenBlock) -> Option<Hashing> {
+    match place {
+        Place::Part { block_size, .. } => Some(Hashing::new(at, *block_size, open)),
+        Place::Stream(_) => None,
     }
 }
 

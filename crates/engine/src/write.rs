@@ -1,4 +1,4 @@
-//! From slab to disk: a bounded pool of aligned buffers, and two threads that hash and write.
+//! From slab to disk: a bounded pool of aligned buffers, the hashes of what they hold, and threads that write.
 //!
 //! Bytes are copied once, into a slab. The slab then moves by ownership: lane, writer, pool.
 
@@ -29,9 +29,9 @@ const ALIGNMENT: usize = PAGE;
 pub(crate) const HAND: usize = 4;
 
 /// Most slabs of one hand-over: 4 MiB, where larger writes gain no more.
-pub(crate) const MOST_HAND: usize = 16;
+const MOST_HAND: usize = 16;
 
-/// Threads that hash and write. With two, one can sleep in the kernel's dirty throttling.
+/// Threads that write. With two, one can sleep in the kernel's dirty throttling.
 const THREADS: usize = 2;
 
 /// More threads, for direct writes.
@@ -65,9 +65,10 @@ impl Pool {
         Some(self.shared.slab(permit))
     }
 
-    /// How many could be taken now.
-    pub(crate) fn free(&self) -> usize {
-        self.shared.permits.available_permits()
+    /// Slabs of one hand-over to a file: the more are free, the more. A few lanes write seldom and much, and of many none
+    /// keeps slabs from the others.
+    pub(crate) fn hand(&self) -> usize {
+        self.shared.permits.available_permits().clamp(HAND, MOST_HAND)
     }
 
     /// Waits for an empty slab; the first who waits gets the first. Cancel safe.
@@ -176,6 +177,48 @@ impl OpenBlock {
     }
 }
 
+/// Hashes the blocks that a lane fills as their bytes come, when they are still in its processor's cache.
+pub(crate) struct Hashing {
+    block_size: u32,
+    block: u32,
+    open: OpenBlock,
+    /// What became full since the last cut.
+    full: Vec<Stored>,
+}
+
+impl Hashing {
+    /// From byte `at` of the file on; `open` is the state of the block that it is in.
+    pub(crate) fn new(at: u64, block_size: u32, open: OpenBlock) -> Hashing {
+        Hashing { block_size, block: (at / u64::from(block_size)) as u32, open, full: Vec::new() }
+    }
+
+    /// Hashes what follows.
+    pub(crate) fn update(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let (now, rest) = bytes.split_at(bytes.len().min((self.block_size - self.open.upto) as usize));
+            self.open.update(now);
+            bytes = rest;
+            if self.open.upto == self.block_size {
+                self.full.push(self.reached());
+                (self.block, self.open) = (self.block + 1, OpenBlock::new());
+            }
+        }
+    }
+
+    /// For a hand-over of all that came since the last: each block that it reaches, and the state that it leaves.
+    pub(crate) fn cut(&mut self) -> (Vec<Stored>, OpenBlock) {
+        let mut stored = std::mem::take(&mut self.full);
+        if self.open.upto > 0 {
+            stored.push(self.reached());
+        }
+        (stored, self.open.clone())
+    }
+
+    fn reached(&self) -> Stored {
+        Stored { block: self.block, upto: self.open.upto, hash: self.open.hash() }
+    }
+}
+
 /// Bytes on their way to the disk.
 pub(crate) struct Handover {
     /// Where to.
@@ -184,7 +227,9 @@ pub(crate) struct Handover {
     pub(crate) offset: u64,
     /// The bytes, in one to `MOST_HAND` slabs.
     pub(crate) slabs: Vec<Slab>,
-    /// The state of the block that `offset` is in; `upto` is exactly `offset % block_size`.
+    /// What `Hashing` made of them: each block that they reach, in order, ...
+    pub(crate) stored: Vec<Stored>,
+    /// ... and the state of the block that the next byte belongs to; `upto` is exactly the end `% block_size`.
     pub(crate) open: OpenBlock,
     /// Block size in bytes.
     pub(crate) block_size: u32,
@@ -251,7 +296,7 @@ pub(crate) struct Writers {
 type Threads = OnceLock<Option<Sender<Job>>>;
 
 impl Writers {
-    /// Hashes and writes. A lane has one hand-over under way, so order within a block is kept.
+    /// Writes. A lane has one hand-over under way, so order within a block is kept.
     pub(crate) fn hand_over(&self, handover: Handover) -> oneshot::Receiver<Result<Written, DiskError>> {
         let (answer, receiver) = oneshot::channel();
         let jobs = if handover.part.is_in_memory() {
@@ -346,31 +391,14 @@ fn work(queue: &Queue) {
     }
 }
 
-/// Hashes while the bytes are in the processor's cache, then writes them in one call.
+/// Writes in one call.
 fn write(handover: Handover) -> Result<Written, DiskError> {
-    let Handover { part, offset, slabs, mut open, block_size, total } = handover;
+    let Handover { part, offset, slabs, stored, open, block_size, total } = handover;
     #[cfg(test)]
     part.reached(crate::planted::Place::Data);
     let len: usize = slabs.iter().map(|slab| slab.bytes().len()).sum();
     if let Some(why) = misplaced(offset, len as u64, &open, block_size, total) {
         return Err(part.refuse(why));
-    }
-    let mut stored = Vec::new();
-    let mut block = (offset / u64::from(block_size)) as u32;
-    for slab in &slabs {
-        let mut bytes = slab.bytes();
-        while !bytes.is_empty() {
-            let (now, rest) = bytes.split_at(bytes.len().min((block_size - open.upto) as usize));
-            open.update(now);
-            bytes = rest;
-            if open.upto == block_size {
-                stored.push(Stored { block, upto: block_size, hash: open.hash() });
-                (block, open) = (block + 1, OpenBlock::new());
-            }
-        }
-    }
-    if open.upto > 0 && len > 0 {
-        stored.push(Stored { block, upto: open.upto, hash: open.hash() });
     }
     let mut slices: Vec<IoSlice<'_>> = slabs.iter().map(|slab| IoSlice::new(slab.bytes())).collect();
     part.write_at(offset, &mut slices)?;
@@ -387,7 +415,7 @@ fn misplaced(
     total: Option<u64>,
 ) -> Option<&'static str> {
     let end = offset.checked_add(len);
-    if offset % u64::from(block_size) != u64::from(open.upto) {
+    if end.is_none_or(|end| end % u64::from(block_size) != u64::from(open.upto)) {
         Some("bytes were handed over with the state of another place")
     } else if end.is_none_or(|end| end > total.unwrap_or(u64::MAX)) {
         Some("bytes were handed over beyond the end")

@@ -33,8 +33,10 @@ fn slabs(pool: &Pool, from: u64, to: u64) -> Vec<Slab> {
 
 fn handover(pair: &Pair, pool: &Pool, from: u64, to: u64, open: OpenBlock) -> Handover {
     let part = Arc::clone(&pair.part);
-    let total = Some(4 * u64::from(BLOCK));
-    Handover { part, offset: from, slabs: slabs(pool, from, to), open, block_size: BLOCK, total }
+    let mut hashing = Hashing::new(from, BLOCK, open);
+    hashing.update(&bytes(from, to));
+    let ((stored, open), total) = (hashing.cut(), Some(4 * u64::from(BLOCK)));
+    Handover { part, offset: from, slabs: slabs(pool, from, to), stored, open, block_size: BLOCK, total }
 }
 
 #[test]
@@ -45,6 +47,19 @@ fn a_pool_lends_no_more_than_it_has() {
     lent.pop();
     assert!(pool.try_take().is_some());
     assert!(Pool::new(1, SLAB).try_take().is_some(), "one slab at least");
+}
+
+#[test]
+fn a_hand_over_is_large_while_slabs_are_free_and_never_small() {
+    let pool = Pool::new(48 * SLAB, SLAB);
+    let take = |count: usize| -> Vec<Slab> { (0..count).map_while(|_| pool.try_take()).collect() };
+    assert_eq!(pool.hand(), 16);
+    let many = take(36);
+    assert_eq!(pool.hand(), 12);
+    let rest = take(12);
+    assert_eq!((rest.len(), pool.hand()), (12, 4));
+    drop(many);
+    assert_eq!(pool.hand(), 16);
 }
 
 #[test]
