@@ -31,6 +31,8 @@ pub(crate) struct Program {
 /// thence first: the others are its peers.
 pub(crate) const ALL: &[Program] = &[
     Program { name: "thence", needs: ("", ""), command: thence },
+    // What the others of several mirrors cost it.
+    Program { name: "thence-first", needs: ("", ""), command: thence_first },
     Program { name: "aria2", needs: ("aria2c", "aria2"), command: |task, _| aria2(task, &[]) },
     Program {
         name: "aria2-16",
@@ -92,6 +94,11 @@ fn thence(task: &Task, binary: &Path) -> Option<Command> {
     command.args(["-o", task.name]).arg(&task.urls[0]);
     command.args(task.urls[1..].iter().flat_map(|mirror| ["--mirror", mirror]));
     Some(command)
+}
+
+/// From the first mirror alone.
+fn thence_first(task: &Task, binary: &Path) -> Option<Command> {
+    thence(&Task { urls: task.urls[..1].to_vec(), ..task.clone() }, binary)
 }
 
 fn aria2(task: &Task, tuned: &[&str]) -> Option<Command> {

@@ -26,12 +26,12 @@ const ENDED: Scene = Scene {
     name: "ended",
     size: 82_000_000,
     nets: &[NET],
-    serving: Serving::Throttled { rate: RATE, most: usize::MAX },
+    serving: &[Serving::Throttled { rate: RATE, most: usize::MAX }],
     ..scenes::BASE
 };
 
 const DROPPED: Scene =
-    Scene { name: "dropped", size: 100_000_000, serving: Serving::Dropping { rate: RATE }, ..ENDED };
+    Scene { name: "dropped", size: 100_000_000, serving: &[Serving::Dropping { rate: RATE }], ..ENDED };
 
 /// Programs and the words that make them go on.
 const PROGRAMS: [(&str, &[&str]); 4] = [

@@ -41,7 +41,8 @@ pub(crate) struct Scene {
     pub(crate) files: u32,
     /// A link and a server of its own for each mirror.
     pub(crate) nets: &'static [Net],
-    pub(crate) serving: Serving,
+    /// How each of those serves; the last stands for all that follow.
+    pub(crate) serving: &'static [Serving],
     pub(crate) other: Other,
     /// Bytes a second that the ideal time is reckoned with, beside two round trips.
     pub(crate) ideal_rate: u64,
@@ -90,7 +91,7 @@ pub(crate) const BASE: Scene = Scene {
     size: 100_000_000,
     files: 1,
     nets: &[near(50_000_000)],
-    serving: Serving::Nginx,
+    serving: &[Serving::Nginx],
     other: Other::Nobody,
     ideal_rate: 50_000_000,
     must: None,
@@ -114,7 +115,7 @@ pub(crate) const ALL: &[Scene] = &[
     Scene {
         name: "throttled",
         about: "2 MB/s for each connection, a link of 50 MB/s, 100 MB",
-        serving: Serving::Throttled { rate: 2_000_000, most: usize::MAX },
+        serving: &[Serving::Throttled { rate: 2_000_000, most: usize::MAX }],
         must: Some(1.30),
         aim: Some(1.08),
         programs: "thence,aria2,aria2-16,axel-32",
@@ -126,7 +127,7 @@ pub(crate) const ALL: &[Scene] = &[
                 brings 150 KB/s, the rest 3 MB/s; a link of 24 MB/s, which eight good ones fill; 72 MB",
         size: 72_000_000,
         nets: &[near(8 * GOOD)],
-        serving: Serving::Uneven,
+        serving: &[Serving::Uneven],
         ideal_rate: 8 * GOOD,
         must: Some(1.26),
         aim: Some(1.10),
@@ -183,10 +184,25 @@ pub(crate) const ALL: &[Scene] = &[
         ..BASE
     },
     Scene {
+        name: "bad-mirrors",
+        about: "four mirrors on links of 20 MB/s: the first good, one with other bytes, one silent, one of 100 KB/s; 66 MB",
+        size: 66_000_000,
+        nets: &[near(20_000_000); 4],
+        serving: &[
+            Serving::Nginx,
+            Serving::Wrong { rate: 20_000_000 },
+            Serving::Silent,
+            Serving::Throttled { rate: 100_000, most: usize::MAX },
+        ],
+        ideal_rate: 20_000_000,
+        programs: "thence,thence-first,aria2,aria2-16",
+        ..BASE
+    },
+    Scene {
         name: "refuses",
         about: "a server that answers 503 to more than 4 connections at once, each of 5 MB/s; a link of 50 MB/s, 60 MB",
         size: 60_000_000,
-        serving: Serving::Throttled { rate: 5_000_000, most: 4 },
+        serving: &[Serving::Throttled { rate: 5_000_000, most: 4 }],
         ideal_rate: 20_000_000,
         must: Some(1.15),
         aim: Some(1.05),
@@ -254,6 +270,11 @@ pub(crate) fn named(names: &[String]) -> Result<Vec<&'static Scene>, String> {
 }
 
 impl Scene {
+    /// How the server at the end of this link serves.
+    pub(crate) fn serving(&self, link: usize) -> Serving {
+        self.serving[link.min(self.serving.len() - 1)]
+    }
+
     /// Size over rate, and the two round trips without which no byte comes.
     pub(crate) fn ideal(&self) -> Duration {
         let bytes = self.size * u64::from(self.files);

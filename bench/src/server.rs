@@ -25,6 +25,10 @@ pub(crate) enum Serving {
     Uneven,
     /// The same rate, and each answer is cut off after 1 to 10 MiB, by chance.
     Dropping { rate: u64 },
+    /// The same rate, as many bytes as the others have, and not theirs.
+    Wrong { rate: u64 },
+    /// It hears everything and says nothing.
+    Silent,
 }
 
 /// Bytes a second of a good connection of [`Serving::Uneven`].
@@ -49,7 +53,7 @@ pub(crate) struct Noted {
 }
 
 impl Serving {
-    /// Serves the files of `root`; all but nginx serve `size` bytes of the same content at every path.
+    /// Serves the files of `root`; all but nginx serve `size` bytes at every path, of the same content but for `Wrong`.
     pub(crate) fn start(self, root: &Path, size: u64, address: Ipv4Addr) -> Result<Running, String> {
         if matches!(self, Serving::Nginx) {
             return Ok(Running::Nginx(Server::nginx(&Site::new(root).at(address))));
@@ -58,7 +62,8 @@ impl Serving {
         // A run's counter, 8 bytes: the handler outlives every borrow.
         let refused: &'static AtomicU64 = Box::leak(Box::default());
         let chance = Mutex::new(Chance::new(7));
-        let (served, order, busy) = (Served::made(1, size), Order::default(), AtomicUsize::new(0));
+        let content = if matches!(self, Serving::Wrong { .. }) { 2 } else { 1 };
+        let (served, order, busy) = (Served::made(content, size), Order::default(), AtomicUsize::new(0));
         let origin = Origin::start_on(listener, move |request, out| {
             let answer = served.answer(request);
             match self {
@@ -75,6 +80,8 @@ impl Serving {
                     let share = chance.lock().expect("nothing panics while it is held").unit();
                     refused.fetch_add(u64::from(dropping(&answer, rate, share, out)), Ordering::SeqCst);
                 }
+                Serving::Wrong { rate } => throttled(&answer, rate, out),
+                Serving::Silent => _ = out.stall(),
                 Serving::Nginx | Serving::Uneven => uneven(&answer, order.place(request), out),
             }
         });

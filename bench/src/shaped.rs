@@ -246,6 +246,10 @@ pub(crate) fn goals(scene: &Scene, rows: &[Rows]) -> Vec<Goal> {
             let fair = curl.other.min(scene.ideal_rate as f64);
             ask("other's fair rate over what it got", fair / ours.other, 1.05, None);
         }
+        ("bad-mirrors", ..) => {
+            let alone = of("thence-first").map(|first| ours.wall / first.wall);
+            alone.into_iter().for_each(|is| ask("time over that of the good one alone", is, 1.05, None));
+        }
         _ => {}
     }
     goals

@@ -100,7 +100,7 @@ impl Mirror {
         let far = side.run(move || End::new("link0", address(at, 1), mtu))?;
         let near = client.run(move || End::new(&format!("link{at}"), address(at, 2), mtu))?;
         let wire = Wire::join(near, far, net.down(), net.up(), seed);
-        let (serving, size, root) = (scene.serving, scene.size, root.to_owned());
+        let (serving, size, root) = (scene.serving(at.into()), scene.size, root.to_owned());
         let server = side.run(move || serving.start(&root, size, address(at, 1)))?;
         Ok(Mirror { side, wire, server: Some(server) })
     }

@@ -146,7 +146,7 @@ impl Drop for Slab {
     }
 }
 
-/// How far an open block is hashed; passes from writer to writer of that block.
+/// How far an open block is hashed; passes from lane to lane that fills it.
 #[derive(Clone)]
 pub(crate) struct OpenBlock {
     /// Boxed: its state is several hundred bytes, and passes from hand to hand.
