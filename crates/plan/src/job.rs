@@ -286,7 +286,7 @@ impl Job {
     }
 
     pub(crate) fn progress(&self) -> Progress {
-        let claimed = self.claimed.is_some();
+        let claimed = self.is_only_claimed();
         Progress {
             total: self.total(),
             held: if claimed { 0 } else { self.held() },
@@ -298,7 +298,12 @@ impl Job {
 
     /// Where the bytes end that are held from `at` on; nothing is of a stream, or of a claim.
     pub(crate) fn held_from(&self, at: u64) -> u64 {
-        if self.claimed.is_some() { at } else { self.blocks.held_until(at) }
+        if self.is_only_claimed() { at } else { self.blocks.held_until(at) }
+    }
+
+    /// What is there is a claim that nothing has proven yet, or one that was rejected and goes with the next answer.
+    fn is_only_claimed(&self) -> bool {
+        self.claimed.is_some() || self.discard
     }
 
     pub(crate) fn completion(&self) -> Completion {

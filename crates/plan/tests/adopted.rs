@@ -62,6 +62,7 @@ fn r21_one_difference_rejects_all_of_it() {
     desk.put(Input::Compared { lane: L1, same: false }).ended(L1, Ok(Ending::Closed));
     assert!(rejected(&desk) && !desk.ever(|a| matches!(a, Action::Note(Record::Block { .. }))));
     assert_eq!(desk.last_ask(), Some((Some((0, None)), Condition::None)));
+    assert_eq!(desk.says_held(), 0, "should it end now, nothing is kept");
     desk.head(L2, part(0, 8 * K, 8 * K).tag(A));
     let discards = |a: &Action| matches!(a, Action::Place(place) if place.discard && !place.retire);
     assert!(desk.ever(discards), "{:?}", desk.said());

@@ -315,6 +315,11 @@ impl Desk {
         id
     }
 
+    /// Bytes that the job says it holds.
+    pub(crate) fn says_held(&self) -> u64 {
+        self.run.progress(self.id).map_or(0, |progress| progress.held)
+    }
+
     pub(crate) fn completion(&self) -> Option<Completion> {
         self.run.completion(self.id)
     }
