@@ -390,6 +390,7 @@ impl Job {
         turn.hosts.closed(&lane.host, lane.gone(), turn.now);
         if let Some(rate) = lane.average(turn.now) {
             self.usual.learn(rate, turn.now);
+            self.source(lane.source).brought(rate);
         }
         if result == Err(Failure::Content) {
             self.take_back(id, &mut lane, turn);

@@ -124,6 +124,15 @@ fn a_host_that_refuses_is_asked_no_more() {
     assert!(outcome.refused <= 8);
 }
 
+/// Most lanes are slow then, and none is slower than most: who is late is told by who would take it over.
+#[test]
+fn a_mirror_whose_connections_are_slow_holds_up_nobody() {
+    let good = auto(&[net(20.0 * MB, 0.002)], 66.0);
+    let slow = Net { manner: |_| Manner { rate: 0.1 * MB, stalls: f64::MAX }, ..net(20.0 * MB, 0.002) };
+    let both = auto(&[net(20.0 * MB, 0.002), slow], 66.0);
+    assert!(both.seconds < good.seconds * 1.05, "{:.2} s, {:.2} s alone", both.seconds, good.seconds);
+}
+
 #[test]
 fn a_fast_and_a_slow_mirror_work_together() {
     let outcome = auto(&[net(20.0 * MB, 0.002), net(2.0 * MB, 0.002)], 100.0);

@@ -11,7 +11,7 @@ use crate::limits::Limits;
 use crate::machine::{Action, Ask, LaneId, SourceId};
 use crate::source::Ranges;
 
-/// A range is late when it will take so many times as long as at the usual rate.
+/// A range is late when it will take so many times as long as by who would take it over.
 const LATE: f64 = 2.0;
 
 /// ... while there is other work: then a lane must be far below its siblings before another takes its place.
@@ -53,9 +53,7 @@ impl Job {
                 if !self.open_store(source, range, turn) {
                     return;
                 }
-            } else if (self.free.is_empty() || self.is_ordered())
-                && !self.cut(&self.sources[usize::from(source.0)].host(), slots, turn)
-            {
+            } else if (self.free.is_empty() || self.is_ordered()) && !self.cut(source, slots, turn) {
                 return self.hand_over(source, LATE, turn);
             } else {
                 return;
@@ -338,7 +336,7 @@ impl Job {
     }
 
     /// An idle slot takes the later part of the range that would finish last. True if a cut is under way.
-    fn cut(&mut self, host: &str, slots: u32, turn: &mut Turn<'_>) -> bool {
+    fn cut(&mut self, source: SourceId, slots: u32, turn: &mut Turn<'_>) -> bool {
         if self.lanes.values().any(|l| l.narrowing) {
             return true;
         }
@@ -351,13 +349,15 @@ impl Job {
             .filter(|(_, l)| l.asked_to_narrow.is_none_or(|at| turn.now >= at + turn.limits.tick))
             .max_by(|a, b| self.time_left(a.1).total_cmp(&self.time_left(b.1)));
         let Some((&id, lane)) = candidate else { return false };
-        let other = if self.usual.rate > 0.0 { self.usual.rate } else { 1.0 };
+        let host = self.sources[usize::from(source.0)].host();
+        let rate = self.rate_at(source);
+        let other = if rate > 0.0 { rate } else { 1.0 };
         let own = if self.usual.rate > 0.0 && turn.now > lane.begun + turn.limits.tick {
             lane.rate()
         } else {
             other
         };
-        let opening = self.spec.lanes.is_none() && turn.hosts.is_opening(host);
+        let opening = self.spec.lanes.is_none() && turn.hosts.is_opening(&host);
         // What comes beyond its end is lost, and the more the later it ends.
         let own = if opening { 0.0 } else { own };
         let left = lane.remaining() as f64;
@@ -371,7 +371,7 @@ impl Job {
             None if opening => 1.0,
             // Lanes that are tried get no more than they can bring while they are judged.
             None => {
-                let piece = (self.longest(host, turn) as f64).max(worth) + self.blocks.size() as f64;
+                let piece = (self.longest(&host, turn) as f64).max(worth) + self.blocks.size() as f64;
                 keep.max(left - idle * piece)
             }
             Some(_) => keep,
@@ -387,6 +387,13 @@ impl Job {
             turn.say(Action::Narrow { lane: id, end });
         }
         true
+    }
+
+    /// What a new lane at this source would bring in bytes a second: of several sources one may be far from what is usual,
+    /// which most lanes say. 0 while nobody knows.
+    fn rate_at(&self, id: SourceId) -> f64 {
+        let known = if self.sources.len() > 1 { self.sources[usize::from(id.0)].rate() } else { None };
+        known.unwrap_or(self.usual.rate)
     }
 
     /// Seconds until a lane would finish; a silent lane never does.
@@ -414,9 +421,9 @@ impl Job {
             return;
         }
         let tick = turn.limits.tick.as_secs_f64();
-        let patience = self.patience(turn.limits);
+        let (patience, rate) = (self.patience(turn.limits), self.rate_at(source));
         let late = self.lanes.iter().filter(|(id, lane)| {
-            let fair = lane.remaining() as f64 / self.usual.rate + self.usual.setup;
+            let fair = lane.remaining() as f64 / rate + self.usual.setup;
             let waited = turn.now.saturating_duration_since(lane.opened).as_secs_f64();
             lane.purpose == Purpose::Store
                 && self.holds_up(lane)

@@ -66,6 +66,9 @@ impl Job {
         for lane in self.lanes.values_mut().filter(|l| l.is_reading()) {
             lane.measure(turn.now);
             rates.push(lane.rate());
+            if lane.rate() > 0.0 {
+                self.sources[usize::from(lane.source.0)].brought(lane.rate());
+            }
         }
         self.end_silent_heirs(turn);
         rates.sort_by(f64::total_cmp);
