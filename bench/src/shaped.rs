@@ -247,8 +247,9 @@ pub(crate) fn goals(scene: &Scene, rows: &[Rows]) -> Vec<Goal> {
             ask("other's fair rate over what it got", fair / ours.other, 1.05, None);
         }
         ("bad-mirrors", ..) => {
-            let alone = of("thence-first").map(|first| ours.wall / first.wall);
-            alone.into_iter().for_each(|is| ask("time over that of the good one alone", is, 1.05, None));
+            if let Some(first) = of("thence-first") {
+                ask("time over that of the good one alone", ours.wall / first.wall, 1.05, None);
+            }
         }
         _ => {}
     }

@@ -65,8 +65,8 @@ pub(crate) struct Source {
     /// This machine lost its network after the source had answered: until it answers again, nothing counts as its
     /// failure, and one lane at a time asks.
     pub(crate) offline: bool,
-    /// Bytes a second that a lane of it brings; 0 until one did.
-    rate: f64,
+    /// Bytes a second that a lane of it brings, once one did.
+    pub(crate) rate: Option<f64>,
     /// Ask on a new connection: the last one stalled, or answered for another version.
     pub(crate) fresh: bool,
 }
@@ -97,7 +97,7 @@ impl Source {
             answers: 0,
             refused: false,
             offline: false,
-            rate: 0.0,
+            rate: None,
             fresh: false,
         }
     }
@@ -109,12 +109,7 @@ impl Source {
 
     /// A lane of it brings so many bytes a second; what came before counts half.
     pub(crate) fn brought(&mut self, rate: f64) {
-        self.rate = if self.rate == 0.0 { rate } else { (self.rate + rate) / 2.0 };
-    }
-
-    /// What a lane of it brings in bytes a second, where it is known.
-    pub(crate) fn rate(&self) -> Option<f64> {
-        (self.rate > 0.0).then_some(self.rate)
+        self.rate = Some(self.rate.map_or(rate, |before| (before + rate) / 2.0));
     }
 
     /// It was given up because its file seemed to be another one than the lead's.

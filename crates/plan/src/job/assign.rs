@@ -392,7 +392,7 @@ impl Job {
     /// What a new lane at this source would bring in bytes a second: of several sources one may be far from what is usual,
     /// which most lanes say. 0 while nobody knows.
     fn rate_at(&self, id: SourceId) -> f64 {
-        let known = if self.sources.len() > 1 { self.sources[usize::from(id.0)].rate() } else { None };
+        let known = self.sources[usize::from(id.0)].rate.filter(|_| self.sources.len() > 1);
         known.unwrap_or(self.usual.rate)
     }
 
