@@ -79,7 +79,11 @@ pub(crate) fn serve(
     match ready {
         Ok((runtime, driver)) => {
             let _ = started.send(Ok(()));
-            tokio::task::LocalSet::new().block_on(&runtime, driver.run(orders));
+            // A task among the lanes, so that none of them has two turns before the driver has one.
+            let driving = async { tokio::task::spawn_local(driver.run(orders)).await };
+            if let Err(panic) = tokio::task::LocalSet::new().block_on(&runtime, driving) {
+                std::panic::resume_unwind(panic.into_panic());
+            }
         }
         Err(error) => {
             let _ = started.send(Err(error));

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, Bytes};
 use thence_plan::{Ending, Event as Told, Failure, Head, Input, JobId, LaneId, Limits, WantedDigest};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::yield_now;
 use tokio::time::{Instant as Moment, Sleep, sleep, sleep_until};
 
 pub(crate) use control::{Control, Place, Taking};
@@ -693,6 +694,8 @@ impl Reader {
             block_size: *block_size,
             total: *total,
         }));
+        // The driver hears of it before more is read.
+        yield_now().await;
         Ok(())
     }
 
