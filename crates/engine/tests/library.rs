@@ -12,6 +12,8 @@ use thence_origin::{Origin, files};
 
 const LEN: usize = 6 << 20;
 const RATE: u64 = 2 << 20;
+/// Of one connection: however quickly more are opened, they are not done before a test has looked.
+const SLOW: u64 = RATE / 8;
 /// A wait that is longer hangs.
 const HANG: Duration = Duration::from_secs(60);
 
@@ -69,7 +71,7 @@ async fn found(origin: &Origin, dir: &TempDir) -> u64 {
             match download.event().await {
                 Some(Event::Answered { .. }) => {}
                 Some(Event::Started { held, .. }) => break held,
-                other => panic!("it did not start: {other:?}"),
+                other => panic!("it did not start: {other:?}, {:?}", download.wait().await),
             }
         }
     })
@@ -148,7 +150,7 @@ async fn a_right_digest_is_in_the_result_and_a_wrong_one_is_an_error() {
 
 #[tokio::test]
 async fn a_paused_download_is_silent_until_it_is_resumed() {
-    let ((origin, file), dir) = (origin(Some(RATE)), place());
+    let ((origin, file), dir) = (origin(Some(SLOW)), place());
     let (_engine, mut download) = begin(engine(), &origin, &dir);
     held(&mut download).await;
     download.pause();
@@ -164,7 +166,7 @@ async fn a_paused_download_is_silent_until_it_is_resumed() {
 
 #[tokio::test]
 async fn a_cancelled_download_says_so_and_a_new_one_goes_on() {
-    let ((origin, file), dir) = (origin(Some(RATE)), place());
+    let ((origin, file), dir) = (origin(Some(SLOW)), place());
     let (engine, mut download) = begin(engine(), &origin, &dir);
     let before = held(&mut download).await;
     download.cancel();
@@ -177,7 +179,7 @@ async fn a_cancelled_download_says_so_and_a_new_one_goes_on() {
 
 #[tokio::test]
 async fn a_dropped_future_and_download_leave_what_is_held() {
-    let ((origin, file), dir) = (origin(Some(RATE)), place());
+    let ((origin, file), dir) = (origin(Some(SLOW)), place());
     let (engine, mut download) = begin(engine(), &origin, &dir);
     let waited = tokio::time::timeout(Duration::from_millis(50), download.wait()).await;
     assert!(waited.is_err(), "{waited:?}");
@@ -190,7 +192,7 @@ async fn a_dropped_future_and_download_leave_what_is_held() {
 
 #[tokio::test]
 async fn a_dropped_engine_leaves_what_is_held() {
-    let ((origin, file), dir) = (origin(Some(RATE)), place());
+    let ((origin, file), dir) = (origin(Some(SLOW)), place());
     let (engine, mut download) = begin(engine(), &origin, &dir);
     held(&mut download).await;
     drop(engine);
@@ -209,8 +211,7 @@ async fn a_dropped_engine_leaves_what_is_held() {
 
 #[tokio::test]
 async fn a_source_added_later_takes_part() {
-    // So slow that the other is long there before this one has brought it all.
-    let ((origin, file), dir) = (origin(Some(RATE / 8)), place());
+    let ((origin, file), dir) = (origin(Some(SLOW)), place());
     let mirror = Origin::start(handler(&file));
     let (_engine, mut download) = begin(engine(), &origin, &dir);
     held(&mut download).await;
