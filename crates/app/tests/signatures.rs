@@ -420,8 +420,8 @@ fn a_kill_while_gpgv_reads_publishes_nothing() {
     }
     let signer = Signer::new();
     let key = signer.gpg_key("a", &[], "never");
-    // In gpgv's place, a program that takes all and then ends with whoever started it.
-    let script = "#!/bin/sh\n/bin/cat > /dev/null\nwhile kill -0 $PPID; do /bin/sleep 0.1; done\n";
+    // In gpgv's place, a program that takes all and then waits for as long as its file is there.
+    let script = "#!/bin/sh\n/bin/cat > /dev/null\nwhile [ -e \"$0\" ]; do /bin/sleep 0.1; done\n";
     let slow = signer.write("gpgv", script.as_bytes());
     fs::set_permissions(&slow, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let path = signer.dir.path().to_str().unwrap();
