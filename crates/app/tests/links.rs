@@ -62,7 +62,7 @@ fn missing(scene: &Scene) -> u64 {
 fn rng_30_tokens_that_end_again_and_again_cost_nothing_and_ask_nobody() {
     for lanes in ["-x1", "-x8", "-xauto"] {
         let scene = Scene::of(Served::new(files::content(1, 64 * BLOCK as usize + 99)));
-        scene.serve(tokens(scene.file.clone(), 8));
+        scene.serve(tokens(scene.file.clone(), 3));
         let outcome = scene.run(&["--json", lanes]).whole();
         let done = &outcome.events("done")[0];
         assert_eq!(done["wire_bytes"], done["bytes"], "{lanes}: nothing came twice");

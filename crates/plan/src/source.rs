@@ -62,6 +62,8 @@ pub(crate) struct Source {
     pub(crate) answers: u32,
     /// A lane was refused while another was being served.
     pub(crate) refused: bool,
+    /// When it last refused a lane by what no waiting mends.
+    pub(crate) turned_away: Option<Instant>,
     /// This machine lost its network after the source had answered: until it answers again, nothing counts as its
     /// failure, and one lane at a time asks.
     pub(crate) offline: bool,
@@ -96,6 +98,7 @@ impl Source {
             proven: false,
             answers: 0,
             refused: false,
+            turned_away: None,
             offline: false,
             rate: None,
             fresh: false,
@@ -131,6 +134,11 @@ impl Source {
             }
             self.failures += 1;
         }
+    }
+
+    /// A lane that asked at `opened` is refused; true if another was in the meantime.
+    pub(crate) fn turn_away(&mut self, opened: Instant, now: Instant) -> bool {
+        self.turned_away.replace(now).is_some_and(|before| before > opened)
     }
 
     /// The host whose answer is to be expected now, as a key of the table of hosts.

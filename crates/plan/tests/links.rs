@@ -131,6 +131,28 @@ fn rng_30_many_lanes_that_meet_one_expired_target_count_once() {
 }
 
 #[test]
+fn rng_30_lanes_refused_side_by_side_tell_less_than_one_that_asks_alone() {
+    let mut desk = job().lanes(3).renews().held(held(96).tag(A).blocks(0..1)).start();
+    desk.redirected(L0, "https://cdn.test/signed", part(K, 96 * K, 96 * K).tag(A));
+    let mut asking = Vec::new();
+    for lane in desk.opened() {
+        // What they were led to has expired, and both ask the link itself.
+        desk.head(lane, page(403)).ended(lane, Ok(Ending::Closed));
+        asking.extend(desk.opened());
+    }
+    desk.ended(L0, Err(Failure::Truncated)).later(10);
+    for lane in asking {
+        desk.head(lane, page(403)).ended(lane, Ok(Ending::Closed));
+    }
+    assert_eq!((pleas(&desk), desk.error()), (0, None));
+    desk.later(1_000);
+    let lane = desk.last_lane().unwrap();
+    assert_eq!((desk.urls(), desk.opened()), (vec![URL], vec![lane]));
+    desk.head(lane, page(403)).ended(lane, Ok(Ending::Closed));
+    assert_eq!(pleas(&desk), 1, "that one tells");
+}
+
+#[test]
 fn r53_a_new_link_under_another_tag_is_compared_before_a_byte_is_joined() {
     let mut desk = refused(job().renews(), 403);
     desk.put(renewed(Ok(NEW))).head(L1, part(4 * K, 8 * K, 8 * K).tag(B));

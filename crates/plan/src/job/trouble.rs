@@ -56,7 +56,9 @@ impl Job {
         if matches!(failure, Failure::Offline(_)) && self.source(id).answers > 0 {
             return self.await_network(lane, failure, turn);
         }
-        match advise(&failure, attempt, turn.limits, turn.chance.next()) {
+        let advice = advise(&failure, attempt, turn.limits, turn.chance.next());
+        let beside = advice == Advice::Elsewhere && self.source(id).turn_away(lane.opened, turn.now);
+        match advice {
             Advice::Again(after) => self.again(lane, failure, after, siblings > 0 || crowded, turn),
             // The target has expired, not the URL.
             Advice::Elsewhere if lane.url != self.source(id).url && attempt < turn.limits.retries => {
@@ -67,6 +69,11 @@ impl Job {
             Advice::Elsewhere if siblings > 0 || hopeful => {
                 self.source(id).refused = true;
                 turn.hosts.limit(&lane.host, siblings, turn.now);
+            }
+            // Those that asked beside it may have used up what it was led to: alone it is asked again (R14).
+            Advice::Elsewhere if beside && attempt < turn.limits.retries => {
+                self.source(id).failures += 1;
+                turn.hosts.limit(&lane.host, 1, turn.now);
             }
             // Nothing it says can ever be joined to what is held: better from the start than never.
             Advice::Elsewhere if id == self.lead && self.held() > 0 && is_unjoinable(&failure) => {
