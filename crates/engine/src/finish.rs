@@ -1,13 +1,11 @@
-//! From a whole part to its file: the digest and the signature, if they are wanted, then the finish sequence. All but the
-//! signature on the disk's thread.
+//! From a whole part to its file: the digest and the signature, if they are wanted, each on a thread of its own, then the
+//! finish sequence on the disk's.
 //!
 //! Where the whole is not what it should be, digests of its pieces tell which bytes are wrong.
 
 use std::sync::Arc;
-use std::thread;
 
 use thence_plan::{Failure, Pieces, WantedDigest};
-use tokio::sync::oneshot;
 
 use crate::file::Pair;
 use crate::follow::Follower;
@@ -17,7 +15,7 @@ use crate::orders::Done;
 use crate::publish::{self, Finish};
 use crate::signature::Signature;
 use crate::sys::DiskError;
-use crate::verify::{Digester, shown};
+use crate::verify::{Digester, apart, shown};
 
 /// What the whole must be before it is published.
 #[derive(Default)]
@@ -51,16 +49,16 @@ pub(crate) async fn publish_checked(
     Proofs { digest, begun, pieces, signature }: Proofs,
 ) -> Result<Done, Flaw> {
     if let Some(wanted) = &digest {
-        match (whole(shared, pair, wanted, begun, finish.total).await?, &pieces) {
+        match (whole(pair, wanted, begun, finish.total).await?, &pieces) {
             (Ok(digest), _) => finish.digest = digest,
             (Err(failure), None) => return Err(Flaw::Other(failure)),
             (Err(failure), Some(pieces)) => {
-                let (wrong, _) = wrong_pieces(shared, pair, pieces, finish.total).await?;
+                let (wrong, _) = wrong_pieces(pair, pieces, finish.total).await?;
                 return Err(Flaw::Wrong(wrong, failure));
             }
         }
     } else if let Some(pieces) = &pieces
-        && let (wrong, Some(failure)) = wrong_pieces(shared, pair, pieces, finish.total).await?
+        && let (wrong, Some(failure)) = wrong_pieces(pair, pieces, finish.total).await?
     {
         return Err(Flaw::Wrong(wrong, failure));
     }
@@ -82,21 +80,9 @@ async fn signed(pair: &Pair, signature: Signature, total: u64) -> Result<String,
     apart(check).await??.map_err(Failure::Signature)
 }
 
-/// Does work on a thread of its own: it reads a whole file, and may wait for a program that does, and nobody's sync is to
-/// wait for that.
-pub(crate) async fn apart<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, DiskError> {
-    let (answer, done) = oneshot::channel();
-    let spawned = thread::Builder::new().name("thence-proof".into()).spawn(move || _ = answer.send(work()));
-    spawned.map_err(|why| DiskError::at("", &why))?;
-    done.await.map_err(|_| DiskError::gone())
-}
-
 /// The digest of the whole, if it is the wanted one. What was begun while the bytes came is gone on with; what is wrong is
 /// read once more, all of it, before it is said to be.
 async fn whole(
-    shared: &Shared,
     pair: &Pair,
     wanted: &WantedDigest,
     begun: Option<Follower>,
@@ -105,18 +91,17 @@ async fn whole(
     if let Some(begun) = begun
         && let Some(begun) = begun.made().await
     {
-        let got = digest(shared, pair, Some(begun), total).await?;
+        let got = digest(pair, Some(begun), total).await?;
         if let Ok(right) = right(Some(wanted), Some(got)) {
             return Ok(Ok(right));
         }
     }
-    let got = digest(shared, pair, Digester::new(&wanted.algorithm), total).await?;
+    let got = digest(pair, Digester::new(&wanted.algorithm), total).await?;
     Ok(right(Some(wanted), Some(got)))
 }
 
 /// The ranges of the pieces that have other digests than they should, and what the first of them has.
 async fn wrong_pieces(
-    shared: &Shared,
     pair: &Pair,
     pieces: &Pieces,
     total: u64,
@@ -125,7 +110,7 @@ async fn wrong_pieces(
     for (want, start) in pieces.digests.iter().zip((0..total).step_by(pieces.len as usize)) {
         let end = total.min(start.saturating_add(pieces.len));
         let digester = Digester::starting_at(start, &pieces.algorithm);
-        let got = digest(shared, pair, digester, end).await?;
+        let got = digest(pair, digester, end).await?;
         if got.bytes != *want {
             wrong.push((start, end));
             first.get_or_insert(Failure::Digest { want: hex(want), got: hex(&got.bytes) });
@@ -135,19 +120,13 @@ async fn wrong_pieces(
 }
 
 /// The digest of what is in the file from where the digester begins, up to `end`.
-async fn digest(
-    shared: &Shared,
-    pair: &Pair,
-    digester: Option<Digester>,
-    end: u64,
-) -> Result<WantedDigest, Failure> {
+async fn digest(pair: &Pair, digester: Option<Digester>, end: u64) -> Result<WantedDigest, Failure> {
     let mut digester =
         digester.ok_or_else(|| Failure::Defect("a digest of an unknown kind was accepted".to_owned()))?;
-    // In bites, so that other downloads' syncs are not kept waiting.
+    // In bites, so that it ends soon where nobody waits for it any more.
     while digester.at() < end {
         let part = pair.part.clone();
-        let fed = shared.disk.call(move || digester.feed(&part, end).map(|()| digester));
-        digester = fed.await.map_err(|_| DiskError::gone())??;
+        digester = apart(move || digester.feed(&part, end).map(|()| digester)).await??;
     }
     Ok(digester.finish())
 }

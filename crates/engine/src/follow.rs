@@ -11,12 +11,12 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use crate::file::PartFile;
-use crate::verify::{Digester, Disk};
+use crate::verify::{Digester, apart};
 
 /// It is fed when so much is there: reading a few pages at a time would cost more than it gains.
 const STEP: u64 = 4 << 20;
 
-/// ... and so much at once, so that syncs are not kept waiting.
+/// ... and so much at once, so that what was found wrong meanwhile is not waited for.
 const BITE: u64 = 16 << 20;
 
 /// A digest in the making. Clones are the same one.
@@ -60,11 +60,11 @@ impl Follower {
     }
 
     /// Feeds it up to there.
-    pub(crate) async fn feed(&self, disk: &Disk, part: Arc<PartFile>, upto: u64) {
+    pub(crate) async fn feed(&self, part: Arc<PartFile>, upto: u64) {
         let mut made = self.made.lock().await;
         let Some(mut digester) = made.take() else { return };
         self.upto.set(upto);
-        let fed = disk.call(move || digester.feed(&part, upto).map(|()| digester)).await;
+        let fed = apart(move || digester.feed(&part, upto).map(|()| digester)).await;
         *made = fed.ok().and_then(Result::ok);
     }
 
@@ -86,10 +86,10 @@ mod tests {
         let pair = place(&draft(dir.path())).unwrap();
         let bytes: Vec<u8> = (0..20u32 << 20).map(|n| (n >> 7) as u8).collect();
         pair.part.write_at(0, &mut [std::io::IoSlice::new(&bytes)]).unwrap();
-        let (disk, mut follower) = (Disk::start().unwrap(), Follower::new("sha-256"));
+        let mut follower = Follower::new("sha-256");
         assert_eq!((follower.next(STEP - 1), follower.next(STEP)), (None, Some(STEP)));
         assert_eq!(follower.next(1 << 40), Some(BITE));
-        follower.feed(&disk, pair.part.clone(), BITE).await;
+        follower.feed(pair.part.clone(), BITE).await;
         assert_eq!((follower.rests_at(), follower.next(BITE + 1)), (Some(BITE), None));
         follower.spoilt(BITE);
         assert_eq!(follower.rests_at(), Some(BITE), "nothing of that was fed");
@@ -99,7 +99,7 @@ mod tests {
         whole.update(&bytes);
         assert_eq!(digester.finish(), whole.finish());
         let mut follower = Follower::new("sha-256");
-        follower.feed(&disk, pair.part.clone(), BITE).await;
+        follower.feed(pair.part.clone(), BITE).await;
         follower.spoilt(BITE - 1);
         assert_eq!(follower.rests_at(), Some(0));
     }
@@ -108,8 +108,8 @@ mod tests {
     async fn a_part_that_is_too_short_ends_it() {
         let dir = dir();
         let pair = place(&draft(dir.path())).unwrap();
-        let (disk, follower) = (Disk::start().unwrap(), Follower::new("md5"));
-        follower.feed(&disk, pair.part.clone(), 1 << 40).await;
+        let follower = Follower::new("md5");
+        follower.feed(pair.part.clone(), 1 << 40).await;
         assert!(follower.rests_at().is_none() && follower.made().await.is_none());
     }
 }

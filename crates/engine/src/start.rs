@@ -12,7 +12,7 @@ use crate::adopt::{self, Partial, Useless};
 use crate::error::Error;
 use crate::file::{self, Draft, Pair};
 use crate::find::{self, Found, Wanted};
-use crate::finish::{Flaw, Proofs, apart, publish_checked};
+use crate::finish::{Flaw, Proofs, publish_checked};
 use crate::http::{USER_AGENT, check_headers};
 use crate::inspect;
 use crate::lane::Shared;
@@ -25,6 +25,7 @@ use crate::sink::Sink;
 use crate::standing;
 use crate::stream::Stream;
 use crate::sys::{self, Dir};
+use crate::verify::apart;
 use crate::work::{Aim, Asking, Files};
 
 /// Fields whose values may be kept in the journal without being asked for.

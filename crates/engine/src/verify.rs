@@ -57,6 +57,17 @@ impl Disk {
     }
 }
 
+/// Does work on a thread of its own: it reads and computes much, or waits for a program that does, and neither is anybody's
+/// sync to wait for that nor that for a sync.
+pub(crate) async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, DiskError> {
+    let (answer, done) = oneshot::channel();
+    let spawned = thread::Builder::new().name("thence-proof".into()).spawn(move || _ = answer.send(work()));
+    spawned.map_err(|why| DiskError::at("", &why))?;
+    done.await.map_err(|_| DiskError::gone())
+}
+
 /// Syncs part and journal: everything recorded before this call is on stable storage. A failure is final
 /// for what it covered: the kernel may have dropped those pages, and a second sync would say nothing of them.
 pub(crate) fn sync(pair: &Pair) -> Result<(), DiskError> {

@@ -16,9 +16,9 @@ impl Driver {
         let Some(follower) = work.follower() else { return };
         let held = follower.rests_at().and_then(|at| self.run.held_until(job, at));
         let Some(upto) = held.and_then(|held| follower.next(held)) else { return };
-        let (messages, shared) = (self.messages.clone(), self.shared.clone());
+        let messages = self.messages.clone();
         tokio::task::spawn_local(async move {
-            follower.feed(&shared.disk, part, upto).await;
+            follower.feed(part, upto).await;
             let _ = messages.send((job, Message::Followed));
         });
     }
