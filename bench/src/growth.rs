@@ -103,7 +103,8 @@ fn sizes(plan: &Plan) -> Table {
                 out.raw(&zeros[..len as usize]);
                 left -= len;
             }
-        });
+        })
+        .unrecorded();
         let url = origin.url("/zeros.bin");
         let came = run(plan, || {
             let mut command = Command::new(&plan.binary);

@@ -51,6 +51,18 @@ fn file(scene: &Scene, text: &str) -> String {
 }
 
 #[test]
+fn cookies_come_from_a_command_as_well() {
+    let scene = Scene::new();
+    let pipe = scene.home().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let (to, text) = (pipe.clone(), line("/", "FALSE", "id=7"));
+    let writer = std::thread::spawn(move || fs::write(to, text));
+    scene.run(&["--load-cookies", pipe.to_str().unwrap()]).whole();
+    writer.join().unwrap().unwrap();
+    assert!(scene.requests().iter().all(|request| sent(request) == "id=7"));
+}
+
+#[test]
 fn crd_13_a_login_that_a_redirect_sets_is_wanted_by_the_next_and_by_every_lane() {
     let scene = Scene::new();
     login(&scene);

@@ -234,6 +234,30 @@ fn frm_17_a_digest_that_only_a_later_answer_brings_counts_as_well() {
     scene.run(&["-x4"]).refused(32);
 }
 
+#[test]
+fn what_an_object_store_says_of_the_whole_is_checked_and_of_a_part_is_not() {
+    let sent = |bytes: &[u8], parts: &str| {
+        let digest = files::digest_field(bytes);
+        let base64 = digest.trim_start_matches("sha-256=:").trim_end_matches(':');
+        ("x-amz-checksum-sha256".into(), format!("{base64}{parts}"))
+    };
+    let scene = Scene::new();
+    let right = sent(&scene.bytes(), "");
+    scene.file.change(|served| served.extra.push(right));
+    scene.run(&["-x4"]).whole().says("sha-256 right");
+    let scene = Scene::new();
+    scene.file.change(|served| served.extra.push(sent(b"other bytes", "")));
+    scene.run(&["-x4"]).refused(32);
+    let scene = Scene::new();
+    scene.hold(LEN / 2, &["-x1"]);
+    scene.file.change(|served| served.extra.push(sent(b"a part", "")));
+    scene.honest();
+    scene.run(&["-x4"]).whole().says_not("right");
+    let scene = Scene::new();
+    scene.file.change(|served| served.extra.push(sent(b"digests of parts", "-2")));
+    scene.run(&["-x4"]).whole().says_not("right");
+}
+
 /// Memory over what a run holds that fetches honestly, in bytes.
 const FLOOD: u64 = 8 << 20;
 

@@ -17,6 +17,8 @@ pub(crate) struct Stage {
     pub(crate) sent: AtomicU64,
     pub(crate) accepted: AtomicUsize,
     pub(crate) requests: Mutex<Vec<Request>>,
+    /// Requests are not recorded.
+    pub(crate) unrecorded: AtomicBool,
     pub(crate) open: Mutex<HashMap<usize, Weak<TcpStream>>>,
 }
 

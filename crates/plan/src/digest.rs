@@ -117,6 +117,16 @@ pub(crate) fn repr_digest(head: &Head) -> Option<WantedDigest> {
     digest(head, "repr-digest").or_else(|| instance_digest(head))
 }
 
+/// `x-amz-checksum-sha256: BASE64`, which object stores send with a whole object. With a range they may send that of a part
+/// as it was stored, and of an object stored in parts the digest of their digests (`BASE64-N`): neither is read.
+pub(crate) fn object_digest(head: &Head) -> Option<WantedDigest> {
+    SENT.iter().find_map(|&algorithm| {
+        let field = format!("x-amz-checksum-{}", algorithm.replace('-', ""));
+        let bytes = base64(head.single(&field)?.trim_ascii(), length(algorithm)?)?;
+        Some(WantedDigest { algorithm: algorithm.to_owned(), bytes })
+    })
+}
+
 /// `Digest: SHA-256=BASE64,MD5=BASE64`.
 fn instance_digest(head: &Head) -> Option<WantedDigest> {
     let sent = || head.values("digest").flat_map(|line| line.split(|&byte| byte == b','));
@@ -182,6 +192,27 @@ mod tests {
         assert_eq!(read_of(&[("digest", &format!("sha-256={ones}")), ("repr-digest", ZEROS)]), zeros);
         assert_eq!(read_of(&[("digest", md5)]), None);
         assert_eq!(read_of(&[("digest", &format!("sha-256={base}; q=1"))]), None);
+    }
+
+    #[test]
+    fn what_object_stores_send_of_an_object_is_read_and_not_what_they_send_of_its_parts() {
+        let read = |name: &str, value: &str| {
+            let fields = [(name.to_owned(), value.as_bytes().to_vec())].into_iter().collect();
+            object_digest(&Head { status: 200, version: HttpVersion::Http11, fields, received: 0 })
+                .map(|digest| (digest.algorithm, digest.bytes.len()))
+        };
+        let (short, long) = (format!("{}=", "A".repeat(43)), format!("{}==", "A".repeat(86)));
+        assert_eq!(read("x-amz-checksum-sha256", &short), Some(("sha-256".into(), 32)));
+        assert_eq!(read("x-amz-checksum-sha512", &long), Some(("sha-512".into(), 64)));
+        for (name, value) in [
+            ("x-amz-checksum-sha256", &*format!("{short}-2")),
+            ("x-amz-checksum-sha256", &long),
+            ("x-amz-checksum-sha256", ""),
+            ("x-amz-checksum-sha1", "AAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+            ("x-amz-checksum-crc32", "AAAAAA=="),
+        ] {
+            assert_eq!(read(name, value), None, "{name}: {value}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! that two responses are one version nor that they are two.
 
 use crate::date::http_date;
-use crate::digest::{WantedDigest, repr_digest};
+use crate::digest::{WantedDigest, object_digest, repr_digest};
 use crate::head::Head;
 
 /// Longest entity tag that is a validator, quotes included, in bytes. Real ones stay below 100;
@@ -107,6 +107,12 @@ impl Identity {
             head.date("date").zip(last_modified).map(|(date, (_, modified))| date as i64 - modified as i64);
         let etag = head.single("etag").and_then(EntityTag::parse);
         Identity { total, etag, modified, age, media: head.media(), digest: repr_digest(head) }
+    }
+
+    /// The same, of an answer that brings the whole: then what it says of its content it says of the file.
+    pub(crate) fn of_whole(head: &Head, total: Option<u64>) -> Identity {
+        let identity = Identity::from_head(head, total);
+        Identity { digest: identity.digest.or_else(|| object_digest(head)), ..identity }
     }
 
     /// The strong entity tag with its quotes, if one is held.

@@ -126,7 +126,10 @@ fn part(asked: &Asked, held: Option<&Identity>, head: &Head) -> Result<Verdict, 
         let what = format!("asked from byte {asked_first}, got {}..{}", span.first, span.end);
         return Err(Failure::breach("R18", what));
     }
-    let identity = Identity::from_head(head, span.total);
+    let identity = match span.first == 0 && Some(span.end) == span.total {
+        true => Identity::of_whole(head, span.total),
+        false => Identity::from_head(head, span.total),
+    };
     let same = held.map_or(Same::Unproven, |held| held.compare(&identity)); // R19, R20, R21
     if held.is_some() && span.total.is_none() && same == Same::Unproven {
         return Err(Failure::breach("R19", "no complete length, and no strong validator in its place"));
@@ -185,7 +188,7 @@ fn whole(held: Option<&Identity>, head: &Head) -> Result<Verdict, Failure> {
     let length = content_length(head)?;
     let codings = codings(head)?;
     let total = length.filter(|_| codings.is_empty());
-    let identity = Identity::from_head(head, total);
+    let identity = Identity::of_whole(head, total);
     let same = held.map_or(Same::Unproven, |held| held.compare(&identity));
     if held.is_some_and(|held| is_portal(held, &identity, same, length)) {
         return Err(Failure::breach("R28", "a page came in the file's place: a log-in or error page?"));
