@@ -116,6 +116,21 @@ fn a_full_queue_is_not_taken_for_a_long_way() {
     assert!(outcome.most <= 2);
 }
 
+/// Whenever one breaks off, what the others bring moves, and that is no reason for more of them.
+#[test]
+fn connections_that_break_off_are_replaced_and_not_multiplied() {
+    for lives in [(5.0, 40.0), (2.0, 10.0), (0.5, 3.0)] {
+        let outcome = auto(&[Net { lives, ..net(2.0 * MB, 0.002) }], 600.0);
+        assert!(ratio(&outcome, 600.0, 2.0, 0.002) < 1.10);
+        assert!(
+            outcome.mean < 5.0 && outcome.most <= 12,
+            "{lives:?}: {} on average, {}",
+            outcome.mean,
+            outcome.most
+        );
+    }
+}
+
 #[test]
 fn a_host_that_refuses_is_asked_no_more() {
     let manner = |_| Manner { rate: 5.0 * MB, stalls: f64::MAX };

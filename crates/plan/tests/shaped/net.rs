@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use thence_plan::{
-    Action, Ending, Event, Head, HttpVersion, Input, JobId, JobSpec, LaneId, Limits, Output, Run, Take, Why,
+    Action, Ending, Event, Failure, Head, HttpVersion, Input, JobId, JobSpec, LaneId, Limits, Output, Run,
+    Take, Why,
 };
 
 const STEP: f64 = 0.005;
@@ -41,13 +42,24 @@ pub(super) struct Net {
     pub(super) most: usize,
     /// Bytes a second that we let through.
     pub(super) limit: f64,
+    /// Seconds after which a connection breaks off, at least and at most.
+    pub(super) lives: (f64, f64),
+}
+
+impl Net {
+    /// Seconds after which this connection breaks off.
+    fn life(&self, number: usize) -> f64 {
+        let chance = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33;
+        self.lives.0 + (self.lives.1 - self.lives.0) * chance as f64 / (1u64 << 31) as f64
+    }
 }
 
 /// A host that does nothing odd.
 pub(super) fn net(link: f64, round_trip: f64) -> Net {
     let queue = (link * round_trip).max(200_000.0);
     let manner = |_| Manner { rate: f64::MAX, stalls: f64::MAX };
-    Net { link, round_trip, queue, loss: 0.0, mute: false, manner, most: usize::MAX, limit: f64::MAX }
+    let (most, limit, lives) = (usize::MAX, f64::MAX, (f64::MAX, f64::MAX));
+    Net { link, round_trip, queue, loss: 0.0, mute: false, manner, most, limit, lives }
 }
 
 /// What came of a download.
@@ -285,6 +297,16 @@ impl World {
         let ids: Vec<LaneId> = self.lanes.keys().copied().collect();
         for id in ids {
             self.report(id);
+            self.break_off(id);
+        }
+    }
+
+    fn break_off(&mut self, id: LaneId) {
+        let Some(lane) = self.lanes.get(&id).filter(|lane| lane.take.is_some()) else { return };
+        if self.now > lane.ready + self.nets[lane.host].life(lane.number) {
+            self.store(id);
+            self.lanes.remove(&id);
+            self.tell(Input::Ended { lane: id, result: Err(Failure::Truncated) });
         }
     }
 
