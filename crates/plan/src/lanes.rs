@@ -90,6 +90,8 @@ pub(crate) struct Lane {
     pub(crate) victim: Option<crate::machine::LaneId>,
     /// How often its range was handed over, or was to be.
     pub(crate) handed: u32,
+    /// When somebody was last asked to take it over.
+    pub(crate) tried: Option<Instant>,
     pub(crate) opened: Instant,
     /// When it began to read.
     pub(crate) begun: Instant,
@@ -129,6 +131,7 @@ impl Lane {
             held: None,
             victim: None,
             handed: 0,
+            tried: None,
             opened: now,
             begun: now,
             setup: None,

@@ -131,6 +131,16 @@ fn connections_that_break_off_are_replaced_and_not_multiplied() {
     }
 }
 
+/// Nobody is late for being as silent as whoever would take over: the requests would be all that the host still has to do.
+#[test]
+fn a_host_that_takes_its_time_for_each_answer_is_not_asked_again_and_again() {
+    for dumb in [0.3, 1.0] {
+        let outcome = fetch(vec![Net { dumb, ..net(2.0 * MB, 0.002) }], 30.0 * MB, Some(32));
+        println!("{dumb}: {:.1} s over {} connections", outcome.seconds, outcome.connections);
+        assert!(outcome.seconds < 40.0 && outcome.connections < 128, "{dumb}");
+    }
+}
+
 #[test]
 fn a_host_that_refuses_is_asked_no_more() {
     let manner = |_| Manner { rate: 5.0 * MB, stalls: f64::MAX };

@@ -24,6 +24,9 @@ const REQUESTS: f64 = 4.0;
 /// ... as long as each brings this many times what a new connection costs.
 const WORTH: f64 = 2.0;
 
+/// How often the time is doubled that a range is given before it is handed over once more.
+const PATIENCE_MAX: u32 = 8;
+
 impl Job {
     pub(super) fn assign(&mut self, turn: &mut Turn<'_>) {
         if self.settle.awaits_prefixes() {
@@ -352,11 +355,9 @@ impl Job {
         let host = self.sources[usize::from(source.0)].host();
         let rate = self.rate_at(source);
         let other = if rate > 0.0 { rate } else { 1.0 };
-        let own = if self.usual.rate > 0.0 && turn.now > lane.begun + turn.limits.tick {
-            lane.rate()
-        } else {
-            other
-        };
+        // Of who has brought nothing yet nothing is known: to take all of it would ask the same again, and again.
+        let known = lane.read > lane.start && turn.now > lane.begun + turn.limits.tick;
+        let own = if self.usual.rate > 0.0 && known { lane.rate() } else { other };
         let opening = self.spec.lanes.is_none() && turn.hosts.is_opening(&host);
         // What comes beyond its end is lost, and the more the later it ends.
         let own = if opening { 0.0 } else { own };
@@ -424,7 +425,10 @@ impl Job {
         let (patience, rate) = (self.patience(turn.limits), self.rate_at(source));
         let late = self.lanes.iter().filter(|(id, lane)| {
             let fair = lane.remaining() as f64 / rate + self.usual.setup;
-            let waited = turn.now.saturating_duration_since(lane.opened).as_secs_f64();
+            let waited = turn.now.saturating_duration_since(lane.tried.unwrap_or(lane.opened)).as_secs_f64();
+            // Who has brought nothing yet may be no slower than whoever comes next: that one is given twice as long.
+            let doubled = if lane.read > lane.start { 0 } else { lane.handed.min(PATIENCE_MAX) };
+            let patience = patience * f64::from(1u32 << doubled);
             lane.purpose == Purpose::Store
                 && self.holds_up(lane)
                 && lane.end != u64::MAX
@@ -449,7 +453,7 @@ impl Job {
             (heir.victim, heir.handed) = (Some(victim), handed);
         }
         if let Some(lane) = self.lanes.get_mut(&victim) {
-            lane.handed = handed;
+            (lane.handed, lane.tried) = (handed, Some(turn.now));
         }
     }
 

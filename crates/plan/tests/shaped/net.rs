@@ -42,6 +42,8 @@ pub(super) struct Net {
     pub(super) most: usize,
     /// Bytes a second that we let through.
     pub(super) limit: f64,
+    /// Seconds from an answer's head to its first byte.
+    pub(super) dumb: f64,
     /// Seconds after which a connection breaks off, at least and at most.
     pub(super) lives: (f64, f64),
 }
@@ -59,7 +61,7 @@ pub(super) fn net(link: f64, round_trip: f64) -> Net {
     let queue = (link * round_trip).max(200_000.0);
     let manner = |_| Manner { rate: f64::MAX, stalls: f64::MAX };
     let (most, limit, lives) = (usize::MAX, f64::MAX, (f64::MAX, f64::MAX));
-    Net { link, round_trip, queue, loss: 0.0, mute: false, manner, most, limit, lives }
+    Net { link, round_trip, queue, loss: 0.0, mute: false, manner, most, limit, dumb: 0.0, lives }
 }
 
 /// What came of a download.
@@ -338,7 +340,10 @@ impl World {
     fn flow(&mut self, host: usize) {
         let net = self.nets[host].clone();
         let trip = net.round_trip.max(0.001);
-        let readers = self.lanes.values_mut().filter(|l| l.host == host && l.take.is_some() && !l.rested);
+        let speaks = self.now - net.dumb;
+        let readers = self.lanes.values_mut();
+        let readers =
+            readers.filter(|l| l.host == host && l.take.is_some() && !l.rested && l.ready <= speaks);
         let mut readers: Vec<&mut Lane> = readers.collect();
         let wish = |lane: &Lane| match (net.manner)(lane.number) {
             manner if lane.brought >= manner.stalls => 0.0,
