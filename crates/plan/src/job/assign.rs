@@ -356,8 +356,8 @@ impl Job {
         let rate = self.rate_at(source);
         let other = if rate > 0.0 { rate } else { 1.0 };
         // Of who has brought nothing yet nothing is known: to take all of it would ask the same again, and again.
-        let known = lane.read > lane.start && turn.now > lane.begun + turn.limits.tick;
-        let own = if self.usual.rate > 0.0 && known { lane.rate() } else { other };
+        let told = self.usual.rate > 0.0 && turn.now > lane.begun + turn.limits.tick;
+        let own = if told && lane.read > lane.start { lane.rate() } else { other };
         let opening = self.spec.lanes.is_none() && turn.hosts.is_opening(&host);
         // What comes beyond its end is lost, and the more the later it ends.
         let own = if opening { 0.0 } else { own };
